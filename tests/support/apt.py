@@ -1,0 +1,135 @@
+"""Installs packages of the operating system, on Debian and Ubuntu, when run by root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.commands import cache_folder, log_file, run_logged
+from tests.support.errors import SetupError
+
+SOURCES_FOLDER = Path("/etc/apt/sources.list.d")
+SID_SOURCE = SOURCES_FOLDER / "model-image-pipeline-sid.sources"
+SID_PREFERENCES = Path("/etc/apt/preferences.d/model-image-pipeline-sid")
+# Priority 40 is below every default, so sid is used only for the packages that ask for it by name.
+SID_PIN = "Package: *\nPin: release n=sid\nPin-Priority: 40\n"
+
+APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+APT_ADVICE = "check that this machine's apt sources answer (apt-get update), or install the package yourself"
+
+
+def can_install() -> bool:
+    """Say whether this process may install packages here."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def distribution() -> dict[str, str]:
+    """Return the fields of os-release; empty where there is none (macOS)."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def install(packages: Sequence[str], *, why: str) -> None:
+    """Install packages from the machine's own sources, or raise SetupError saying what they are needed for."""
+    _require_root(packages, why)
+    log = log_file("apt")
+    with _one_at_a_time():
+        if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
+            _apt_get("update", log=log)
+        _apt_get("install", "-y", "--no-install-recommends", *packages, log=log)
+
+
+def install_from_sid(packages: Sequence[str], *, why: str) -> None:
+    """Install packages from Debian's sid suite, whose source is derived from the machine's own."""
+    _require_root(packages, why)
+    log = log_file("apt")
+    with _one_at_a_time():
+        if not SID_SOURCE.exists():
+            codename = distribution().get("VERSION_CODENAME", "")
+            SID_PREFERENCES.write_text(SID_PIN)
+            SID_SOURCE.write_text(derive_suite(_machine_sources(), codename, "sid"))
+        # Update the new source alone: the others may be large, pinned or out of reach.
+        _apt_get(
+            "update",
+            *("-o", f"Dir::Etc::SourceList={SID_SOURCE}", "-o", "Dir::Etc::SourceParts=-"),
+            *("-o", "APT::Get::List-Cleanup=0"),
+            log=log,
+        )
+        _apt_get("install", "-y", "--no-install-recommends", *(f"{name}/sid" for name in packages), log=log)
+
+
+def _require_root(packages: Sequence[str], why: str) -> None:
+    if not can_install():
+        names = " ".join(packages)
+        raise SetupError(
+            f"{why} is needed, and this user cannot install it ({names}) here",
+            advice=f"install it yourself (Debian and Ubuntu: sudo apt-get install {names}), or run this as root",
+        )
+
+
+def _apt_get(*arguments: str, log: Path) -> None:
+    command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments]
+    run_logged(command, log=log, advice=APT_ADVICE, environment=APT_ENVIRONMENT)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """apt-get waits for dpkg's lock but not for the one of its package lists."""
+    with (cache_folder() / "apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _machine_sources() -> list[str]:
+    """Return the text of every apt source of this machine, in deb822 form."""
+    deb822 = [path.read_text() for path in sorted(SOURCES_FOLDER.glob("*.sources")) if path != SID_SOURCE]
+    one_line = [Path("/etc/apt/sources.list"), *sorted(SOURCES_FOLDER.glob("*.list"))]
+    return deb822 + [to_deb822(path.read_text()) for path in one_line if path.exists()]
+
+
+def to_deb822(one_line_sources: str) -> str:
+    """Rewrite `deb [options] URI suite components…` lines as deb822 stanzas."""
+    stanzas = []
+    for line in one_line_sources.splitlines():
+        words = line.split("#")[0].split()
+        if not words or words[0] != "deb":
+            continue
+        options = []
+        if words[1].startswith("["):
+            end = next(index for index, word in enumerate(words) if word.endswith("]"))
+            options = " ".join(words[1 : end + 1]).strip("[] ").split()
+            words = [words[0], *words[end + 1 :]]
+        fields = {"Types": "deb", "URIs": words[1], "Suites": words[2], "Components": " ".join(words[3:])}
+        fields |= {_OPTION_FIELDS[key]: value for key, _, value in _pairs(options) if key in _OPTION_FIELDS}
+        stanzas.append("".join(f"{key}: {value}\n" for key, value in fields.items()))
+    return "\n".join(stanzas)
+
+
+_OPTION_FIELDS = {"signed-by": "Signed-By", "arch": "Architectures", "trusted": "Trusted"}
+
+
+def _pairs(options: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    return (option.partition("=") for option in options)
+
+
+def derive_suite(sources: Iterable[str], codename: str, suite: str) -> str:
+    """Return the deb822 stanza that has the distribution's main suite, with that suite exchanged for another.
+
+    Comments are dropped: they speak of the suite that was there before.
+    """
+    for stanza in "\n\n".join(sources).split("\n\n"):
+        lines = [line for line in stanza.splitlines() if line and not line.startswith("#")]
+        suites = next((line.partition(":")[2].split() for line in lines if line.startswith("Suites:")), [])
+        if codename in suites:
+            return "\n".join(f"Suites: {suite}" if line.startswith("Suites:") else line for line in lines) + "\n"
+    raise SetupError(
+        f"no apt source of this machine has the suite {codename or '(unknown)'}",
+        advice="install an engine with buildx yourself (https://docs.docker.com/engine/install)",
+    )
