@@ -1,0 +1,51 @@
+# Everything a developer or CI does with this repository. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-clean test unit lint format requirements schema clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/installed: requirements-dev.txt pyproject.toml
+	@echo "setting up $(VENV) (hashed requirements)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.12 or the like")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/installed ## Set up real parts on this machine and deliver examples/digits
+	@$(BIN)/python -m tests.support.demo
+
+demo-clean: ## Remove everything that `make demo` started or made
+	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
+
+test: $(VENV)/installed ## Set up the same parts and run every test
+	@$(BIN)/python -m pytest
+
+unit: $(VENV)/installed ## Run the tests that need no container engine
+	@$(BIN)/python -m pytest tests/unit tests/test_layers.py
+
+lint: $(VENV)/installed ## Check style, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/installed ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+schema: $(VENV)/installed ## Write the JSON schema that editors read
+	@$(BIN)/pipeline schema > docs/pipeline.schema.json
+
+requirements: ## Pin the dependencies again (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make requirements' --extra trivy --output-file requirements.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make requirements' --extra trivy --group dev --output-file requirements-dev.txt pyproject.toml
+
+clean: demo-clean ## Remove the virtual environment and caches too
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,111 @@
+"""Every error that ends a run, each with its exit code and with what to do next.
+
+PipelineError
+├── StageFailed            1   a stage could not do its work, or the tests are red
+├── ConfigurationError     2   pipeline.yaml, the environment or a flag is wrong
+├── PolicyRefused          3   the evidence is not good enough
+├── ToolMissing            4   a tool is missing, too old or does not answer
+├── RemoteError            5   a registry or a git remote refused or could not be reached
+│   └── TemporaryRemoteError   the same, and worth another try
+├── DiskFull               6   not enough free disk
+├── TagConflict            7   the tag exists with another digest
+├── InternalError         70   a defect of the pipeline itself
+└── Interrupted          130   Ctrl-C or a termination signal
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pipeline.model import Artifact, Verdict
+
+
+class PipelineError(Exception):
+    """An error that ends a run with one message and one advice instead of a traceback."""
+
+    exit_code: ClassVar[int]
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+
+class StageFailed(PipelineError):
+    """A stage could not do its work; `made` is the evidence it has all the same."""
+
+    exit_code = 1
+
+    def __init__(
+        self, message: str, *, advice: str = "", tail: str = "", made: "Artifact | None" = None
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.tail = tail
+        self.made = made
+
+
+class ConfigurationError(PipelineError):
+    """The configuration is wrong: names file, line, value and the nearest right key."""
+
+    exit_code = 2
+
+
+class PolicyRefused(PipelineError):
+    """At least one enforced policy refused the evidence of a stage; all reasons are kept."""
+
+    exit_code = 3
+
+    def __init__(self, stage: str, refused: "Sequence[Verdict]") -> None:
+        count = sum(len(verdict.reasons) for verdict in refused)
+        super().__init__(
+            f"the policies refused {stage}: {count} reason{'s' if count != 1 else ''}",
+            advice="Mend what is listed above, or change the rule in the policy named beside it.",
+        )
+        self.stage = stage
+        self.refused = tuple(refused)
+
+
+class ToolMissing(PipelineError):
+    """A tool that the run needs is missing, too old or does not answer."""
+
+    exit_code = 4
+
+
+class RemoteError(PipelineError):
+    """A registry or a git remote refused, or could not be reached."""
+
+    exit_code = 5
+
+
+class TemporaryRemoteError(RemoteError):
+    """A remote error that may pass; `retry_after_s` is what the server asked for, if it did."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, advice: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.retry_after_s = retry_after_s
+
+
+class DiskFull(PipelineError):
+    """A file system has, or would have, no room left for the run."""
+
+    exit_code = 6
+
+
+class TagConflict(PipelineError):
+    """The tag exists in the registry and names another digest."""
+
+    exit_code = 7
+
+
+class InternalError(PipelineError):
+    """A defect of the pipeline itself: the message names the file to attach to a report."""
+
+    exit_code = 70
+
+
+class Interrupted(PipelineError):
+    """The user or the system asked the run to stop."""
+
+    exit_code = 130

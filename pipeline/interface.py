@@ -1,0 +1,63 @@
+"""The two contracts: a stage measures or does, a policy judges. Neither knows the other."""
+
+from typing import Any, Protocol
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.model import Artifact, Check, Verdict
+
+
+class Stage(Protocol):
+    """A small frozen object: its fields are its options, its header says what it needs and gives."""
+
+    @property
+    def name(self) -> str:
+        """The name in `pipeline.yaml`, the record and the summary."""
+        ...
+
+    @property
+    def needs(self) -> tuple[type[Artifact], ...]:
+        """What must have been made before, or left out for a stated reason."""
+        ...
+
+    @property
+    def gives(self) -> type[Artifact]:
+        """What `run` returns."""
+        ...
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Return what the stage needs on this machine and whether it is there; never raises for a missing thing."""
+        ...
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return all that the result depends on (content, options, tool versions; never time).
+
+        A recorded result with the same identity is taken again. None: the stage always runs.
+        """
+        ...
+
+    def run(self, have: Artifacts, desk: Desk) -> Artifact:
+        """Do the work and return what it made.
+
+        Raises:
+            PipelineError: the work could not be done; the run stops with its message and advice.
+        """
+        ...
+
+
+class Policy(Protocol):
+    """A rule over one type of artifact; pure, so that a stored record can be judged again."""
+
+    @property
+    def name(self) -> str:
+        """The name in the policy pack and in the verdict."""
+        ...
+
+    @property
+    def judges(self) -> type[Artifact]:
+        """The type that `judge` accepts."""
+        ...
+
+    def judge(self, artifact: Any) -> Verdict:  # of the type `judges`, which the runner sees to
+        """Return the verdict, with every reason and not only the first."""
+        ...

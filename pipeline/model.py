@@ -1,0 +1,453 @@
+"""The nouns that flow through a run, in the order in which they appear.
+
+Everything is frozen and knows its units. An `Artifact` is what a stage makes; `Evidence` is an
+artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.reference import Digest, Repository, Tag
+
+
+class Value(BaseModel):
+    """A part of an artifact: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Artifact(Value):
+    """What a stage makes and a later stage may need."""
+
+
+class Evidence(Artifact):
+    """What a stage found out about the source or the image; the policies judge it."""
+
+
+class Skipped(Evidence):
+    """A stage that was left out on purpose, and the reason that the user gave."""
+
+    stage: str
+    gives: str = Field(description="name of the evidence type that is therefore missing")
+    reason: str
+
+
+# --- judging -----------------------------------------------------------------------------------------
+
+
+class Level(StrEnum):
+    """What follows when a policy is not met: the run stops, or it only says so."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+
+
+class Reason(Value):
+    """One thing that a policy does not accept: what was measured against which limit, and what mends it."""
+
+    message: str
+    advice: str = ""
+
+
+class Verdict(Value):
+    """What one policy says of one artifact; it passed when there is no reason against it."""
+
+    policy: str
+    level: Level = Level.ENFORCE
+    reasons: tuple[Reason, ...] = ()
+    summary: str = Field(default="", description="what was judged, in a few words, when it passed")
+    origin: str = Field(default="", description="pack or file and line where the rule stands")
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether the policy found nothing against the evidence."""
+        return not self.reasons
+
+    @property
+    def refuses(self) -> bool:
+        """Tell whether this verdict stops the run."""
+        return not self.passed and self.level is Level.ENFORCE
+
+
+# --- planning ----------------------------------------------------------------------------------------
+
+
+class Problem(StrEnum):
+    """What kind of thing a check found missing: it decides the exit code."""
+
+    CONFIGURATION = "configuration"
+    TOOL = "tool"
+    REMOTE = "remote"
+    DISK = "disk"
+    TAG = "tag"
+
+
+class Check(Value):
+    """One thing that a stage needs before any work begins, and whether it is there."""
+
+    subject: str
+    found: str = Field(description="what is there: a version, an account, a size; or what is wrong")
+    problem: Problem | None = None
+    advice: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether what the stage needs is there."""
+        return self.problem is None
+
+
+class Tool(Value):
+    """A program that did the work, and its version."""
+
+    name: str
+    version: str
+
+
+# --- source ------------------------------------------------------------------------------------------
+
+
+class Source(Artifact):
+    """The commit that is delivered, and the folder that holds its pipeline.yaml."""
+
+    root: Path
+    commit: str = Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    committed_at: datetime
+    branch: str | None = None
+    repository_url: str | None = Field(
+        default=None, description="where the commit can be fetched; no password"
+    )
+    changes: tuple[str, ...] = Field(default=(), description="paths that differ from the commit")
+    changes_digest: Digest | None = Field(default=None, description="of the content of those differences")
+
+    @property
+    def dirty(self) -> bool:
+        """Tell whether the work tree differs from the commit."""
+        return bool(self.changes)
+
+    @property
+    def version(self) -> str:
+        """The commit, marked when the work tree differs from it; a valid tag."""
+        return f"{self.commit}-dirty" if self.dirty else self.commit
+
+
+# --- test --------------------------------------------------------------------------------------------
+
+
+class TestFailure(Value):
+    """A test that failed or could not run, with the end of what it said."""
+
+    __test__ = False  # not a test: pytest collects classes of this name
+
+    name: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+
+class SlowTest(Value):
+    """One of the tests that took longest."""
+
+    name: str
+    duration_s: float
+
+
+class TestCounts(Value):
+    """How many tests there were, from the JUnit file that the command wrote."""
+
+    __test__ = False
+
+    total: int
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+
+
+class SuiteReport(Evidence):
+    """What the user's test command said."""
+
+    command: tuple[str, ...]
+    exit_code: int
+    duration_s: float
+    counts: TestCounts | None = Field(default=None, description="None where the command wrote no JUnit file")
+    failures: tuple[TestFailure, ...] = ()
+    slowest: tuple[SlowTest, ...] = ()
+
+
+# --- image -------------------------------------------------------------------------------------------
+
+
+class Descriptor(Value):
+    """Bytes that a manifest points to (OCI image specification 1.1, descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size_bytes: int = Field(ge=0)
+
+
+class ModelFile(Value):
+    """One file of the model: where it lies below the model folder, and what is in it."""
+
+    path: str = Field(description="relative, with forward slashes")
+    size_bytes: int = Field(ge=0)
+    digest: Digest
+
+
+class ModelLayer(Value):
+    """A layer of weights described by its recipe: an uncompressed tar of these files, streamed when needed.
+
+    Its digest is its diff id. `source` is the folder the files are read from, `path` the folder in the image.
+    """
+
+    descriptor: Descriptor
+    source: Path
+    path: str
+    files: tuple[ModelFile, ...]
+
+
+class PlatformImage(Value):
+    """The image for one platform: its manifest and configuration as they will be pushed."""
+
+    platform: str = Field(description="os/architecture[/variant]")
+    manifest: Descriptor
+    config: Descriptor
+    application_layers: tuple[Descriptor, ...]
+    user: str = Field(default="", description="the user that the image runs as; empty is root")
+
+
+class BaseImage(Value):
+    """The image that the Dockerfile's last stage starts from."""
+
+    name: str
+    digest: Digest | None = None
+
+
+class BuiltImage(Artifact):
+    """Application layers and model layers under one digest; nothing after the build changes it.
+
+    `layout` is an OCI image layout that holds the index, manifests, configurations and application layers;
+    the blobs of the model layers are not in it, they are streamed from the model's files.
+    """
+
+    name: str
+    tag: Tag
+    digest: Digest = Field(description="of the manifest, or of the index of several platforms")
+    media_type: str
+    layout: Path
+    platforms: tuple[PlatformImage, ...] = Field(min_length=1)
+    model_layers: tuple[ModelLayer, ...] = ()
+    annotations: dict[str, str] = {}
+    base: BaseImage | None = None
+    revision: str
+    dirty: bool
+    created: datetime
+    builder: Tool
+
+    @property
+    def application_size_bytes(self) -> int:
+        """Bytes of the application layers as they are pushed, of all platforms, each blob once."""
+        layers = {layer.digest: layer for image in self.platforms for layer in image.application_layers}
+        return sum(layer.size_bytes for layer in layers.values())
+
+    @property
+    def model_size_bytes(self) -> int:
+        """Bytes of the model layers."""
+        return sum(layer.descriptor.size_bytes for layer in self.model_layers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all layers as they are pushed."""
+        return self.application_size_bytes + self.model_size_bytes
+
+
+# --- scan --------------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """How bad a vulnerability is said to be; UNKNOWN is a class of its own, not a low one."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+    UNKNOWN = "UNKNOWN"
+
+
+class Vulnerability(Value):
+    """A known weakness of an installed package."""
+
+    id: str
+    package: str
+    installed_version: str
+    fixed_version: str | None = Field(default=None, description="None where no fix is known")
+    severity: Severity
+    severity_source: str | None = None
+    target: str = Field(default="", description="the file or distribution that the package was found in")
+    package_type: str = Field(default="", description="debian, python-pkg, …")
+    title: str = ""
+    url: str | None = None
+    cvss_score: float | None = Field(default=None, ge=0, le=10)
+
+
+class VulnerabilityDatabase(Value):
+    """The database that the scanner looked into; its age is part of the evidence."""
+
+    repository: str
+    schema_version: int
+    updated_at: datetime
+    downloaded_at: datetime | None = None
+
+
+class ScanReport(Evidence):
+    """What the scanner found in the application layers of one digest."""
+
+    digest: Digest
+    scanner: Tool
+    scanned_at: datetime
+    database: VulnerabilityDatabase
+    packages: int = Field(ge=0, description="how many installed packages were compared with the database")
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+
+    @property
+    def database_age(self) -> timedelta:
+        """How old the database was when the scan ran."""
+        return self.scanned_at - self.database.updated_at
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings have this severity."""
+        return sum(found.severity is severity for found in self.vulnerabilities)
+
+
+# --- benchmark ---------------------------------------------------------------------------------------
+
+
+class ColdStart(Value):
+    """Time from the start of the container to each step, in milliseconds."""
+
+    port_open_ms: float
+    ready_ms: float
+    first_answer_ms: float
+
+
+class Latency(Value):
+    """Percentiles of a set of durations, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    mean_ms: float
+
+
+class BenchmarkReport(Evidence):
+    """What the model server inside the image did under a steady load.
+
+    Latency counts from the moment at which a request was *due*, so a stalled server shows (open loop);
+    `service_time` counts from the moment at which it was sent.
+    """
+
+    digest: Digest
+    protocol: str
+    model: str | None = None
+    rate_rps: float = Field(description="requests per second that were due")
+    duration_s: float
+    warmup_requests: int
+    cold_start: ColdStart
+    requests: int
+    errors: int
+    error_samples: tuple[str, ...] = ()
+    throughput_rps: float = Field(description="good answers per second")
+    latency: Latency | None = Field(default=None, description="None where no request was answered")
+    service_time: Latency | None = None
+    send_lag_p99_ms: float = Field(description="how late the generator itself was")
+    generator_cpu: float = Field(description="share of one core that the load generator used, 0 to 1")
+    peak_memory_bytes: int
+    memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
+    invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")
+
+
+# --- push --------------------------------------------------------------------------------------------
+
+
+class PushedBlob(Value):
+    """What became of one blob at the registry."""
+
+    digest: Digest
+    size_bytes: int
+    how: Literal["exists", "mounted", "uploaded"]
+
+
+class PushedReference(Value):
+    """The image in one repository, as the registry answered."""
+
+    repository: Repository
+    tag: Tag
+    digest: Digest
+    tag_existed: bool = Field(description="the tag was there before, with this digest")
+    blobs: tuple[PushedBlob, ...] = ()
+    duration_s: float
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of blobs that were uploaded."""
+        return sum(blob.size_bytes for blob in self.blobs if blob.how == "uploaded")
+
+    @property
+    def bytes_saved(self) -> int:
+        """Bytes of blobs that the registry had already."""
+        return sum(blob.size_bytes for blob in self.blobs if blob.how != "uploaded")
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}@{self.digest}"
+
+
+class PushedImage(Artifact):
+    """The digest, and everywhere it can now be pulled from."""
+
+    name: str
+    tag: Tag
+    digest: Digest
+    references: tuple[PushedReference, ...] = ()
+    layout: Path | None = Field(
+        default=None, description="OCI image layout folder, where no registry is configured"
+    )
+
+
+# --- update ------------------------------------------------------------------------------------------
+
+
+class FieldChange(Value):
+    """One scalar of a manifest, before and after."""
+
+    line: int
+    field: str
+    old: str | None = Field(default=None, description="None where the field was added")
+    new: str
+
+
+class FileChange(Value):
+    """One edited manifest of the GitOps repository."""
+
+    path: str
+    fields: tuple[FieldChange, ...]
+    diff: str
+
+
+class ManifestUpdate(Artifact):
+    """What the GitOps repository says now.
+
+    committed: a commit was pushed; unchanged: the manifests named this digest already; preview: the edit is shown
+    and nothing was written; unconfigured: there is no target to edit.
+    """
+
+    status: Literal["committed", "unchanged", "preview", "unconfigured"]
+    repository_url: str | None = Field(default=None, description="without password")
+    branch: str | None = None
+    commit: str | None = None
+    files: tuple[FileChange, ...] = ()
+    attempts: int = Field(default=0, description="how often the edit was applied to a fresh head")
+    note: str = ""

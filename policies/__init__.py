@@ -1,0 +1,1 @@
+"""What is allowed: pure functions of evidence, without any input or output of their own."""
