@@ -1,4 +1,4 @@
-"""What the runner lends a stage for its work: a folder, commands, progress, and a list of things to clean up."""
+"""What the runner lends a stage for its work: a folder, commands, progress, and what to clean up."""
 
 import contextlib
 import threading
@@ -77,5 +77,5 @@ class Desk:
             undo = self._undo.pop()
             try:
                 undo()
-            except Exception as error:  # noqa: BLE001 - cleaning up goes on
+            except Exception as error:  # cleaning up goes on, whatever it is
                 self.say(f"could not clean up: {error}")

@@ -26,7 +26,7 @@ class Stage(Protocol):
         ...
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return what the stage needs on this machine and whether it is there; never raises for a missing thing."""
+        """Return what the stage needs and whether it is there; a missing thing is no exception."""
         ...
 
     def identity(self, have: Artifacts) -> str | None:

@@ -440,8 +440,8 @@ class FileChange(Value):
 class ManifestUpdate(Artifact):
     """What the GitOps repository says now.
 
-    committed: a commit was pushed; unchanged: the manifests named this digest already; preview: the edit is shown
-    and nothing was written; unconfigured: there is no target to edit.
+    committed: a commit was pushed; unchanged: the manifests named this digest already; preview: the edit
+    is shown and nothing was written; unconfigured: there is no target to edit.
     """
 
     status: Literal["committed", "unchanged", "preview", "unconfigured"]

@@ -4,6 +4,7 @@ Standard output and standard error are read side by side, so a child that writes
 hangs. A child is the leader of its own process group: on interruption the whole group gets INT, TERM, KILL.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,7 +27,7 @@ Sink = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to run: never a shell string. Secrets go in by `environment` or `stdin`, not by `arguments`."""
+    """A program to run, never a shell string; secrets go in by `environment` or `stdin`."""
 
     arguments: tuple[str, ...]
     cwd: Path | None = None
@@ -94,10 +95,8 @@ def stop(child: "subprocess.Popen[str]", grace_s: float = GRACE_S) -> None:
             break
     child.wait()
     # what the leader left behind in its group would hold our pipes open for ever
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def stop_descendants(grace_s: float = GRACE_S) -> None:
@@ -155,11 +154,11 @@ def _streams(child: "subprocess.Popen[str]") -> tuple[tuple[str, IO[str]], tuple
 def _feed(child: "subprocess.Popen[str]", text: str | None) -> None:
     if text is None or child.stdin is None:
         return
-    try:
-        with child.stdin as stream:
-            stream.write(text)
-    except BrokenPipeError:
-        pass  # it ended without reading: its exit code says why
+    with (
+        contextlib.suppress(BrokenPipeError),
+        child.stdin as stream,
+    ):  # its exit code says why it did not read
+        stream.write(text)
 
 
 def _wait(child: "subprocess.Popen[str]", timeout_s: float | None) -> bool:

@@ -26,6 +26,7 @@ class Redactor:
         self._needles = sorted(needles, key=len, reverse=True)  # the longest first: one may contain another
 
     def __call__(self, text: str) -> str:
+        """Return the text with every known secret masked."""
         for needle in self._needles:
             text = text.replace(needle, MASK)
         return text
