@@ -128,7 +128,9 @@ def derive_suite(sources: Iterable[str], codename: str, suite: str) -> str:
         lines = [line for line in stanza.splitlines() if line and not line.startswith("#")]
         suites = next((line.partition(":")[2].split() for line in lines if line.startswith("Suites:")), [])
         if codename in suites:
-            return "\n".join(f"Suites: {suite}" if line.startswith("Suites:") else line for line in lines) + "\n"
+            return (
+                "\n".join(f"Suites: {suite}" if line.startswith("Suites:") else line for line in lines) + "\n"
+            )
     raise SetupError(
         f"no apt source of this machine has the suite {codename or '(unknown)'}",
         advice="install an engine with buildx yourself (https://docs.docker.com/engine/install)",

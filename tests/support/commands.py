@@ -62,7 +62,9 @@ def run_logged(
         except FileNotFoundError as error:
             raise SetupError(f"{command[0]} is not installed", advice=advice, log=log) from error
         except subprocess.TimeoutExpired as error:
-            raise SetupError(f"{command[0]} did not end within {timeout_s:.0f} s", advice=advice, log=log) from error
+            raise SetupError(
+                f"{command[0]} did not end within {timeout_s:.0f} s", advice=advice, log=log
+            ) from error
     if done.returncode != 0:
         failed = f"{' '.join(command[:3])} … ended with exit code {done.returncode}:\n{tail(log)}"
         raise SetupError(failed, advice=advice, log=log)

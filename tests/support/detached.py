@@ -94,7 +94,9 @@ def wait_until_ready(
     died = not process.alive()
     process.stop()
     reason = "ended at once" if died else f"was not ready after {timeout_s:.0f} s"
-    raise SetupError(f"{what} {reason}:\n{tail(log)}", advice="read the log, mend the cause, start again", log=log)
+    raise SetupError(
+        f"{what} {reason}:\n{tail(log)}", advice="read the log, mend the cause, start again", log=log
+    )
 
 
 def _wait(done: Callable[[], bool], timeout_s: float) -> bool:

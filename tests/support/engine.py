@@ -87,7 +87,14 @@ def start_second_engine(name: str, *, image_store: ImageStore, lifetime_s: int =
         run_logged(["ip", "address", "add", "10.213.77.1/24", "dev", bridge], log=log, advice=INSTALL_ADVICE)
     command = [
         *("dockerd", "--host", f"unix://{socket}", "--pidfile", str(socket.with_suffix(".pid"))),
-        *("--exec-root", str(socket.with_suffix("")), "--bridge", bridge, "--iptables=false", "--ip6tables=false"),
+        *(
+            "--exec-root",
+            str(socket.with_suffix("")),
+            "--bridge",
+            bridge,
+            "--iptables=false",
+            "--ip6tables=false",
+        ),
         *_store_flags(image_store, folder),
     ]
     return _start(name, command, f"unix://{socket}", lifetime_s)
@@ -122,7 +129,9 @@ def _find(host: str, *, reused: bool) -> Engine | None:
 def _refuse_if_chosen_engine_is_silent() -> None:
     """A user who names an engine wants that one, not another one installed beside it."""
     if host := os.environ.get("DOCKER_HOST"):
-        raise SetupError(f"DOCKER_HOST is {host}, but no engine answers there", advice="start it, or unset DOCKER_HOST")
+        raise SetupError(
+            f"DOCKER_HOST is {host}, but no engine answers there", advice="start it, or unset DOCKER_HOST"
+        )
 
 
 def _install() -> None:
@@ -146,7 +155,12 @@ def _install_packages(packages: tuple[str, ...], *, why: str) -> None:
 
 
 def _start_default(lifetime_s: int) -> Engine:
-    command = ["dockerd", "--host", f"unix://{DEFAULT_SOCKET}", *_store_flags("containerd", _folder("default"))]
+    command = [
+        "dockerd",
+        "--host",
+        f"unix://{DEFAULT_SOCKET}",
+        *_store_flags("containerd", _folder("default")),
+    ]
     return _start("default", command, "", lifetime_s)
 
 
