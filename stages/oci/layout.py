@@ -1,0 +1,223 @@
+"""An OCI image layout on disk: blobs named by their digest, and an index that says where to begin.
+
+Source: OCI image specification 1.1, image-layout.md.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import StageFailed
+from pipeline.model import Descriptor
+from pipeline.reference import Digest
+
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+REFERENCE_NAME = "org.opencontainers.image.ref.name"
+CHUNK_BYTES = 1024 * 1024
+
+
+class _Entry(BaseModel):
+    """A descriptor as it stands in JSON; keys that only others read are left alone."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    media_type: str = Field(alias="mediaType")
+    digest: Digest
+    size: int = Field(ge=0)
+    annotations: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """An image that the layout's index names; `reference` is the tag, or None."""
+
+    descriptor: Descriptor
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folder of an OCI image layout."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> "Layout":
+        """Make an empty layout at `path`; one that is there already is kept as it is."""
+        layout = cls(path)
+        layout._blobs.mkdir(parents=True, exist_ok=True)
+        if not layout._index.exists():
+            layout._write_index(())
+        _replace(path / "oci-layout", to_json({"imageLayoutVersion": "1.0.0"}))
+        return layout
+
+    @classmethod
+    def open(cls, path: Path) -> "Layout":
+        """Return the layout at `path`.
+
+        Raises:
+            StageFailed: there is none.
+        """
+        if not (path / "oci-layout").is_file() or not (path / "index.json").is_file():
+            raise StageFailed(f"{path} is no OCI image layout", advice="Run the build stage again.")
+        return cls(path)
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Return where the blob of this digest lies, or would lie."""
+        return self._blobs / digest.encoded
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether the blob is in the layout."""
+        return self.blob_path(digest).is_file()
+
+    def read(self, digest: Digest) -> bytes:
+        """Return the bytes of a small blob, such as a manifest, once they are found to fit the digest.
+
+        Raises:
+            StageFailed: the blob is missing, or is not what its name says.
+        """
+        try:
+            content = self.blob_path(digest).read_bytes()
+        except OSError as error:
+            raise StageFailed(
+                f"{digest} is missing in {self.path}: {error.strerror}", advice="Run the build stage again."
+            ) from error
+        if Digest.of(content) != digest:
+            raise StageFailed(
+                f"{self.blob_path(digest)} was changed: its content does not fit its digest",
+                advice=f"Remove {self.path} and run the build stage again.",
+            )
+        return content
+
+    def read_json(self, digest: Digest) -> dict[str, Any]:
+        """Return a JSON blob: a manifest, an index or a configuration."""
+        document: dict[str, Any] = json.loads(self.read(digest))
+        return document
+
+    def write(self, content: bytes | IO[bytes], media_type: str) -> Descriptor:
+        """Store bytes under their digest; the blob appears whole or not at all."""
+        chunks = iter((content,)) if isinstance(content, bytes) else read_chunks(content)
+        digest, size_bytes = hashlib.sha256(), 0
+        with _Temporary(self._blobs) as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                file.stream.write(chunk)
+            name = Digest(f"sha256:{digest.hexdigest()}")
+            file.keep_as(self.blob_path(name))
+        return Descriptor(media_type=media_type, digest=name, size_bytes=size_bytes)
+
+    def roots(self) -> tuple[Root, ...]:
+        """Return the images that the index names, in its order.
+
+        Raises:
+            StageFailed: the index cannot be read.
+        """
+        try:
+            entries = json.loads(self._index.read_bytes())["manifests"]
+            return tuple(_root(_Entry.model_validate(entry)) for entry in entries)
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            raise StageFailed(
+                f"cannot read {self._index}: {error}", advice="Run the build stage again."
+            ) from error
+
+    def put_root(self, descriptor: Descriptor, reference: str | None = None) -> None:
+        """Name an image in the index; it takes the place of one with the same reference or digest."""
+        others = tuple(
+            root
+            for root in self.roots()
+            if root.descriptor.digest != descriptor.digest
+            and (reference is None or root.reference != reference)
+        )
+        self._write_index((*others, Root(descriptor, reference)))
+
+    @property
+    def _blobs(self) -> Path:
+        return self.path / "blobs" / "sha256"
+
+    @property
+    def _index(self) -> Path:
+        return self.path / "index.json"
+
+    def _write_index(self, roots: tuple[Root, ...]) -> None:
+        manifests = [_document(root) for root in roots]
+        _replace(self._index, to_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}))
+
+
+def to_json(document: object) -> bytes:
+    """Return JSON that is the same bytes for the same content: sorted keys, no spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def to_document(descriptor: Descriptor) -> dict[str, Any]:
+    """Return a descriptor with the keys of the specification."""
+    return {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size_bytes,
+    }
+
+
+def to_descriptor(document: object) -> Descriptor:
+    """Return the descriptor that a document of the specification describes.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+    """
+    return _root(_Entry.model_validate(document)).descriptor
+
+
+def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the rest of a stream in pieces of a megabyte."""
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _document(root: Root) -> dict[str, Any]:
+    document = to_document(root.descriptor)
+    if root.reference is not None:
+        document["annotations"] = {REFERENCE_NAME: root.reference}
+    return document
+
+
+def _root(entry: _Entry) -> Root:
+    descriptor = Descriptor(media_type=entry.media_type, digest=entry.digest, size_bytes=entry.size)
+    return Root(descriptor, entry.annotations.get(REFERENCE_NAME))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with _Temporary(path.parent) as file:
+        file.stream.write(content)
+        file.keep_as(path)
+
+
+class _Temporary:
+    """A new file that gets its name at the end, or disappears."""
+
+    def __init__(self, folder: Path) -> None:
+        number, name = tempfile.mkstemp(dir=folder, prefix=".incomplete-")
+        self._path: Path | None = Path(name)
+        self.stream = os.fdopen(number, "wb")
+
+    def __enter__(self) -> "_Temporary":
+        return self
+
+    def keep_as(self, path: Path) -> None:
+        """Close the file and give it its name."""
+        assert self._path is not None  # noqa: S101 - it is kept once
+        self.stream.close()
+        self._path.chmod(0o644)  # mkstemp makes it private, and an image layout is read by other users' tools
+        self._path.replace(path)
+        self._path = None
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
