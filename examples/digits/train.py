@@ -98,7 +98,7 @@ def main() -> None:
         network = network_of(fit(split))
         measured = round(accuracy(network, split), 4)
     write_model(network, measured)
-    print(f"wrote {MODEL_FOLDER.name}/: {measured:.2%} of {len(split.held_out_labels)} held-out digits correct")
+    print(f"wrote {MODEL_FOLDER.name}/; {measured:.2%} of the held-out digits are named correctly")
 
 
 if __name__ == "__main__":

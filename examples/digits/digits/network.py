@@ -54,7 +54,7 @@ class Network:
         return self.layers[0].weights.shape[0]
 
     def probabilities(self, pixels: Matrix) -> Matrix:
-        """Return the probability of every class, shape (batch, classes), for pixels of shape (batch, pixels)."""
+        """Return the probability of every class, shape (batch, classes), for pixels of shape (batch, n)."""
         activation = pixels / np.float32(self.pixel_maximum)
         for hidden in self.layers[:-1]:
             activation = np.maximum(hidden.apply(activation), 0)
