@@ -11,10 +11,10 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO, cast
 
 from pipeline.errors import ToolMissing
 
@@ -32,7 +32,7 @@ class Command:
     arguments: tuple[str, ...]
     cwd: Path | None = None
     environment: Mapping[str, str | None] = field(default_factory=dict)  # on top of ours; None removes a name
-    stdin: str | None = None
+    stdin: str | Iterable[bytes] | None = None  # bytes are streamed piece by piece
     timeout_s: float | None = None
 
     def __str__(self) -> str:
@@ -151,14 +151,15 @@ def _streams(child: "subprocess.Popen[str]") -> tuple[tuple[str, IO[str]], tuple
     return ("stdout", child.stdout), ("stderr", child.stderr)
 
 
-def _feed(child: "subprocess.Popen[str]", text: str | None) -> None:
-    if text is None or child.stdin is None:
+def _feed(child: "subprocess.Popen[str]", content: str | Iterable[bytes] | None) -> None:
+    if content is None or child.stdin is None:
         return
     with (
         contextlib.suppress(BrokenPipeError),
-        child.stdin as stream,
+        cast("TextIO", child.stdin) as stream,
     ):  # its exit code says why it did not read
-        stream.write(text)
+        for piece in (content.encode(),) if isinstance(content, str) else content:
+            stream.buffer.write(piece)
 
 
 def _wait(child: "subprocess.Popen[str]", timeout_s: float | None) -> bool:
