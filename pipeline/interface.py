@@ -1,6 +1,6 @@
 """The two contracts: a stage measures or does, a policy judges. Neither knows the other."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
@@ -42,6 +42,15 @@ class Stage(Protocol):
         Raises:
             PipelineError: the work could not be done; the run stops with its message and advice.
         """
+        ...
+
+
+@runtime_checkable
+class Perishable(Protocol):
+    """A stage whose recorded result may be gone (a deleted layout, say): asked before it is reused."""
+
+    def usable(self, made: Any) -> bool:  # of the type `gives`
+        """Tell whether what the record describes is still there and unchanged."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Secrets never leave the process: every text that does goes through here first."""
 
 import base64
+import json
 from urllib.parse import quote
 
 MASK = "***"
@@ -22,7 +23,8 @@ class Redactor:
 
     def _remember(self, text: str) -> None:
         encoded = base64.b64encode(text.encode()).decode()
-        needles = {*self._needles, text, quote(text, safe=""), encoded, encoded.rstrip("=")}
+        escaped = json.dumps(text)[1:-1]  # records are JSON
+        needles = {*self._needles, text, escaped, quote(text, safe=""), encoded, encoded.rstrip("=")}
         self._needles = sorted(needles, key=len, reverse=True)  # the longest first: one may contain another
 
     def __call__(self, text: str) -> str:

@@ -1,0 +1,246 @@
+"""pipeline.yaml as a frozen model: every key, its default, and what it means."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipeline.reference import Repository, Tag
+
+
+def _words(value: object) -> object:
+    """Let one string stand for a list: `a, b` is what an environment variable or a flag can say."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _repository_name(value: str) -> str:
+    Repository(f"registry.invalid/{value}")
+    return value
+
+
+def _image_path(value: str) -> str:
+    if not value.startswith("/") or ".." in value.split("/") or value.rstrip("/") == "":
+        raise ValueError("a folder in the image begins with '/', and is not '/' itself")
+    return value.rstrip("/")
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+RepositoryName = Annotated[str, AfterValidator(_repository_name)]
+ImagePath = Annotated[str, AfterValidator(_image_path)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of pipeline.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelSection(Section):
+    """The weights: streamed into layers of their own, so they are not in the Dockerfile."""
+
+    source: Path
+    """Folder with the model's files, relative to pipeline.yaml."""
+    path: ImagePath | None = None
+    """Folder in the image; default: /models/ and the image's name."""
+
+
+class TestSection(Section):
+    """The project's own tests."""
+
+    __test__ = False  # not a test: pytest collects classes of this name
+
+    command: str | tuple[str, ...] = "pytest -q"
+    """Command to run in the folder of pipeline.yaml, with .venv/bin first on the PATH if there is one."""
+    timeout_s: Seconds = 1800
+    """Time limit in seconds."""
+    junit: str | None = None
+    """JUnit XML file that the command writes (a glob is allowed); for pytest it comes by itself."""
+    environment: dict[str, str] = {}
+    """Variables to set for the command."""
+
+
+class SecretSection(Section):
+    """A secret for `RUN --mount=type=secret,id=…`: it reaches the build step, never a layer or a log."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name that the Dockerfile uses."""
+    environment: str | None = None
+    """Environment variable that holds the secret."""
+    file: Path | None = None
+    """File that holds the secret, relative to pipeline.yaml."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "SecretSection":
+        if (self.environment is None) == (self.file is None):
+            raise ValueError("say either `environment:` or `file:`")
+        return self
+
+
+class BuildSection(Section):
+    """The application image: a Dockerfile, built by BuildKit."""
+
+    context: Path = Path()
+    """Folder that the Dockerfile copies from, relative to pipeline.yaml."""
+    dockerfile: Path = Path("Dockerfile")
+    """The Dockerfile, relative to the context."""
+    target: str | None = None
+    """Stage of the Dockerfile to build; default: the last."""
+    platforms: Words = ()
+    """Platforms such as linux/amd64; default: this machine's."""
+    args: dict[str, str] = {}
+    """Build arguments (`ARG` in the Dockerfile). They can be read from the image: no secrets here."""
+    secrets: tuple[SecretSection, ...] = ()
+    """Secrets for the build."""
+    builder: str | None = None
+    """Name of a buildx builder (docker-container, remote, kubernetes); default: the current one."""
+    network: Literal["default", "none", "host"] = "default"
+    """Network of the build's RUN steps."""
+    labels: dict[str, str] = {}
+    """Labels beside those of the OCI image specification, which come by themselves."""
+
+
+class DatabaseSection(Section):
+    """The vulnerability database."""
+
+    repository: str | None = None
+    """OCI repository of Trivy's database, with a tag or a digest; default: Trivy's own."""
+    maximum_age_days: Annotated[float, Field(gt=0)] = 7
+    """A database that was updated longer ago is an error."""
+    update: bool = True
+    """Fetch the database when it is missing or old; off: use the one in the cache."""
+
+
+class ScanSection(Section):
+    """The scan of the application layers."""
+
+    trivy: Path | None = None
+    """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
+    database: DatabaseSection = DatabaseSection()
+    """The vulnerability database."""
+    timeout_s: Seconds = 600
+    """Time limit in seconds."""
+
+
+class BenchmarkSection(Section):
+    """The load on the model server inside the image."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port of the server in the container."""
+    protocol: str = "v2"
+    """How the server is spoken to: v2 (Open Inference Protocol: Triton, KServe, MLServer)."""
+    model: str | None = None
+    """Name of the model at the server; default: the image's name."""
+    request: Path | None = None
+    """JSON file with one inference request; default: zeros in the shape that the server says."""
+    rate_rps: Annotated[float, Field(gt=0, le=10_000)] = 20
+    """Requests per second, sent on a fixed schedule however slow the answers are."""
+    duration_s: Seconds = 10
+    """How long the load lasts."""
+    warmup_s: Annotated[float, Field(ge=0)] = 2
+    """Load before the measurement that is not counted."""
+    readiness_timeout_s: Seconds = 120
+    """How long the server may take to be ready."""
+    request_timeout_s: Seconds = 10
+    """How long an answer may take before it counts as an error."""
+    memory_limit: str | None = None
+    """Memory limit of the container, such as 2g."""
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    """Number of processors that the container may use."""
+    environment: dict[str, str] = {}
+    """Variables to set in the container."""
+    network: Literal["publish", "host"] = "publish"
+    """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
+
+
+class TargetSection(Section):
+    """A manifest that names the image."""
+
+    path: str
+    """File or folder in the GitOps repository (without one: below pipeline.yaml)."""
+    image: str | None = None
+    """Name of the image as the manifest has it; default: the repository that was pushed to."""
+
+
+class AuthorSection(Section):
+    """Who commits to the GitOps repository."""
+
+    name: str = "Model Image Pipeline"
+    """Name of the author and committer."""
+    email: str = "pipeline@localhost"
+    """E-mail address of the author and committer."""
+
+
+class UpdateSection(Section):
+    """The GitOps repository from which Argo CD or Flux rolls the image out."""
+
+    repository: str | None = None
+    """URL of the git repository; default: the edit is shown as a diff and nothing is written."""
+    branch: str = "main"
+    """Branch to commit to."""
+    targets: tuple[TargetSection, ...] = ()
+    """Manifests to edit, all in one commit."""
+    author: AuthorSection = AuthorSection()
+    """Author of the commit."""
+    time_limit_s: Seconds = 180
+    """How long to try again when other writers come first."""
+
+
+class SkipSection(Section):
+    """Stages to leave out, each with a reason; the policies see it."""
+
+    test: str | None = None
+    """Why there is no test."""
+    scan: str | None = None
+    """Why there is no scan."""
+    benchmark: str | None = None
+    """Why there is no benchmark."""
+    update: str | None = None
+    """Why no manifest is updated."""
+
+
+class Config(Section):
+    """What pipeline.yaml says: how one model image is delivered."""
+
+    model_config = ConfigDict(title="Model Image Pipeline: pipeline.yaml")
+
+    image: RepositoryName
+    """Name of the image, below each of the registries."""
+    registries: Words = ()
+    """Where to push: host[:port]/path; default: an OCI image layout folder beside the run."""
+    insecure_registries: Words = ()
+    """Hosts that are spoken to without TLS; this machine's own addresses need not be named."""
+    tag: Tag | None = None
+    """Tag of the image; default: the full commit hash, with -dirty when the work tree differs from it."""
+    model: ModelSection | None = None
+    """The weights; without them the image is what the Dockerfile makes."""
+    test: TestSection = TestSection()
+    """The project's own tests."""
+    build: BuildSection = BuildSection()
+    """The application image."""
+    scan: ScanSection = ScanSection()
+    """The scan of the application layers."""
+    benchmark: BenchmarkSection = BenchmarkSection()
+    """The load on the model server inside the image."""
+    update: UpdateSection = UpdateSection()
+    """The GitOps repository."""
+    policies: str | tuple[Any, ...] = "baseline"
+    """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
+    skip: SkipSection = SkipSection()
+    """Stages to leave out, each with a reason."""
+
+    @model_validator(mode="after")
+    def _repositories_fit(self) -> "Config":
+        for registry in self.registries:
+            Repository(f"{registry.rstrip('/')}/{self.image}")
+        return self
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """The repository of the image in each registry."""
+        return tuple(Repository(f"{registry.rstrip('/')}/{self.image}") for registry in self.registries)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The stages to leave out and the reasons."""
+        return {name: reason for name, reason in self.skip if reason is not None}

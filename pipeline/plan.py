@@ -1,0 +1,136 @@
+"""What a run will do, decided and checked before any work begins."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pipeline.desk import Desk
+from pipeline.errors import (
+    ConfigurationError,
+    DiskFull,
+    InternalError,
+    PipelineError,
+    RemoteError,
+    TagConflict,
+    ToolMissing,
+)
+from pipeline.interface import Policy, Stage
+from pipeline.model import Artifact, Check, Evidence, Problem, Skipped, Source
+from pipeline.record import Setting
+
+ERRORS: dict[Problem, type[PipelineError]] = {
+    Problem.CONFIGURATION: ConfigurationError,
+    Problem.TOOL: ToolMissing,
+    Problem.DISK: DiskFull,
+    Problem.REMOTE: RemoteError,
+    Problem.TAG: TagConflict,
+}
+"""In the order in which they are worth mending: the first problem found decides the exit code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The stages in their order, what is left out and why, and who judges."""
+
+    source: Source
+    stages: tuple[Stage, ...]
+    skipped: Mapping[str, Skipped]
+    policies: tuple[Policy, ...]
+    settings: tuple[Setting, ...] = ()
+    until: str | None = None
+
+    @property
+    def working(self) -> tuple[Stage, ...]:
+        """The stages that will run."""
+        return tuple(stage for stage in self.stages if stage.name not in self.skipped)
+
+
+def make_plan(  # noqa: PLR0913 - each is a decision of the user's
+    *,
+    source: Source,
+    stages: Sequence[Stage],
+    skip: Mapping[str, str],
+    policies: Sequence[Policy],
+    settings: Sequence[Setting] = (),
+    until: str | None = None,
+) -> Plan:
+    """Return a plan in which every stage has what it needs.
+
+    Raises:
+        ConfigurationError: an unknown stage is named, or a stage would lack what an earlier one makes.
+    """
+    names = [stage.name for stage in stages]
+    for name in (*skip, *([until] if until else [])):
+        _known(name, names)
+    kept = stages[: names.index(until) + 1] if until else stages
+    skipped = {stage.name: _skipped(stage, skip[stage.name]) for stage in kept if stage.name in skip}
+    plan = Plan(
+        source=source,
+        stages=tuple(kept),
+        skipped=skipped,
+        policies=tuple(policies),
+        settings=tuple(settings),
+        until=until,
+    )
+    _complete(plan)
+    return plan
+
+
+def _known(name: str, names: list[str]) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigurationError(
+            f"there is no stage called {name!r}", advice=f"{hint}The stages are {', '.join(names)}."
+        )
+
+
+def _skipped(stage: Stage, reason: str) -> Skipped:
+    if not reason.strip():
+        raise ConfigurationError(
+            f"skip.{stage.name}: a stage is left out only with a reason",
+            advice=f'Say why, for example `skip: {{{stage.name}: "no GPU on this runner"}}`.',
+        )
+    return Skipped(stage=stage.name, gives=stage.gives.__name__, reason=reason.strip())
+
+
+def _complete(plan: Plan) -> None:
+    """Refuse a plan in which a stage lacks something: a stated reason can stand for evidence alone."""
+    given: set[type[Artifact]] = {Source}
+    for stage in plan.stages:
+        left_out = stage.name in plan.skipped
+        if missing := [kind.__name__ for kind in stage.needs if kind not in given and not left_out]:
+            raise ConfigurationError(
+                f"{stage.name} needs {' and '.join(missing)}, which no earlier stage of this run makes",
+                advice=f"Leave {stage.name} out too (`skip:`), or take the earlier stage back in.",
+            )
+        if not left_out or issubclass(stage.gives, Evidence):
+            given.add(stage.gives)
+
+
+def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> tuple[Check, ...]:
+    """Ask every stage that will run what it needs and whether it is there, all at once."""
+    stages = plan.working
+    with ThreadPoolExecutor(max_workers=max(1, len(stages)), thread_name_prefix="check") as pool:
+        found = list(pool.map(lambda stage: stage.check(desk_of(stage)), stages))
+    unique = {(item.subject, item.found): item for checks in found for item in checks}
+    return tuple(unique.values())
+
+
+def missing(checks: Sequence[Check]) -> PipelineError | None:
+    """Return the error that ends the run when anything is missing; it lists everything."""
+    failed = [item for item in checks if not item.passed]
+    if not failed:
+        return None
+    kind = next(
+        (error for problem, error in ERRORS.items() if any(item.problem is problem for item in failed)),
+        InternalError,
+    )
+    lines = [f"{item.subject}: {item.found}" for item in failed]
+    head = "one thing is missing" if len(lines) == 1 else f"{len(lines)} things are missing"
+    advice = dict.fromkeys(item.advice for item in failed if item.advice)
+    return kind(
+        f"{head}, nothing was started\n" + "\n".join(f"  - {line}" for line in lines),
+        advice="\n".join(advice),
+    )

@@ -1,0 +1,240 @@
+"""The record of a run: what was made, measured and decided. Every rendering is of this and of nothing else.
+
+It lies at `.pipeline/runs/<run>/record.json`, is rewritten atomically after every step, and can be read
+again, so that a stored result can be reused, shown, or judged under another policy.
+"""
+
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+
+import pipeline
+from pipeline import model
+from pipeline.errors import ConfigurationError, DiskFull
+from pipeline.model import Artifact, Check, Skipped, Source, Value, Verdict
+
+SCHEMA_VERSION = 1
+FILE_NAME = "record.json"
+
+
+class Status(StrEnum):
+    """How far a stage, or the run, has come."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    PASSED = "passed"
+    REUSED = "reused"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+SETTLED = {Status.PASSED, Status.REUSED, Status.REFUSED}
+"""A stage that came to a result: the evidence holds, whatever the policies made of it."""
+
+
+class StageRecord(Value):
+    """One stage of a run."""
+
+    name: str
+    gives: str = Field(description="name of the artifact's type")
+    status: Status = Status.PLANNED
+    started_at: datetime | None = None
+    duration_s: float | None = None
+    identity: str | None = Field(default=None, description="all that the result depends on, as a digest")
+    reused_from: str | None = Field(default=None, description="the run that made the result")
+    artifact: dict[str, Any] | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    logs: tuple[str, ...] = Field(default=(), description="paths below the run's folder")
+
+    def made(self) -> Artifact | None:
+        """Return the artifact as its own type, or None where the stage made none."""
+        return (
+            None
+            if self.artifact is None
+            else artifact_type(self.gives, self.artifact).model_validate(self.artifact)
+        )
+
+
+class Failure(Value):
+    """Why a run ended before its end."""
+
+    kind: str
+    message: str
+    advice: str = ""
+    tail: str = Field(default="", description="the end of what the failing program printed")
+    exit_code: int
+
+
+class Setting(Value):
+    """One value of the configuration, and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class Record(Value):
+    """One run, from the plan to the last stage."""
+
+    schema_version: int = SCHEMA_VERSION
+    pipeline_version: str = pipeline.__version__
+    run: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    status: Status = Status.RUNNING
+    dry_run: bool = False
+    until: str | None = Field(
+        default=None, description="the last stage that was asked for, where not all were"
+    )
+    configuration: tuple[Setting, ...] = ()
+    source: Source | None = None
+    checks: tuple[Check, ...] = ()
+    stages: tuple[StageRecord, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the run ended with; 0 while it goes on."""
+        return self.failure.exit_code if self.failure else 0
+
+    @property
+    def duration_s(self) -> float:
+        """How long the run took, or has taken."""
+        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    def stage(self, name: str) -> StageRecord | None:
+        """Return the record of the stage of this name."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def with_stage(self, changed: StageRecord) -> Self:
+        """Return a copy in which this stage's record is replaced."""
+        stages = tuple(changed if stage.name == changed.name else stage for stage in self.stages)
+        return self.model_copy(update={"stages": stages})
+
+    def made(self) -> tuple[Artifact, ...]:
+        """Return everything that the stages made."""
+        return tuple(artifact for stage in self.stages if (artifact := stage.made()) is not None)
+
+
+def artifact_type(gives: str, content: dict[str, Any]) -> type[Artifact]:
+    """Return the type that a recorded artifact is of; third parties' types are found by name too."""
+    if {"stage", "gives", "reason"} == content.keys():
+        return Skipped
+    known = {kind.__name__: kind for kind in _subclasses(Artifact)}
+    return known.get(gives) or getattr(model, gives)
+
+
+def _subclasses(kind: type[Artifact]) -> set[type[Artifact]]:
+    direct = set(kind.__subclasses__())
+    return direct.union(*(_subclasses(child) for child in direct))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all.
+
+    Raises:
+        DiskFull: the file system has no room.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as stream:
+            temporary = Path(stream.name)
+            try:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+                temporary.chmod(0o644)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise DiskFull(
+            f"cannot write {path}: {error.strerror}",
+            advice="Free some disk, or check the folder's permissions.",
+        ) from error
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        ConfigurationError: the file is missing, broken, or of another version of the schema.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigurationError(
+            f"{path} is no record of a run: {first['msg']}",
+            advice="It may come from another version of the pipeline. Run `pipeline run` again.",
+        ) from error
+
+
+class Runs:
+    """The folder `.pipeline` of a project: its runs, and the cache that outlives them."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / ".pipeline"
+        self.runs = self.folder / "runs"
+        self.cache = self.folder / "cache"
+
+    def create(self, name: str) -> Path:
+        """Make the folder of a new run and return it; `.pipeline` hides itself from git.
+
+        Raises:
+            DiskFull: the folder cannot be made.
+        """
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+            folder = self._free(name)
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
+        return folder
+
+    def _free(self, name: str) -> Path:
+        names = [name, *(f"{name}-{number}" for number in range(2, 1000))]
+        return next(self.runs / candidate for candidate in names if not (self.runs / candidate).exists())
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all runs, the newest first."""
+        if not self.runs.is_dir():
+            return ()
+        found = [path for path in self.runs.iterdir() if (path / FILE_NAME).is_file()]
+        return tuple(path.name for path in sorted(found, key=lambda path: path.name, reverse=True))
+
+    def prune(self, keep: int = 20) -> None:
+        """Remove all but the newest runs: their results are no longer reused, and disk is short on runners."""
+        for name in self.names()[keep:]:
+            shutil.rmtree(self.runs / name, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Return the record's path of the run of this name."""
+        return self.runs / name / FILE_NAME
+
+    def reusable(self, stage: str, identity: str) -> tuple[str, Artifact] | None:
+        """Return the newest recorded result with this identity, and the run that made it."""
+        for name in self.names():
+            try:
+                found = read_record(self.path(name)).stage(stage)
+            except ConfigurationError:
+                continue  # an older version's record is no reason to stop: it is only not reused
+            if found is None or found.identity != identity or found.status not in SETTLED:
+                continue
+            if (made := found.made()) is not None:
+                return found.reused_from or name, made
+        return None

@@ -1,0 +1,1 @@
+"""Renderings of a record: each reads the record and nothing else."""

@@ -1,0 +1,123 @@
+"""What an artifact says in one line, and how sizes and times are written for people."""
+
+from functools import singledispatch
+
+from pipeline.model import (
+    Artifact,
+    BenchmarkReport,
+    BuiltImage,
+    ManifestUpdate,
+    PushedImage,
+    ScanReport,
+    Severity,
+    Skipped,
+    SuiteReport,
+)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in decimal units, as registries and disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: seconds with one decimal below a minute, minutes and seconds above."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 test`, `2 tests`."""
+    plural_noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural_noun}"
+
+
+@singledispatch
+def describe(artifact: Artifact) -> str:
+    """Return what an artifact says, in one line."""
+    return type(artifact).__name__
+
+
+@describe.register
+def _(report: SuiteReport) -> str:
+    if report.counts is None:
+        return f"exit code {report.exit_code}"
+    counts = report.counts
+    bad = counts.failed + counts.errors
+    rest = (f"{bad} failed" if bad else "", f"{counts.skipped} skipped" if counts.skipped else "")
+    return ", ".join(
+        (f"{counts.passed} of {plural(counts.total, 'test')} passed", *(part for part in rest if part))
+    )
+
+
+@describe.register
+def _(image: BuiltImage) -> str:
+    parts = [f"sha256:{image.digest.short}", f"{size(image.application_size_bytes)} application"]
+    if image.model_layers:
+        parts.append(f"{size(image.model_size_bytes)} model")
+    return ", ".join((*parts, *(["dirty"] if image.dirty else [])))
+
+
+@describe.register
+def _(report: ScanReport) -> str:
+    counts = {severity: report.count(severity) for severity in Severity}
+    found = ", ".join(f"{count} {severity.lower()}" for severity, count in counts.items() if count)
+    age = report.database_age.total_seconds() / 3600
+    return (
+        f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, "
+        f"database {age:.0f} h old"
+        if age >= 1
+        else f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, fresh database"
+    )
+
+
+@describe.register
+def _(report: BenchmarkReport) -> str:
+    latency = (
+        "no answer"
+        if report.latency is None
+        else f"p50 {report.latency.p50_ms:.1f} ms, p99 {report.latency.p99_ms:.1f} ms"
+    )
+    parts = (
+        latency,
+        f"{report.throughput_rps:.0f} requests/s",
+        plural(report.errors, "error"),
+        f"ready in {report.cold_start.ready_ms / 1000:.1f} s",
+        f"peak {size(report.peak_memory_bytes)}",
+    )
+    return ", ".join(parts)
+
+
+@describe.register
+def _(image: PushedImage) -> str:
+    if image.layout is not None:
+        return f"no registry configured: OCI image layout in {image.layout}"
+    if not image.references:
+        return "nothing was pushed"
+    sent = sum(reference.bytes_sent for reference in image.references)
+    saved = sum(reference.bytes_saved for reference in image.references)
+    where = ", ".join(f"{reference.repository}" for reference in image.references)
+    known = " (tag was there)" if all(reference.tag_existed for reference in image.references) else ""
+    return f"{where}: {size(sent)} sent, {size(saved)} already there{known}"
+
+
+@describe.register
+def _(update: ManifestUpdate) -> str:
+    files = ", ".join(file.path for file in update.files)
+    if update.status == "committed":
+        return f"{(update.commit or '')[:12]} on {update.branch}: {files}"
+    if update.status == "unchanged":
+        return "the manifests name this digest already"
+    if update.status == "preview":
+        return f"not written: {files}" if files else "nothing would change"
+    return "no target configured"
+
+
+@describe.register
+def _(skipped: Skipped) -> str:
+    return f"left out: {skipped.reason}"

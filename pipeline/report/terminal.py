@@ -1,0 +1,217 @@
+"""The run as a person watches it in a terminal or reads it in a CI log."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.status import Status as Spinner
+from rich.table import Table
+
+from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
+from pipeline.record import Failure, Record, StageRecord, Status
+from pipeline.report.phrases import describe, duration
+
+QUIET_S = 2.0  # a stage that takes longer than this says that it lives
+MARKS = {
+    Status.PASSED: "[green]✔[/]",
+    Status.REUSED: "[cyan]↻[/]",
+    Status.SKIPPED: "[yellow]–[/]",
+    Status.REFUSED: "[red]✘[/]",
+    Status.FAILED: "[red]✘[/]",
+    Status.INTERRUPTED: "[red]■[/]",
+    Status.RUNNING: "[blue]…[/]",
+    Status.PLANNED: "[dim]·[/]",
+}
+
+
+class TerminalReporter:
+    """Shows each stage as it comes: a spinner in a terminal, a line every few seconds in a log."""
+
+    def __init__(self, *, verbosity: int = 0, console: Console | None = None) -> None:
+        self._console = console or make_console()
+        self._verbosity = verbosity
+        self._spinner: Spinner | None = None
+        self._current = ""
+        self._shown_at = 0.0
+        self._lock = threading.Lock()  # progress comes from the threads that read a child's output
+
+    def checked(self, record: Record) -> None:
+        """Show what is delivered; everything that was checked when asked for more."""
+        if self._verbosity < 0:
+            return
+        if record.source is not None:
+            dirty = f" [yellow]+ {len(record.source.changes)} uncommitted[/]" if record.source.dirty else ""
+            self._console.print(f"commit [bold]{record.source.commit[:12]}[/]{dirty}  run {record.run}")
+        if self._verbosity > 0:
+            self._console.print(checks_table(record.checks))
+
+    def begins(self, stage: StageRecord) -> None:
+        """Show that a stage has begun."""
+        with self._lock:
+            self._current = stage.name
+            self._shown_at = time.monotonic()
+            if self._console.is_terminal and self._verbosity >= 0:
+                self._spinner = self._console.status(f"{stage.name:<10}")
+                self._spinner.start()
+
+    def say(self, line: str) -> None:
+        """Show the newest line of progress."""
+        with self._lock:
+            if self._verbosity > 0:
+                self._console.print(f"  [dim]{self._current:<10} {escape(line)}[/]", highlight=False)
+            elif self._spinner is not None:
+                text = escape(line[: max(20, self._console.width - 16)])
+                self._spinner.update(f"{self._current:<10} [dim]{text}[/]")
+            elif self._verbosity == 0 and self._current and time.monotonic() - self._shown_at > QUIET_S:
+                self._shown_at = time.monotonic()
+                self._console.print(f"… {self._current:<10} {escape(line)}", highlight=False, style="dim")
+
+    def ended(self, stage: StageRecord) -> None:
+        """Show what became of a stage."""
+        with self._lock:
+            self._current = ""
+            if self._spinner is not None:
+                self._spinner.stop()
+                self._spinner = None
+        if self._verbosity >= 0:
+            self._console.print(stage_line(stage), soft_wrap=True, highlight=False)
+            for verdict in stage.verdicts:
+                _print_verdict(self._console, verdict, verbose=self._verbosity > 0)
+
+    def finished(self, record: Record, folder: Path) -> None:
+        """Show the end: what failed and what to do, or what was delivered."""
+        if record.failure is not None:
+            print_failure(self._console, record.failure)
+        elif self._verbosity >= 0:
+            self._console.print()
+            print_delivery(self._console, record)
+        if self._verbosity >= 0:
+            self._console.print(
+                f"record  {_near(folder)}/record.json", style="dim", highlight=False, soft_wrap=True
+            )
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console; a log that is no terminal is not cut at 80 columns."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+
+
+def stage_line(stage: StageRecord) -> str:
+    """Return one line that says what a stage made, in how much time."""
+    made = stage.made()
+    text = escape(describe(made)) if made is not None else str(stage.status)
+    again = f" [dim](reused from {stage.reused_from})[/]" if stage.reused_from else ""
+    took = "" if stage.duration_s is None else duration(stage.duration_s)
+    return f"{MARKS[stage.status]} [bold]{stage.name:<10}[/]{took:>9}  {text}{again}"
+
+
+def _print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None:
+    if verdict.passed:
+        if verbose:
+            console.print(f"    [green]passed[/]  {escape(verdict.policy)}: {escape(verdict.summary)}")
+        return
+    word = "[red]refused[/]" if verdict.level is Level.ENFORCE else "[yellow]warning[/]"
+    for reason in verdict.reasons:
+        origin = f" [dim]({escape(verdict.origin)})[/]" if verdict.origin else ""
+        console.print(
+            f"    {word} {escape(verdict.policy)}: {escape(reason.message)}{origin}", soft_wrap=True
+        )
+        if reason.advice and verdict.level is Level.ENFORCE:
+            console.print(Padding(escape(reason.advice), (0, 0, 0, 12)), style="dim")
+
+
+def print_failure(console: Console, failure: Failure) -> None:
+    """Show why the run ended, the end of what was printed, and what to do next."""
+    if failure.tail:
+        console.print()
+        console.print(Padding(escape(failure.tail.rstrip()), (0, 0, 0, 4)), style="dim")
+    console.print(f"\n[bold red]error[/] {escape(failure.message)}", soft_wrap=True)
+    if failure.advice:
+        console.print(Padding(escape(failure.advice), (0, 0, 0, 6)), soft_wrap=True)
+    console.print(f"exit code {failure.exit_code} ({failure.kind})", style="dim")
+
+
+def print_delivery(console: Console, record: Record) -> None:
+    """Show where the image is, and what the manifests say now."""
+    for made in record.made():
+        if isinstance(made, PushedImage):
+            for reference in made.references:
+                console.print(f"image   [bold]{reference}[/]", soft_wrap=True)
+            if made.layout is not None:
+                console.print(f"image   [bold]oci:{made.layout}:{made.tag}[/]", soft_wrap=True)
+        if isinstance(made, ManifestUpdate):
+            _print_update(console, made)
+    if record.until is not None:
+        console.print(f"stopped after {record.until}, as asked", style="dim")
+    if record.dry_run:
+        console.print("dry run: nothing left this machine", style="dim")
+
+
+def _print_update(console: Console, update: ManifestUpdate) -> None:
+    if update.commit is not None:
+        console.print(
+            f"commit  [bold]{update.commit}[/] on {update.branch} of {update.repository_url}", soft_wrap=True
+        )
+    for file in update.files if update.status == "preview" else ():
+        console.print(escape(file.diff.rstrip()), soft_wrap=True)
+    if update.note:
+        console.print(escape(update.note), soft_wrap=True)
+
+
+def checks_table(checks: tuple[Check, ...]) -> Table:
+    """Return what was checked before any work, one line each."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for check in checks:
+        mark = "[green]✔[/]" if check.passed else "[red]✘[/]"
+        table.add_row(mark, escape(check.subject), escape(check.found))
+    return table
+
+
+def stages_table(record: Record) -> Table:
+    """Return the stages with their times, verdicts and findings."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "stage", "time", "verdict", "result"):
+        table.add_column(column, justify="right" if column == "time" else "left")
+    for stage in record.stages:
+        made = stage.made()
+        took = "" if stage.duration_s is None else duration(stage.duration_s)
+        table.add_row(
+            MARKS[stage.status], stage.name, took, _verdict(stage), escape(describe(made)) if made else ""
+        )
+    return table
+
+
+def _verdict(stage: StageRecord) -> str:
+    refused = sum(not verdict.passed and verdict.refuses for verdict in stage.verdicts)
+    warned = sum(not verdict.passed and not verdict.refuses for verdict in stage.verdicts)
+    if refused:
+        return f"[red]{refused} refused[/]"
+    if warned:
+        return f"{stage.status}, [yellow]{warned} warning{'s' if warned > 1 else ''}[/]"
+    return str(stage.status)
+
+
+def print_record(console: Console, record: Record) -> None:
+    """Show a whole record."""
+    console.print(f"run [bold]{record.run}[/]  {record.status}, {duration(record.duration_s)}")
+    if record.source is not None:
+        dirty = " [yellow](dirty)[/]" if record.source.dirty else ""
+        console.print(f"commit {record.source.commit}{dirty}")
+    console.print(stages_table(record))
+    for stage in record.stages:
+        for verdict in stage.verdicts:
+            _print_verdict(console, verdict, verbose=False)
+    if record.failure is not None:
+        print_failure(console, record.failure)
+    else:
+        print_delivery(console, record)
+
+
+def _near(folder: Path) -> Path:
+    """Return the folder as seen from here, where that is shorter."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

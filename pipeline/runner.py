@@ -1,0 +1,239 @@
+"""The loop: run a stage, judge what it made, record both, decide."""
+
+import hashlib
+import os
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from pipeline import process
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused, StageFailed
+from pipeline.interface import Perishable, Policy, Stage
+from pipeline.model import Artifact, Source, Verdict
+from pipeline.plan import Plan, check, missing
+from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
+from pipeline.redaction import Redactor
+
+SECRET_NAMES = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$", re.IGNORECASE)
+
+
+class Reporter(Protocol):
+    """Shows a run while it goes on; it decides nothing."""
+
+    def checked(self, record: Record) -> None:
+        """The plan was made and checked."""
+
+    def begins(self, stage: StageRecord) -> None:
+        """A stage starts."""
+
+    def say(self, line: str) -> None:
+        """A stage tells how far it is; the next line may replace this one."""
+
+    def ended(self, stage: StageRecord) -> None:
+        """A stage came to an end, good or bad."""
+
+    def finished(self, record: Record, folder: Path) -> None:
+        """The run came to its end, good or bad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run, as against what to run."""
+
+    dry_run: bool = False
+    reuse: bool = True
+    until: str | None = None
+    only_check: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run while it goes on: the record, where it is kept, and who watches."""
+
+    record: Record
+    folder: Path
+    runs: Runs
+    reporter: Reporter
+    options: Options
+    redact: Redactor = field(default_factory=Redactor)
+
+    def save(self, record: Record) -> None:
+        """Keep the record as it is now, on disk too."""
+        self.record = record
+        write_text(self.folder / FILE_NAME, self.redact(record.model_dump_json(indent=2)) + "\n")
+
+    def desk(self, stage: Stage) -> Desk:
+        """Return a work place for a stage."""
+        folder = self.folder / stage.name
+        folder.mkdir(exist_ok=True)
+        return Desk(
+            folder=folder,
+            cache=self.runs.cache,
+            run_name=self.record.run,
+            dry_run=self.options.dry_run,
+            redact=self.redact,
+            say=lambda line: self.reporter.say(self.redact(line)),
+        )
+
+
+def deliver(
+    root: Path,
+    read: Callable[[], Source],
+    compose: Callable[[Source], Plan],
+    reporter: Reporter,
+    options: Options,
+) -> Record:
+    """Plan and run everything; whatever happens, the record is complete and nothing is left behind.
+
+    `read` tells the commit, `compose` makes the plan; what they raise is recorded like a stage's failure.
+    """
+    run = _start(root, reporter, options)
+    try:
+        _deliver(run, read, compose)
+        ended = run.record.model_copy(update={"status": Status.PASSED})
+    except PipelineError as error:
+        ended = _failed(run, error)
+    except KeyboardInterrupt:
+        ended = _failed(
+            run, Interrupted("interrupted", advice="Nothing is left running. Run `pipeline run` again.")
+        )
+    except Exception as error:  # a defect of ours must not lose the record
+        ended = _failed(run, _internal(run, error))
+    finally:
+        process.stop_descendants()
+    run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
+    reporter.finished(run.record, run.folder)
+    run.runs.prune()
+    return run.record
+
+
+def _start(root: Path, reporter: Reporter, options: Options) -> Run:
+    now = datetime.now(UTC)
+    runs = Runs(root)
+    folder = runs.create(f"{now:%Y%m%dT%H%M%SZ}")
+    record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
+    run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options)
+    for name, value in os.environ.items():
+        if SECRET_NAMES.search(name):
+            run.redact.add(value)
+    return run
+
+
+def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], Plan]) -> None:
+    source = read()
+    _name_after(run, source)
+    plan = compose(source)
+    planned = tuple(StageRecord(name=stage.name, gives=stage.gives.__name__) for stage in plan.stages)
+    run.save(run.record.model_copy(update={"stages": planned, "configuration": plan.settings}))
+    checks = check(plan, run.desk)
+    run.save(run.record.model_copy(update={"checks": checks}))
+    run.reporter.checked(run.record)
+    if (error := missing(checks)) is not None:
+        raise error
+    if not run.options.only_check:
+        _run_stages(run, plan)
+
+
+def _name_after(run: Run, source: Source) -> None:
+    """Give the run's folder the commit's name too, now that it is known."""
+    name = f"{run.record.run}-{source.commit[:12]}"
+    run.folder = run.folder.rename(run.folder.with_name(name))
+    run.save(run.record.model_copy(update={"run": name, "source": source}))
+
+
+def _run_stages(run: Run, plan: Plan) -> None:
+    have = Artifacts(plan.source)
+    for stage in plan.stages:
+        entry = _entry(run, stage, status=Status.RUNNING, started_at=datetime.now(UTC))
+        run.reporter.begins(entry)
+        desk = run.desk(stage)
+        try:
+            made, status = _make(run, plan, stage, have, desk)
+            verdicts = judge(made, plan.policies)
+            refused = [verdict for verdict in verdicts if verdict.refuses]
+            _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else status)
+            if refused:
+                raise PolicyRefused(stage.name, refused)
+        except BaseException as error:
+            _note_failure(run, stage, error)
+            raise
+        finally:
+            desk.clear()
+            logs = tuple(f"{stage.name}/{name}" for name in desk.commands)
+            started = entry.started_at or datetime.now(UTC)
+            duration_s = (datetime.now(UTC) - started).total_seconds()
+            run.reporter.ended(_entry(run, stage, logs=logs, duration_s=duration_s))
+        have = have.plus(made)
+
+
+def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tuple[Artifact, Status]:
+    """Return what the stage makes: left out, taken from an earlier run, or made now."""
+    if stage.name in plan.skipped:
+        skipped = plan.skipped[stage.name]
+        _entry(run, stage, artifact=skipped.model_dump(mode="json"))
+        return skipped, Status.SKIPPED
+    identity = _identity(stage, have)
+    found = run.runs.reusable(stage.name, identity) if identity and run.options.reuse else None
+    if found is not None and (not isinstance(stage, Perishable) or stage.usable(found[1])):
+        _entry(run, stage, identity=identity, reused_from=found[0], artifact=found[1].model_dump(mode="json"))
+        return found[1], Status.REUSED
+    made = stage.run(have, desk)
+    # the identity is kept as it was before the work: what changed meanwhile is not what was worked on
+    _entry(run, stage, identity=identity, artifact=made.model_dump(mode="json"))
+    return made, Status.PASSED
+
+
+def _identity(stage: Stage, have: Artifacts) -> str | None:
+    text = stage.identity(have)
+    return None if text is None else hashlib.sha256(f"{stage.name}\n{text}".encode()).hexdigest()
+
+
+def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:
+    """Return the verdict of every policy that judges this type of artifact."""
+    return tuple(policy.judge(made) for policy in policies if policy.judges is type(made))
+
+
+def _entry(run: Run, stage: Stage, **changes: object) -> StageRecord:
+    entry = run.record.stage(stage.name)
+    assert entry is not None  # noqa: S101 - every stage of the plan was recorded as planned
+    entry = entry.model_copy(update=changes)
+    run.save(run.record.with_stage(entry))
+    return entry
+
+
+def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
+    if isinstance(error, PolicyRefused):
+        return
+    if isinstance(error, StageFailed) and error.made is not None:
+        _entry(run, stage, artifact=error.made.model_dump(mode="json"))
+    stopped = isinstance(error, KeyboardInterrupt | Interrupted)
+    _entry(run, stage, status=Status.INTERRUPTED if stopped else Status.FAILED)
+
+
+def _failed(run: Run, error: PipelineError) -> Record:
+    failure = Failure(
+        kind=type(error).__name__,
+        message=error.message,
+        advice=error.advice,
+        tail=getattr(error, "tail", ""),
+        exit_code=error.exit_code,
+    )
+    statuses = {PolicyRefused: Status.REFUSED, Interrupted: Status.INTERRUPTED}
+    status = statuses.get(type(error), Status.FAILED)
+    return run.record.model_copy(update={"status": status, "failure": failure})
+
+
+def _internal(run: Run, error: Exception) -> InternalError:
+    path = run.folder / "traceback.txt"
+    text = "".join(traceback.format_exception(error))
+    write_text(path, run.redact(text))
+    return InternalError(
+        f"a defect of the pipeline: {type(error).__name__}: {error}",
+        advice=f"Please report it with {path} (secrets are masked) and {run.folder / FILE_NAME}.",
+    )
