@@ -1,1 +1,1 @@
-"""The real parts that the demo and the integration tests run against: engine, registry, scanner data, git server."""
+"""The real parts that the demo and the integration tests run against."""

@@ -37,7 +37,7 @@ def distribution() -> dict[str, str]:
 
 
 def install(packages: Sequence[str], *, why: str) -> None:
-    """Install packages from the machine's own sources, or raise SetupError saying what they are needed for."""
+    """Install packages from the machine's own sources; `why` names the part that needs them."""
     _require_root(packages, why)
     log = log_file("apt")
     with _one_at_a_time():
@@ -65,12 +65,23 @@ def install_from_sid(packages: Sequence[str], *, why: str) -> None:
         _apt_get("install", "-y", "--no-install-recommends", *(f"{name}/sid" for name in packages), log=log)
 
 
+def machine_suites(codename: str) -> str:
+    """Return the machine's own Debian sources for a release (updates and security too), in deb822 form.
+
+    On another release of Debian the main suite is derived from the machine's.
+    """
+    of_release = [stanza for stanza in _stanzas(_machine_sources()) if _serves(stanza, codename)]
+    if of_release:
+        return "\n".join(of_release)
+    return derive_suite(_machine_sources(), distribution().get("VERSION_CODENAME", ""), codename)
+
+
 def _require_root(packages: Sequence[str], why: str) -> None:
     if not can_install():
-        names = " ".join(packages)
+        command = f"apt-get install {' '.join(packages)}"
         raise SetupError(
-            f"{why} is needed, and this user cannot install it ({names}) here",
-            advice=f"install it yourself (Debian and Ubuntu: sudo apt-get install {names}), or run this as root",
+            f"{why} is needed, and this user cannot install it here",
+            advice=f"install it yourself (Debian and Ubuntu: sudo {command}), or run this as root",
         )
 
 
@@ -120,18 +131,33 @@ def _pairs(options: Iterable[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def derive_suite(sources: Iterable[str], codename: str, suite: str) -> str:
-    """Return the deb822 stanza that has the distribution's main suite, with that suite exchanged for another.
-
-    Comments are dropped: they speak of the suite that was there before.
-    """
-    for stanza in "\n\n".join(sources).split("\n\n"):
-        lines = [line for line in stanza.splitlines() if line and not line.startswith("#")]
-        suites = next((line.partition(":")[2].split() for line in lines if line.startswith("Suites:")), [])
-        if codename in suites:
-            return (
-                "\n".join(f"Suites: {suite}" if line.startswith("Suites:") else line for line in lines) + "\n"
+    """Return the stanza that has the distribution's main suite, with that suite exchanged for another."""
+    for stanza in _stanzas(sources):
+        if codename in _field(stanza, "Suites"):
+            lines = stanza.splitlines()
+            return "".join(
+                f"Suites: {suite}\n" if line.startswith("Suites:") else f"{line}\n" for line in lines
             )
     raise SetupError(
         f"no apt source of this machine has the suite {codename or '(unknown)'}",
-        advice="install an engine with buildx yourself (https://docs.docker.com/engine/install)",
+        advice="install what is missing yourself: an engine with buildx (https://docs.docker.com/engine/install)",
     )
+
+
+def _stanzas(sources: Iterable[str]) -> Iterator[str]:
+    """Yield the stanzas without their comments, which speak of the machine that the file was written for."""
+    for stanza in "\n\n".join(sources).split("\n\n"):
+        lines = [line for line in stanza.splitlines() if line.strip() and not line.startswith("#")]
+        if lines:
+            yield "\n".join(lines) + "\n"
+
+
+def _field(stanza: str, name: str) -> list[str]:
+    lines = stanza.splitlines()
+    return next((line.partition(":")[2].split() for line in lines if line.startswith(f"{name}:")), [])
+
+
+def _serves(stanza: str, codename: str) -> bool:
+    suites = _field(stanza, "Suites")
+    own = any(suite == codename or suite.startswith(f"{codename}-") for suite in suites)
+    return own and "main" in _field(stanza, "Components") and "no" not in _field(stanza, "Enabled")

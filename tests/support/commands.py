@@ -13,7 +13,7 @@ LOG_TAIL_LINES = 15
 
 
 def cache_folder() -> Path:
-    """Return the per-machine folder for what is worth keeping between runs: engine data, images, databases, logs."""
+    """Return the machine's folder for what is worth keeping between runs: engine data, images, logs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "model-image-pipeline"
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def answers(command: Sequence[str], *, timeout_s: float = 20) -> bool:
         return False
 
 
-def run_logged(
+def run_logged(  # noqa: PLR0913 - each of them is plain at the call
     command: Sequence[str],
     *,
     log: Path,

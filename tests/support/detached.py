@@ -1,4 +1,4 @@
-"""Processes that outlive the program that started them, yet end by themselves and can be told from strangers."""
+"""Processes that outlive their starter, yet end by themselves and are never taken for another's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 from tests.support.commands import tail
 from tests.support.errors import SetupError
 
-# A process that was started this close to the recorded second, with the recorded command, is the recorded one.
+# A process with the recorded command that started this close to the recorded time is the recorded one.
 START_TOLERANCE_S = 2.0
 
 
@@ -80,7 +80,7 @@ def start(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-    # The child is meant to outlive this program; nobody waits for it, and its Popen should not warn about that.
+    # Nobody waits for the child, which outlives this program; its Popen should not warn about that.
     process.returncode = 0
     return Detached(process.pid, psutil.Process(process.pid).create_time(), limited)
 

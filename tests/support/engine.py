@@ -71,10 +71,10 @@ def ensure_engine(*, lifetime_s: int = LIFETIME_S) -> Engine:
 
 
 def start_second_engine(name: str, *, image_store: ImageStore, lifetime_s: int = LIFETIME_S) -> Engine:
-    """Start an engine beside the default one, with its own data, socket and bridge; reuse it while it runs.
+    """Start an engine beside the default one, with its own data, socket and bridge, or reuse it.
 
-    It leaves the firewall's rules alone, which belong to the first engine: ports that it publishes are reached on
-    loopback, and its containers reach nothing outside. `stop_second_engine` removes it.
+    It leaves the firewall's rules to the first engine: ports that it publishes are reached on loopback, and
+    its containers reach nothing outside. `stop_second_engine` removes it.
     """
     folder, socket = _folder(name), _socket(name)
     engine = _find(f"unix://{socket}", reused=True)
