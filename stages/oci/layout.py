@@ -4,10 +4,11 @@ Source: OCI image specification 1.1, image-layout.md.
 """
 
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -101,9 +102,9 @@ class Layout:
         document: dict[str, Any] = json.loads(self.read(digest))
         return document
 
-    def write(self, content: bytes | IO[bytes], media_type: str) -> Descriptor:
-        """Store bytes under their digest; the blob appears whole or not at all."""
-        chunks = iter((content,)) if isinstance(content, bytes) else read_chunks(content)
+    def write(self, content: bytes | IO[bytes] | Iterable[bytes], media_type: str) -> Descriptor:
+        """Store bytes, a file or pieces under their digest; the blob appears whole or not at all."""
+        chunks = (content,) if isinstance(content, bytes) else _chunks(content)
         digest, size_bytes = hashlib.sha256(), 0
         with _Temporary(self._blobs) as file:
             for chunk in chunks:
@@ -113,6 +114,11 @@ class Layout:
             name = Digest(f"sha256:{digest.hexdigest()}")
             file.keep_as(self.blob_path(name))
         return Descriptor(media_type=media_type, digest=name, size_bytes=size_bytes)
+
+    def take(self, other: "Layout", digest: Digest) -> None:
+        """Share a blob of another layout on the same file system, without a second copy of its bytes."""
+        if not self.has(digest):
+            os.link(other.blob_path(digest), self.blob_path(digest))
 
     def roots(self) -> tuple[Root, ...]:
         """Return the images that the index names, in its order.
@@ -178,6 +184,10 @@ def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the rest of a stream in pieces of a megabyte."""
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
+
+
+def _chunks(content: IO[bytes] | Iterable[bytes]) -> Iterable[bytes]:
+    return read_chunks(content) if isinstance(content, io.IOBase) else content
 
 
 def _document(root: Root) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""What goes into a build: the user's context without the weights and without the pipeline's own folder."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+OWN_FOLDER = ".pipeline"  # records and caches of earlier runs
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a context holds, told without reading the files: a fingerprint of names, sizes and times."""
+
+    fingerprint: str
+    size_bytes: int
+
+
+def survey(context: Path, left_out: Sequence[Path]) -> Contents:
+    """Look at every file of a context but those below the folders that are left out, and `.git`.
+
+    It sees files that git ignores too, since a Dockerfile may copy them.
+    """
+    skip = {context / ".git", *left_out}
+    digest, size_bytes = hashlib.sha256(), 0
+    for path, status in sorted(_walk(context, skip)):
+        size_bytes += status[0]
+        digest.update(f"{path}\0{status}\0".encode(errors="surrogateescape"))
+    return Contents(digest.hexdigest(), size_bytes)
+
+
+def write_dockerfile(dockerfile: Path, context: Path, left_out: Sequence[Path], folder: Path) -> Path:
+    """Copy a Dockerfile into a folder, beside the list of what its build must not see; return the copy.
+
+    BuildKit prefers `<Dockerfile>.dockerignore` to the context's `.dockerignore`, so the user's own list
+    stays in force and the weights never travel through the build, even where it says `COPY . .`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / dockerfile.name
+    copy.write_bytes(dockerfile.read_bytes())
+    own = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
+    patterns = next((path.read_text() for path in own if path.is_file()), "")
+    added = [_pattern(path.relative_to(context)) for path in left_out if path.is_relative_to(context)]
+    ignore = copy.with_name(f"{copy.name}.dockerignore")
+    ignore.write_text("\n".join([patterns.rstrip("\n"), *added, ""]).lstrip("\n"))
+    return copy
+
+
+def _pattern(path: Path) -> str:
+    """Return a pattern that matches this path alone."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in f"/{path.as_posix()}")
+
+
+def _walk(folder: Path, skip: set[Path]) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if Path(entry.path) in skip:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), skip)
+            else:
+                status = entry.stat(follow_symlinks=False)
+                yield entry.path, (status.st_size, status.st_mtime_ns, status.st_mode)

@@ -1,0 +1,107 @@
+"""Reads as much of a Dockerfile as it takes to name the image that its last stage starts from.
+
+Source: the Dockerfile reference of BuildKit (parser directives, FROM, ARG before FROM, here-documents).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+_HERE_DOCUMENT = re.compile(r"<<-?\s*([\"']?)([A-Za-z_]\w*)\1")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
+_ESCAPE = re.compile(r"^#\s*escape\s*=\s*(\S)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStage:
+    """A FROM instruction, with its variables replaced."""
+
+    image: str
+    name: str | None = None
+
+
+def base_name(
+    text: str, *, target: str | None = None, arguments: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the image that a stage starts from, through the stages it builds on; the last stage by default.
+
+    None where it starts from `scratch`, or where the Dockerfile has no such stage.
+    """
+    stages = build_stages(text, arguments or {})
+    number = _find(stages, target) if target is not None else len(stages) - 1
+    while number is not None and number >= 0:
+        image = stages[number].image
+        earlier = _find(stages[:number], image)
+        if earlier is None:
+            return None if image in {"", "scratch"} else image
+        number = earlier
+    return None
+
+
+def build_stages(text: str, arguments: Mapping[str, str]) -> tuple[BuildStage, ...]:
+    """Return the build stages in their order."""
+    values: dict[str, str] = {}
+    stages: list[BuildStage] = []
+    for keyword, rest in _instructions(text):
+        if keyword == "ARG" and not stages:
+            for word in rest.split():
+                argument, _, default = word.partition("=")
+                values[argument] = arguments.get(argument, _replace(default.strip("\"'"), values))
+        elif keyword == "FROM":
+            words = [word for word in rest.split() if not word.startswith("--")]
+            name = words[2].lower() if len(words) > 2 and words[1].upper() == "AS" else None
+            stages.append(BuildStage(_replace(words[0] if words else "", values), name))
+    return tuple(stages)
+
+
+def _find(stages: tuple[BuildStage, ...], name: str) -> int | None:
+    named = [number for number, stage in enumerate(stages) if stage.name == name.lower()]
+    if named:
+        return named[-1]
+    return int(name) if name.isdigit() and int(name) < len(stages) else None
+
+
+def _instructions(text: str) -> Iterator[tuple[str, str]]:
+    lines = iter(text.splitlines())
+    escape = _escape(text)
+    for line in lines:
+        logical = line.strip()
+        while logical.endswith(escape) and not logical.startswith("#"):
+            logical = f"{logical[:-1]} {_next_line(lines)}"
+        if not logical or logical.startswith("#"):
+            continue
+        keyword, _, rest = logical.partition(" ")
+        if keyword.upper() in {"RUN", "COPY", "ADD"}:
+            _skip_here_documents(rest, lines)
+        yield keyword.upper(), rest.strip()
+
+
+def _next_line(lines: Iterator[str]) -> str:
+    """Return the next line of a continued instruction: comments and empty lines inside it do not count."""
+    return next((line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+
+
+def _skip_here_documents(rest: str, lines: Iterator[str]) -> None:
+    for match in _HERE_DOCUMENT.finditer(rest):
+        for line in lines:
+            if line.strip("\t") == match[2]:
+                break
+
+
+def _escape(text: str) -> str:
+    for line in text.splitlines():
+        if found := _ESCAPE.match(line):
+            return found[1]
+        if not re.match(r"^#\s*\w+\s*=", line):
+            break
+    return "\\"
+
+
+def _replace(text: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = values.get(match[1] or match[4], "")
+        if match[2] == "-":
+            return found or match[3]
+        return (match[3] if found else "") if match[2] == "+" else found
+
+    return _VARIABLE.sub(value, text)

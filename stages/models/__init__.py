@@ -1,0 +1,1 @@
+"""Where the weights of a model image come from."""

@@ -1,0 +1,175 @@
+"""Joins application layers and model layers into one image: new configurations and manifests, no new content.
+
+Source: OCI image specification 1.1, config.md, manifest.md, image-index.md and annotations.md.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.errors import StageFailed
+from pipeline.model import Descriptor, ModelLayer, PlatformImage
+from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_descriptor, to_document, to_json
+from stages.oci.overlap import refuse_overlap
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+_OCI_TYPES = {
+    "application/vnd.docker.distribution.manifest.v2+json": MANIFEST_TYPE,
+    "application/vnd.docker.distribution.manifest.list.v2+json": INDEX_TYPE,
+    "application/vnd.docker.container.image.v1+json": CONFIG_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": f"{LAYER_TYPE}+gzip",
+}
+ATTESTATION = "vnd.docker.reference.type"
+# On 150 MB of Python: level 1 takes 2.3 s for 60 MB, level 6 takes 5.8 s for 55 MB.
+GZIP_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Additions:
+    """What the final image has beyond what BuildKit built."""
+
+    model_layers: tuple[ModelLayer, ...] = ()
+    labels: Mapping[str, str]
+    """Labels of the configuration."""
+    annotations: Mapping[str, str]
+    """Annotations of the manifest, and of the index where there is one."""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The final image: its manifest, or the index of several platforms."""
+
+    root: Descriptor
+    platforms: tuple[PlatformImage, ...]
+
+
+def assemble(
+    built: Layout, target: Layout, additions: Additions, *, reference: str | None = None
+) -> Assembled:
+    """Write the final image into `target`, whose application layers are those of the layout that was built.
+
+    Raises:
+        StageFailed: the layout holds no image, or the model would overlap the application.
+    """
+    manifests = tuple(_manifests(built))
+    if not manifests:
+        raise StageFailed("BuildKit exported no image", advice="Read build.log.")
+    platforms = tuple(_platform_image(built, target, manifest, additions) for manifest in manifests)
+    root = platforms[0].manifest if len(platforms) == 1 else _write_index(target, platforms, additions)
+    target.put_root(root, reference)
+    return Assembled(root, platforms)
+
+
+def _manifests(built: Layout) -> Iterator[dict[str, Any]]:
+    """Yield the manifest of every platform, in the order of the index; attestations are left behind."""
+    pending = [root.descriptor for root in built.roots()]
+    while pending:
+        document = built.read_json(pending.pop(0).digest)
+        if "manifests" in document:
+            children = document["manifests"]
+            pending[:0] = [
+                to_descriptor(one) for one in children if ATTESTATION not in one.get("annotations", {})
+            ]
+        else:
+            yield document
+
+
+def _platform_image(
+    built: Layout, target: Layout, manifest: dict[str, Any], additions: Additions
+) -> PlatformImage:
+    layers = tuple(_take_layer(built, target, to_descriptor(layer)) for layer in manifest["layers"])
+    for path in sorted({layer.path for layer in additions.model_layers}):
+        refuse_overlap(target, layers, path)
+    document = _config(built.read_json(to_descriptor(manifest["config"]).digest), additions)
+    config = target.write(to_json(document), CONFIG_TYPE)
+    written = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": to_document(config),
+        "layers": [
+            to_document(one) for one in (*layers, *(model.descriptor for model in additions.model_layers))
+        ],
+        "annotations": dict(additions.annotations),
+    }
+    return PlatformImage(
+        platform=_platform(document),
+        manifest=target.write(to_json(written), MANIFEST_TYPE),
+        config=config,
+        application_layers=layers,
+        user=document.get("config", {}).get("User", ""),
+    )
+
+
+def _take_layer(built: Layout, target: Layout, layer: Descriptor) -> Descriptor:
+    """Bring a layer over as it is; one that nobody compressed is compressed here, always in the same way."""
+    media_type = _OCI_TYPES.get(layer.media_type, layer.media_type)
+    if media_type == LAYER_TYPE:
+        with built.blob_path(layer.digest).open("rb") as file:
+            return target.write(_compress(read_chunks(file)), f"{LAYER_TYPE}+gzip")
+    target.take(built, layer.digest)
+    return Descriptor(media_type=media_type, digest=layer.digest, size_bytes=layer.size_bytes)
+
+
+def _compress(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=31)  # a gzip header without name and time
+    for chunk in chunks:
+        if part := compressor.compress(chunk):
+            yield part
+    yield compressor.flush()
+
+
+def _config(document: dict[str, Any], additions: Additions) -> dict[str, Any]:
+    created = timestamp(additions.created)
+    settings = document.get("config") or {}
+    labels = {**(settings.get("Labels") or {}), **additions.labels}
+    earlier = [_clamped(step, created) for step in document.get("history") or ()]
+    steps = [_step(layer, created) for layer in additions.model_layers]
+    diff_ids = [str(layer.descriptor.digest) for layer in additions.model_layers]
+    return {
+        **document,
+        "created": created,
+        "config": {**settings, "Labels": labels},
+        "history": [*earlier, *steps],
+        "rootfs": {"type": "layers", "diff_ids": [*document["rootfs"]["diff_ids"], *diff_ids]},
+    }
+
+
+def _clamped(step: dict[str, Any], created: str) -> dict[str, Any]:
+    """Return a step of the history that is no younger than the commit: the classic store writes the time of day."""
+    return {**step, "created": min(step["created"], created)} if "created" in step else step
+
+
+def _step(layer: ModelLayer, created: str) -> dict[str, Any]:
+    files = f"{len(layer.files)} file{'s' if len(layer.files) != 1 else ''}"
+    return {"created": created, "created_by": f"COPY model {layer.path}", "comment": f"model layer: {files}"}
+
+
+def _write_index(target: Layout, platforms: Sequence[PlatformImage], additions: Additions) -> Descriptor:
+    children = [{**to_document(one.manifest), "platform": _parts(one.platform)} for one in platforms]
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": children,
+        "annotations": dict(additions.annotations),
+    }
+    return target.write(to_json(index), INDEX_TYPE)
+
+
+def _platform(config: Mapping[str, Any]) -> str:
+    parts = (config["os"], config["architecture"], config.get("variant"))
+    return "/".join(part for part in parts if part)
+
+
+def _parts(platform: str) -> dict[str, str]:
+    return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as RFC 3339 in UTC, without fractions of a second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
