@@ -141,7 +141,7 @@ def _config(document: dict[str, Any], additions: Additions) -> dict[str, Any]:
 
 
 def _clamped(step: dict[str, Any], created: str) -> dict[str, Any]:
-    """Return a step of the history that is no younger than the commit: the classic store writes the time of day."""
+    """Return a step that is no younger than the commit: the classic store writes the time of day."""
     return {**step, "created": min(step["created"], created)} if "created" in step else step
 
 

@@ -4,7 +4,6 @@ Source: OCI image specification 1.1, image-layout.md.
 """
 
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -102,9 +101,9 @@ class Layout:
         document: dict[str, Any] = json.loads(self.read(digest))
         return document
 
-    def write(self, content: bytes | IO[bytes] | Iterable[bytes], media_type: str) -> Descriptor:
-        """Store bytes, a file or pieces under their digest; the blob appears whole or not at all."""
-        chunks = (content,) if isinstance(content, bytes) else _chunks(content)
+    def write(self, content: bytes | Iterable[bytes], media_type: str) -> Descriptor:
+        """Store bytes, or pieces of them, under their digest; the blob appears whole or not at all."""
+        chunks = (content,) if isinstance(content, bytes) else content
         digest, size_bytes = hashlib.sha256(), 0
         with _Temporary(self._blobs) as file:
             for chunk in chunks:
@@ -184,10 +183,6 @@ def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the rest of a stream in pieces of a megabyte."""
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
-
-
-def _chunks(content: IO[bytes] | Iterable[bytes]) -> Iterable[bytes]:
-    return read_chunks(content) if isinstance(content, io.IOBase) else content
 
 
 def _document(root: Root) -> dict[str, Any]:

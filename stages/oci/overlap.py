@@ -25,8 +25,8 @@ def refuse_overlap(layout: Layout, layers: Sequence[Descriptor], path: str) -> N
     for name in above:
         if name in found and (reason := _unlike_ours(found[name])):
             raise StageFailed(
-                f"/{name} in the application image {reason}; the model layer would make it a folder of root's",
-                advice=f"Choose a `model.path` whose parent folders are root's, such as /models/{place.name}.",
+                f"/{name} in the image {reason}; the model layer would make it a plain folder of root's",
+                advice=f"Choose a `model.path` whose parents are root's, such as /models/{place.name}.",
             )
     inside = sorted(name for name in found if name.startswith(f"{own}/"))
     if inside or (own in found and not found[own].isdir()):
@@ -72,13 +72,13 @@ def _below(name: str, gone: str) -> bool:
 def _headers(layout: Layout, layer: Descriptor) -> Iterator[tarfile.TarInfo]:
     if layer.media_type.endswith("+zstd"):
         raise StageFailed(
-            f"the application layer {layer.digest.short} is compressed with zstd, which cannot be looked into",
+            f"the application layer {layer.digest.short} is compressed with zstd, which cannot be read here",
             advice="Use gzip, BuildKit's default.",
         )
     try:
         with tarfile.open(layout.blob_path(layer.digest), mode="r|*") as tar:
             for entry in tar:
-                tar.members = []  # a stream that remembers every header would grow with the image
+                tar.members = []  # type: ignore[attr-defined]  # it would remember every header
                 yield entry
     except (tarfile.TarError, OSError, EOFError) as error:
         raise StageFailed(
