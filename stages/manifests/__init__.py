@@ -1,0 +1,1 @@
+"""What is edited: forms of Kubernetes manifests, and the smallest possible change of their text."""

@@ -1,0 +1,75 @@
+"""What a form of manifest must answer: which documents it knows, and which images they name where."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.reference import Digest, Reference, Repository, Tag
+from stages.manifests.cursor import Cursor
+from stages.manifests.yaml_editing import Edit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A file or folder whose image is to be changed; `image` is its name as it is deployed now."""
+
+    path: str
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """The image that a manifest shall name."""
+
+    repository: Repository
+    tag: Tag
+    digest: Digest
+
+
+class Place(Protocol):
+    """One place of a document that names an image."""
+
+    @property
+    def at(self) -> Cursor:
+        """The value in the document, for its path and its line."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The image's name as it is deployed and as it is spelled, without tag and digest."""
+        ...
+
+    @property
+    def current(self) -> str:
+        """The whole reference that the place says now."""
+        ...
+
+    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
+        """Return the scalars to set and to add, so that the place says this tag and digest."""
+        ...
+
+
+class Form(Protocol):
+    """A kind of manifest."""
+
+    @property
+    def name(self) -> str:
+        """What the form is called when it is listed for people."""
+        ...
+
+    def recognises(self, document: Cursor) -> bool:
+        """Tell by its content whether a document has this form."""
+        ...
+
+    def places(self, document: Cursor) -> Iterable[Place]:
+        """Return every place at which the document names an image."""
+        ...
+
+
+def same_image(place: Place, wanted: Repository) -> bool:
+    """Tell whether a place names exactly this image, in whichever spelling."""
+    try:
+        reference = Reference.parse(place.name)
+    except ValueError:
+        return False
+    return reference.tag is None and reference.digest is None and reference.repository == wanted

@@ -1,0 +1,74 @@
+"""Plain workloads of Kubernetes: the containers and init containers of their pods."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.reference import Digest, Tag
+from stages.manifests.cursor import Cursor
+from stages.manifests.interface import Place
+from stages.manifests.yaml_editing import Edit, SetScalar
+from stages.manifests.yaml_tree import text_of
+
+_TEMPLATE = ("spec", "template", "spec")
+_POD_AT = {
+    ("", "Pod"): ("spec",),
+    ("apps", "Deployment"): _TEMPLATE,
+    ("apps", "StatefulSet"): _TEMPLATE,
+    ("apps", "DaemonSet"): _TEMPLATE,
+    ("batch", "Job"): _TEMPLATE,
+    ("batch", "CronJob"): ("spec", "jobTemplate", *_TEMPLATE),
+}
+
+
+def _group_and_kind(document: Cursor) -> tuple[str, str]:
+    version, kind = document.document.kind()
+    return version.rpartition("/")[0], kind
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """The `image:` of a container: a whole reference, whose name keeps its spelling."""
+
+    at: Cursor
+
+    @property
+    def current(self) -> str:
+        """The reference as it stands there."""
+        return text_of(self.at.node) or ""
+
+    @property
+    def name(self) -> str:
+        """What stands before the tag and the digest, or before a variable in their place."""
+        name = self.current.partition("@")[0]
+        for sign in ("${", "$(", "{{"):
+            before = name.partition(sign)[0]
+            name = before.rstrip() if before.endswith(":") and name != before else name
+        slash, colon = name.rfind("/"), name.rfind(":")
+        return name[:colon] if colon > slash else name
+
+    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
+        """Return the edit to `name:tag@digest`."""
+        return (SetScalar(self.at, f"{self.name}:{tag}@{digest}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A resource of Kubernetes that runs pods."""
+
+    name: ClassVar[str] = "Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"
+
+    def recognises(self, document: Cursor) -> bool:
+        """Tell whether the document is one of the built-in workloads."""
+        return _group_and_kind(document) in _POD_AT
+
+    def places(self, document: Cursor) -> Iterator[Place]:
+        """Return the images of the containers, init containers included."""
+        pod = document.at(*_POD_AT[_group_and_kind(document)])
+        if pod is None:
+            return
+        for group in ("initContainers", "containers"):
+            for container in pod.list_at(group):
+                image = container.get("image")
+                if image is not None and text_of(image.node):
+                    yield ContainerImage(image)

@@ -1,0 +1,61 @@
+"""The `images:` list of a kustomization or component (Kustomize 5: `newTag` and `digest` together)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.reference import Digest, Tag
+from stages.manifests.cursor import Cursor
+from stages.manifests.interface import Place
+from stages.manifests.yaml_editing import AddKey, Edit, SetScalar
+from stages.manifests.yaml_tree import MappingNode
+
+FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One entry of `images:`; what is deployed is `newName` if there is one, else `name`."""
+
+    at: Cursor
+
+    @property
+    def name(self) -> str:
+        """The name that the rendered manifests will carry."""
+        return self.at.text("newName") or self.at.text("name") or ""
+
+    @property
+    def current(self) -> str:
+        """The reference that the rendered manifests will carry, as far as the entry says."""
+        tag, digest = self.at.text("newTag"), self.at.text("digest")
+        return f"{self.name}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}"
+
+    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
+        """Return the edits of `newTag` and `digest`; an entry with a digest alone keeps it alone."""
+        only_digest = self.at.get("newTag") is None and self.at.get("digest") is not None
+        wanted = {"digest": digest} if only_digest else {"newTag": tag, "digest": digest}
+        return tuple(self._edit(key, value) for key, value in wanted.items())
+
+    def _edit(self, key: str, value: str) -> Edit:
+        found = self.at.get(key)
+        return SetScalar(found, value) if found is not None else AddKey(self.at, key, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Kustomize:
+    """A kustomization or a component of Kustomize; Flux's resource of the same kind is another thing."""
+
+    name: ClassVar[str] = "kustomization"
+
+    def recognises(self, document: Cursor) -> bool:
+        """Tell whether Kustomize would read the document as its own; it may say neither version nor kind."""
+        version, kind = document.document.kind()
+        if not version and not kind:
+            return document.document.path.rpartition("/")[2] in FILE_NAMES
+        return version.startswith("kustomize.config.k8s.io/") and kind in {"Kustomization", "Component"}
+
+    def places(self, document: Cursor) -> Iterator[Place]:
+        """Return the entries of `images:`."""
+        for entry in document.list_at("images"):
+            if isinstance(entry.node, MappingNode) and entry.text("name"):
+                yield ImageEntry(entry)

@@ -1,0 +1,215 @@
+"""YAML as a tree that knows where in the text each value stands, and which values are used twice.
+
+It is composed from the events of PyYAML's parser (libyaml where it is there), because the library's own
+nodes have lost their aliases. Offsets count characters of the text without its byte order mark.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import yaml
+
+from stages.manifests.refusal import refusal
+
+BYTE_ORDER_MARK = "\ufeff"
+STRING = "tag:yaml.org,2002:str"
+MERGE = "<<"
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVER = yaml.resolver.Resolver()
+# `&anchor` and `!tag` stand before the value, inside the marks of the event
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """A value in the text; compared by identity, for two values may look the same."""
+
+    start: int
+    end: int
+    line: int
+    """Counted from 1."""
+    column: int
+    anchor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScalarNode(Node):
+    """A single value; `style` is its quote or block indicator, empty when plain."""
+
+    value: str
+    tag: str
+    explicit_tag: str | None
+    style: str
+    value_start: int
+    """Where the value itself begins, after its anchor and tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MappingNode(Node):
+    """Keys and values in their order; a key may stand there twice."""
+
+    entries: tuple[tuple[Node, Node], ...]
+    flow: bool
+
+    def own(self, key: str) -> Node | None:
+        """Return the value of a key that stands here and is not merged in."""
+        return next((value for name, value in self.entries if text_of(name) == key), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SequenceNode(Node):
+    """Values in their order."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AliasNode(Node):
+    """A place where an anchored value is used again."""
+
+    name: str
+    target: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file; `aliases` are the lines in which each anchor is used again."""
+
+    path: str
+    root: Node
+    aliases: Mapping[str, tuple[int, ...]]
+
+    def kind(self) -> tuple[str, str]:
+        """Return apiVersion and kind; empty where the document does not say."""
+        if not isinstance(self.root, MappingNode):
+            return "", ""
+        return text_of(self.root.own("apiVersion")) or "", text_of(self.root.own("kind")) or ""
+
+
+def text_of(node: Node | None) -> str | None:
+    """Return the value of a scalar, also through an alias; None for anything else and for null."""
+    while isinstance(node, AliasNode):
+        node = node.target
+    if not isinstance(node, ScalarNode) or node.tag.endswith(":null"):
+        return None
+    return node.value
+
+
+def parse(path: str, text: str) -> tuple[Document, ...]:
+    """Return the documents of a text without byte order mark.
+
+    Raises:
+        ConfigurationError: the text is not YAML; names file and line.
+    """
+    try:
+        return tuple(_Composer(path, text).documents())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        template = "{{" in text
+        raise refusal(
+            path,
+            mark.line + 1 if mark is not None else None,
+            f"is a template, not YAML: {problem}" if template else f"is not valid YAML: {problem}",
+            advice="Name the file of values that fills the template as the target instead."
+            if template
+            else "Mend the file, or name another one as the target.",
+        ) from error
+
+
+@dataclass(slots=True)
+class _Composer:
+    path: str
+    text: str
+    anchors: dict[str, Node] = field(default_factory=dict)
+    aliases: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def documents(self) -> Iterator[Document]:
+        events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=_LOADER)
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.anchors, self.aliases = {}, {}
+                yield Document(self.path, self._node(next(events), events), self.aliases)
+
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        if isinstance(event, yaml.ScalarEvent):
+            node: Node = self._scalar(event)
+        elif isinstance(event, yaml.MappingStartEvent):
+            node = self._mapping(event, events)
+        else:
+            node = self._sequence(event, events)
+        if node.anchor is not None:
+            self.anchors[node.anchor] = node
+        return node
+
+    def _alias(self, event: yaml.AliasEvent) -> AliasNode:
+        line = event.start_mark.line + 1
+        name = event.anchor
+        if name not in self.anchors:
+            raise refusal(
+                self.path,
+                line,
+                f"uses *{name}, which no value before it is called",
+                advice=f"Write &{name} at the value that is meant, or replace the alias by the value.",
+            )
+        self.aliases[name] = (*self.aliases.get(name, ()), line)
+        return AliasNode(
+            start=event.start_mark.index,
+            end=event.end_mark.index,
+            line=line,
+            column=event.start_mark.column,
+            name=name,
+            target=self.anchors[name],
+        )
+
+    def _scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
+        start, end = event.start_mark.index, event.end_mark.index
+        value_start = start
+        if event.anchor is not None or event.tag is not None:
+            written = self.text[start:end]
+            properties = _PROPERTIES.match(written)
+            value_start += properties.end() if properties and event.value else len(written)
+        return ScalarNode(
+            start=start,
+            end=end,
+            line=event.start_mark.line + 1,
+            column=event.start_mark.column,
+            anchor=event.anchor,
+            value=event.value,
+            tag=event.tag or _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit),
+            explicit_tag=event.tag,
+            style=event.style or "",
+            value_start=value_start,
+        )
+
+    def _mapping(self, event: yaml.MappingStartEvent, events: Iterator[yaml.Event]) -> MappingNode:
+        entries = []
+        while not isinstance(first := next(events), yaml.MappingEndEvent):
+            key = self._node(first, events)
+            entries.append((key, self._node(next(events), events)))
+        return MappingNode(
+            start=event.start_mark.index,
+            end=first.end_mark.index,
+            line=event.start_mark.line + 1,
+            column=event.start_mark.column,
+            anchor=event.anchor,
+            entries=tuple(entries),
+            flow=bool(event.flow_style),
+        )
+
+    def _sequence(self, event: yaml.SequenceStartEvent, events: Iterator[yaml.Event]) -> SequenceNode:
+        items = []
+        while not isinstance(first := next(events), yaml.SequenceEndEvent):
+            items.append(self._node(first, events))
+        return SequenceNode(
+            start=event.start_mark.index,
+            end=first.end_mark.index,
+            line=event.start_mark.line + 1,
+            column=event.start_mark.column,
+            anchor=event.anchor,
+            items=tuple(items),
+        )
