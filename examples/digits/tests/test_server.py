@@ -40,17 +40,16 @@ def test_the_metadata_names_the_tensors(server: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"shape": [1, 63], "data": [0.0] * 63},
-        {"shape": [64]},
-        {"shape": [-1, 64]},
-        {"shape": [2, 64]},
-        {"data": [0.0] * 65},
-        {"data": ["seven"] * 64},
-        {"data": [1e39] * 64},
-        {"data": [[1.0, 2.0], [3.0]]},
-        {"datatype": "FP64"},
+        pytest.param({"shape": [1, 63], "data": [0.0] * 63}, id="too few pixels"),
+        pytest.param({"shape": [64]}, id="no batch dimension"),
+        pytest.param({"shape": [-1, 64]}, id="negative batch size"),
+        pytest.param({"shape": [2, 64]}, id="less data than the shape says"),
+        pytest.param({"data": [0.0] * 65}, id="more data than the shape says"),
+        pytest.param({"data": ["seven"] * 64}, id="text"),
+        pytest.param({"data": [1e39] * 64}, id="too large for float32"),
+        pytest.param({"data": [[1.0, 2.0], [3.0]]}, id="ragged rows"),
+        pytest.param({"datatype": "FP64"}, id="another datatype"),
     ],
-    ids=str,
 )
 def test_a_wrong_tensor_is_the_clients_error(server: str, changes: dict[str, object]) -> None:
     request = Request(
@@ -60,4 +59,4 @@ def test_a_wrong_tensor_is_the_clients_error(server: str, changes: dict[str, obj
         urlopen(request, timeout=10)
     with refused.value as answer:
         assert answer.status == 400
-        assert "expected" in (error := json.load(answer)["error"]) or "the data" in error
+        assert json.load(answer)["error"].startswith(("expected", "the data"))
