@@ -45,10 +45,8 @@ class ModelSection(Section):
     """Folder in the image; default: /models/ and the image's name."""
 
 
-class TestSection(Section):
+class SuiteSection(Section):
     """The project's own tests."""
-
-    __test__ = False  # not a test: pytest collects classes of this name
 
     command: str | tuple[str, ...] = "pytest -q"
     """Command to run in the folder of pipeline.yaml, with .venv/bin first on the PATH if there is one."""
@@ -214,7 +212,7 @@ class Config(Section):
     """Tag of the image; default: the full commit hash, with -dirty when the work tree differs from it."""
     model: ModelSection | None = None
     """The weights; without them the image is what the Dockerfile makes."""
-    test: TestSection = TestSection()
+    test: SuiteSection = SuiteSection()
     """The project's own tests."""
     build: BuildSection = BuildSection()
     """The application image."""
@@ -244,3 +242,8 @@ class Config(Section):
     def skipped(self) -> dict[str, str]:
         """The stages to leave out and the reasons."""
         return {name: reason for name, reason in self.skip if reason is not None}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of pipeline.yaml (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}

@@ -137,10 +137,8 @@ class Source(Artifact):
 # --- test --------------------------------------------------------------------------------------------
 
 
-class TestFailure(Value):
+class CaseFailure(Value):
     """A test that failed or could not run, with the end of what it said."""
-
-    __test__ = False  # not a test: pytest collects classes of this name
 
     name: str
     message: str
@@ -155,10 +153,8 @@ class SlowTest(Value):
     duration_s: float
 
 
-class TestCounts(Value):
+class CaseCounts(Value):
     """How many tests there were, from the JUnit file that the command wrote."""
-
-    __test__ = False
 
     total: int
     passed: int
@@ -173,8 +169,8 @@ class SuiteReport(Evidence):
     command: tuple[str, ...]
     exit_code: int
     duration_s: float
-    counts: TestCounts | None = Field(default=None, description="None where the command wrote no JUnit file")
-    failures: tuple[TestFailure, ...] = ()
+    counts: CaseCounts | None = Field(default=None, description="None where the command wrote no JUnit file")
+    failures: tuple[CaseFailure, ...] = ()
     slowest: tuple[SlowTest, ...] = ()
 
 

@@ -184,9 +184,9 @@ def read_record(path: Path) -> Record:
 class Runs:
     """The folder `.pipeline` of a project: its runs, and the cache that outlives them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runs: Path | None = None) -> None:
         self.folder = root / ".pipeline"
-        self.runs = self.folder / "runs"
+        self.runs = runs or self.folder / "runs"
         self.cache = self.folder / "cache"
 
     def create(self, name: str) -> Path:
@@ -200,15 +200,16 @@ class Runs:
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
-            folder = self._free(name)
+            folder = self.runs / self.free(name)
             folder.mkdir(parents=True)
         except OSError as error:
             raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
         return folder
 
-    def _free(self, name: str) -> Path:
+    def free(self, name: str) -> str:
+        """Return this name, with a number when there is a run of the name already."""
         names = [name, *(f"{name}-{number}" for number in range(2, 1000))]
-        return next(self.runs / candidate for candidate in names if not (self.runs / candidate).exists())
+        return next(candidate for candidate in names if not (self.runs / candidate).exists())
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all runs, the newest first."""
@@ -218,7 +219,7 @@ class Runs:
         return tuple(path.name for path in sorted(found, key=lambda path: path.name, reverse=True))
 
     def prune(self, keep: int = 20) -> None:
-        """Remove all but the newest runs: their results are no longer reused, and disk is short on runners."""
+        """Remove all but the newest runs: disk is short on runners."""
         for name in self.names()[keep:]:
             shutil.rmtree(self.runs / name, ignore_errors=True)
 

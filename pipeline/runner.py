@@ -83,7 +83,7 @@ class Run:
 
 
 def deliver(
-    root: Path,
+    runs: Runs,
     read: Callable[[], Source],
     compose: Callable[[Source], Plan],
     reporter: Reporter,
@@ -93,7 +93,7 @@ def deliver(
 
     `read` tells the commit, `compose` makes the plan; what they raise is recorded like a stage's failure.
     """
-    run = _start(root, reporter, options)
+    run = _start(runs, reporter, options)
     try:
         _deliver(run, read, compose)
         ended = run.record.model_copy(update={"status": Status.PASSED})
@@ -113,10 +113,9 @@ def deliver(
     return run.record
 
 
-def _start(root: Path, reporter: Reporter, options: Options) -> Run:
+def _start(runs: Runs, reporter: Reporter, options: Options) -> Run:
     now = datetime.now(UTC)
-    runs = Runs(root)
-    folder = runs.create(f"{now:%Y%m%dT%H%M%SZ}")
+    folder = runs.create(f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
     record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
     run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options)
     for name, value in os.environ.items():
@@ -142,7 +141,7 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
 
 def _name_after(run: Run, source: Source) -> None:
     """Give the run's folder the commit's name too, now that it is known."""
-    name = f"{run.record.run}-{source.commit[:12]}"
+    name = run.runs.free(f"{run.record.run}-{source.commit[:12]}")
     run.folder = run.folder.rename(run.folder.with_name(name))
     run.save(run.record.model_copy(update={"run": name, "source": source}))
 
@@ -219,9 +218,9 @@ def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
 def _failed(run: Run, error: PipelineError) -> Record:
     failure = Failure(
         kind=type(error).__name__,
-        message=error.message,
-        advice=error.advice,
-        tail=getattr(error, "tail", ""),
+        message=run.redact(error.message),
+        advice=run.redact(error.advice),
+        tail=run.redact(getattr(error, "tail", "")),
         exit_code=error.exit_code,
     )
     statuses = {PolicyRefused: Status.REFUSED, Interrupted: Status.INTERRUPTED}

@@ -11,7 +11,7 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, StageFailed, ToolMissing
-from pipeline.model import Artifact, Check, Problem, Source, SuiteReport, TestFailure
+from pipeline.model import Artifact, Check, Problem, Source, SuiteReport, CaseFailure
 from pipeline.process import Command, Outcome
 from pipeline.reference import Digest
 from stages.suites.environment import UserEnvironment
@@ -192,7 +192,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _redacted(failure: TestFailure, desk: Desk) -> TestFailure:
+def _redacted(failure: CaseFailure, desk: Desk) -> CaseFailure:
     return failure.model_copy(update={"message": desk.redact(failure.message)})
 
 

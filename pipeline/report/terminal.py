@@ -1,5 +1,6 @@
 """The run as a person watches it in a terminal or reads it in a CI log."""
 
+import json
 import sys
 import threading
 import time
@@ -12,14 +13,14 @@ from rich.status import Status as Spinner
 from rich.table import Table
 
 from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
-from pipeline.record import Failure, Record, StageRecord, Status
+from pipeline.record import Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration
 
 QUIET_S = 2.0  # a stage that takes longer than this says that it lives
 MARKS = {
     Status.PASSED: "[green]✔[/]",
     Status.REUSED: "[cyan]↻[/]",
-    Status.SKIPPED: "[yellow]–[/]",
+    Status.SKIPPED: "[yellow]-[/]",
     Status.REFUSED: "[red]✘[/]",
     Status.FAILED: "[red]✘[/]",
     Status.INTERRUPTED: "[red]■[/]",
@@ -215,3 +216,36 @@ def print_record(console: Console, record: Record) -> None:
 def _near(folder: Path) -> Path:
     """Return the folder as seen from here, where that is shorter."""
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def settings_table(settings: tuple[Setting, ...]) -> Table:
+    """Return every setting with its value and where it came from."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("setting", "value", "from"):
+        table.add_column(column, overflow="fold")
+    for setting in settings:
+        style = "dim" if setting.origin == "default" else ""
+        value = "" if setting.value is None else json.dumps(setting.value, ensure_ascii=False)
+        table.add_row(setting.key, escape(value), escape(setting.origin), style=style)
+    return table
+
+
+class PlanReporter(TerminalReporter):
+    """Shows a plan: what was checked, which stages would run, and what is missing."""
+
+    def checked(self, record: Record) -> None:
+        """Show the plan."""
+        if self._verbosity < 0:
+            return
+        if record.source is not None:
+            dirty = f" [yellow]+ {len(record.source.changes)} uncommitted[/]" if record.source.dirty else ""
+            self._console.print(f"commit [bold]{record.source.commit}[/]{dirty}")
+        self._console.print(f"stages {' → '.join(stage.name for stage in record.stages)}")
+        self._console.print(checks_table(record.checks))
+
+    def finished(self, record: Record, folder: Path) -> None:
+        """Show what is missing, or that nothing is."""
+        if record.failure is not None:
+            print_failure(self._console, record.failure)
+        elif self._verbosity >= 0:
+            self._console.print("everything that the run needs is there", style="green")

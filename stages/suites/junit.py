@@ -9,7 +9,7 @@ from typing import cast
 from junitparser import Attr, Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
 
 from pipeline.errors import StageFailed
-from pipeline.model import SlowTest, TestCounts, TestFailure
+from pipeline.model import SlowTest, CaseCounts, CaseFailure
 
 SLOWEST = 5
 MESSAGE_LINES = 5
@@ -27,8 +27,8 @@ class _Located(TestCase):
 class JUnitReport:
     """What JUnit files say of one run of the tests."""
 
-    counts: TestCounts
-    failures: tuple[TestFailure, ...]
+    counts: CaseCounts
+    failures: tuple[CaseFailure, ...]
     slowest: tuple[SlowTest, ...]
 
 
@@ -40,7 +40,7 @@ def read(paths: Sequence[Path]) -> JUnitReport:
     """
     cases = [case for path in paths for case in _cases(path)]
     outcomes = [_outcome(case) for case in cases]
-    counts = TestCounts(
+    counts = CaseCounts(
         total=len(cases),
         passed=outcomes.count("passed"),
         failed=outcomes.count("failed"),
@@ -72,14 +72,14 @@ def _outcome(case: TestCase) -> str:
     return "passed"
 
 
-def _failure(case: TestCase) -> TestFailure:
+def _failure(case: TestCase) -> CaseFailure:
     results = [result for result in case.result if isinstance(result, Error | Failure)]
     text = "\n".join(result.text or "" for result in results)
     message = next((result.message for result in results if result.message), "") or text
     places = list(_PLACE.finditer(text))  # pytest writes no attributes; the last frame is where it failed
     located = _Located.fromelem(case)  # type: ignore[no-untyped-call]  # the library has no types here
     line = located.line or (places[-1]["line"] if places else None)
-    return TestFailure(
+    return CaseFailure(
         name=_name(case),
         message="\n".join(message.strip().splitlines()[:MESSAGE_LINES]),
         file=located.file or (places[-1]["file"] if places else None),

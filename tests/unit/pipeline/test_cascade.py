@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.cascade import read_config
+from pipeline.errors import ConfigurationError
+
+FILE = """\
+image: digits
+registries: [localhost:5001/models]
+benchmark:
+  port: 9000
+update:
+  repository: http://user:secret-word@git.example.com/gitops.git
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def mistakes(path: Path, text: str, *assignments: str, **environment: str) -> str:
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(path, assignments, environment)
+    return caught.value.message
+
+
+def test_everything_has_a_default_but_the_name(path: Path) -> None:
+    path.write_text("image: digits\n")
+    values = read_config(path, environment={}).values
+    assert (values.registries, values.policies, values.benchmark.protocol) == ((), "baseline", "v2")
+
+
+def test_later_layers_win_and_say_so(path: Path) -> None:
+    configuration = read_config(
+        path,
+        ["benchmark.port=9002"],
+        {"PIPELINE_BENCHMARK__PORT": "9001", "PIPELINE_BENCHMARK__RATE_RPS": "50"},
+    )
+    settings = {setting.key: (setting.value, setting.origin) for setting in configuration.settings()}
+    assert settings["benchmark.port"] == (9002, "--set benchmark.port")
+    assert settings["benchmark.rate_rps"] == (50.0, "$PIPELINE_BENCHMARK__RATE_RPS")
+    assert settings["image"] == ("digits", "pipeline.yaml:1")
+    assert settings["benchmark.duration_s"] == (10.0, "default")
+
+
+def test_a_password_in_a_url_is_not_among_the_settings(path: Path) -> None:
+    settings = {setting.key: setting.value for setting in read_config(path, environment={}).settings()}
+    assert settings["update.repository"] == "http://git.example.com/gitops.git"
+
+
+def test_a_word_can_stand_for_a_list_and_json_for_anything(path: Path) -> None:
+    environment = {
+        "PIPELINE_REGISTRIES": "a.example/x, b.example/y",
+        "PIPELINE_UPDATE__TARGETS": '[{"path": "apps"}]',
+    }
+    values = read_config(path, environment=environment).values
+    assert values.registries == ("a.example/x", "b.example/y")
+    assert values.repositories[1] == "b.example/y/digits"
+    assert values.update.targets[0].path == "apps"
+
+
+def test_an_empty_variable_is_none(path: Path) -> None:
+    assert read_config(path, environment={"PIPELINE_TAG": ""}).values.tag is None
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(path: Path) -> None:
+    message = mistakes(path, "image: Digits\nregistres: []\nbenchmark:\n  prot: 1\n  port: none\n")
+    assert "pipeline.yaml:1: image: 'Digits'" in message
+    assert "pipeline.yaml:2: registres: [] - unknown key; did you mean 'registries'?" in message
+    assert "pipeline.yaml:4: benchmark.prot: 1 - unknown key; did you mean 'protocol'?" in message
+    assert "pipeline.yaml:5: benchmark.port: 'none' - expected a whole number" in message
+
+
+def test_a_mistake_in_the_environment_names_the_variable(path: Path) -> None:
+    message = mistakes(path, FILE, PIPELINE_BENCHMARK__PROT="1")
+    assert "$PIPELINE_BENCHMARK__PROT: benchmark.prot" in message
+    assert "did you mean 'protocol'" in message
+
+
+def test_a_mistake_in_a_flag_names_the_flag(path: Path) -> None:
+    assert "--set benchmark.port: benchmark.port: 'x'" in mistakes(path, FILE, "benchmark.port=x")
+    assert "--set nothing: this sets nothing" in mistakes(path, FILE, "nothing")
+
+
+def test_the_name_is_required(path: Path) -> None:
+    assert "image: this key is required" in mistakes(path, "tag: x\n")
+
+
+def test_what_is_no_yaml_is_told_with_line_and_column(path: Path) -> None:
+    assert "pipeline.yaml:2:11: this is not YAML" in mistakes(path, "image: [digits\nregistries: x\n")
+    assert "pipeline.yaml:1" in mistakes(path, "- image\n")
+
+
+def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(tmp_path / "pipeline.yaml")
+    assert str(tmp_path / "pipeline.yaml") in caught.value.message
+    assert "image: my-model" in caught.value.advice
+
+
+@pytest.mark.parametrize("registry", ["http://h.example/x", "H.example/X", "h.example:port/x", ""])
+def test_a_registry_that_is_none_is_refused(path: Path, registry: str) -> None:
+    assert "pipeline.yaml" in mistakes(path, f"image: digits\nregistries: ['{registry}']\n")

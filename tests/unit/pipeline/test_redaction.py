@@ -1,0 +1,48 @@
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+
+from pipeline.redaction import Redactor
+
+SECRET = 'p@ss/w"ord\\1'
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        base64.b64encode(SECRET.encode()).decode(),
+        json.dumps({"key": SECRET}),
+    ],
+)
+def test_a_secret_is_masked_however_it_is_written(leak: str) -> None:
+    redact = Redactor()
+    redact.add(SECRET)
+    text = redact(f"before {leak} after")
+    assert text.startswith("before ")
+    assert text.endswith(" after")
+    assert "***" in text
+    assert "ord" not in text
+
+
+def test_each_line_of_a_key_is_a_secret() -> None:
+    redact = Redactor()
+    redact.add("-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----\n")
+    assert "MIIEvQ" not in redact("error near MIIEvQIBADANBg in line 2")
+
+
+def test_a_secret_inside_another_does_not_unmask_it() -> None:
+    redact = Redactor()
+    redact.add("token")
+    redact.add("token-12345")
+    assert "12345" not in redact("token-12345")
+
+
+def test_short_words_are_left_alone() -> None:
+    redact = Redactor()
+    redact.add("a")
+    redact.add("")
+    assert redact("a cat") == "a cat"

@@ -1,0 +1,177 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from pipeline.desk import Desk
+from pipeline.errors import StageFailed
+from pipeline.interface import Policy, Stage
+from pipeline.model import Check, Level, Problem, Skipped, Source, SuiteReport
+from pipeline.plan import make_plan
+from pipeline.record import Record, Runs, Status, read_record
+from pipeline.runner import Options, deliver
+from tests.unit.pipeline.conftest import REPORT, Make, Measure, Objection, Watcher
+
+
+def run(
+    source: Source,
+    *stages: Stage,
+    policies: Sequence[Policy] = (),
+    skip: dict[str, str] | None = None,
+    options: Options | None = None,
+    watcher: Watcher | None = None,
+) -> Record:
+    return deliver(
+        Runs(source.root),
+        lambda: source,
+        lambda found: make_plan(source=found, stages=stages, skip=skip or {}, policies=policies),
+        watcher or Watcher(),
+        options or Options(),
+    )
+
+
+def kept(source: Source) -> Record:
+    runs = Runs(source.root)
+    return read_record(runs.path(runs.names()[0]))
+
+
+def fail(_: Desk) -> NoReturn:
+    raise StageFailed("2 tests failed", advice="mend them", tail="E assert 1 == 2", made=REPORT)
+
+
+def test_the_stages_run_in_order_and_the_record_tells_all(source: Source) -> None:
+    watcher = Watcher()
+    record = run(source, Measure(), Make(), watcher=watcher)
+    assert (record.status, record.exit_code) == (Status.PASSED, 0)
+    assert kept(source) == record
+    assert kept(source).made()[0] == REPORT
+    assert record.run.endswith("-" + "a" * 12)
+    assert watcher.told == [
+        "checked",
+        "begins measure",
+        "ended measure passed",
+        "begins make",
+        "ended make passed",
+        "finished passed",
+    ]
+
+
+def test_a_failed_stage_stops_the_run_and_keeps_its_evidence(source: Source) -> None:
+    make = Make()
+    record = run(source, Measure(work=fail), make)
+    assert (record.status, record.exit_code, make.ran) == (Status.FAILED, 1, [])
+    assert record.failure is not None
+    assert (record.failure.message, record.failure.advice) == ("2 tests failed", "mend them")
+    assert [stage.status for stage in record.stages] == [Status.FAILED, Status.PLANNED]
+    assert kept(source).made() == (REPORT,)
+
+
+def test_a_refusal_stops_the_run_with_every_reason(source: Source) -> None:
+    make = Make()
+    record = run(source, Measure(), make, policies=(Objection(), Objection(name="another")))
+    assert (record.status, record.exit_code, make.ran) == (Status.REFUSED, 3, [])
+    assert record.failure is not None
+    assert "4 reasons" in record.failure.message
+    assert [len(verdict.reasons) for verdict in record.stages[0].verdicts] == [2, 2]
+
+
+def test_a_warning_does_not_stop_the_run(source: Source) -> None:
+    record = run(source, Measure(), Make(), policies=(Objection(level=Level.WARN),))
+    assert record.status is Status.PASSED
+    assert not record.stages[0].verdicts[0].passed
+
+
+def test_what_is_left_out_is_judged_too(source: Source) -> None:
+    policies = (Objection(judges=Skipped, level=Level.WARN),)
+    record = run(source, Measure(), Make(), skip={"measure": "at night"}, policies=policies)
+    assert record.stages[0].status is Status.SKIPPED
+    assert record.stages[0].verdicts
+    assert kept(source).made()[0] == Skipped(stage="measure", gives="SuiteReport", reason="at night")
+
+
+def test_a_missing_thing_stops_the_run_before_any_work(source: Source) -> None:
+    check = Check(subject="engine", found="not running", problem=Problem.TOOL, advice="start it")
+    make = Make()
+    record = run(source, Measure(checks=(check,)), make)
+    assert (record.exit_code, make.ran) == (4, [])
+    assert kept(source).checks == (check,)
+
+
+def test_the_same_identity_is_taken_again(source: Source) -> None:
+    first = run(source, Measure(known_by="x"), Make())
+    again = run(source, Measure(known_by="x", work=fail), Make())
+    third = run(source, Measure(known_by="x", work=fail), Make())
+    assert again.stages[0].status is Status.REUSED
+    assert again.stages[0].reused_from == third.stages[0].reused_from == first.run
+
+
+def test_another_identity_or_the_users_wish_makes_it_run(source: Source) -> None:
+    run(source, Measure(known_by="x"), Make())
+    assert run(source, Measure(known_by="y", work=fail), Make()).exit_code == 1
+    assert run(source, Measure(known_by="x", work=fail), Make(), options=Options(reuse=False)).exit_code == 1
+
+
+def test_a_failed_result_is_not_taken_again(source: Source) -> None:
+    run(source, Measure(known_by="x", work=fail), Make())
+    assert run(source, Measure(known_by="x"), Make()).stages[0].status is Status.PASSED
+
+
+def test_a_reused_result_is_judged_again(source: Source) -> None:
+    run(source, Measure(known_by="x"), Make())
+    record = run(source, Measure(known_by="x"), Make(), policies=(Objection(),))
+    assert record.exit_code == 3
+
+
+def test_a_defect_is_recorded_with_its_traceback(source: Source) -> None:
+    def defect(_: Desk) -> SuiteReport:
+        raise ZeroDivisionError("oh")
+
+    record = run(source, Measure(work=defect), Make())
+    assert record.exit_code == 70
+    assert record.failure is not None
+    assert "traceback.txt" in record.failure.advice
+    assert "ZeroDivisionError" in (Runs(source.root).path(record.run).parent / "traceback.txt").read_text()
+
+
+def test_an_interruption_is_recorded_and_cleaned_up(source: Source) -> None:
+    undone: list[str] = []
+
+    def interrupted(desk: Desk) -> SuiteReport:
+        desk.on_exit(lambda: undone.append("container"))
+        raise KeyboardInterrupt
+
+    record = run(source, Measure(work=interrupted), Make())
+    assert (record.exit_code, undone) == (130, ["container"])
+    assert record.stages[0].status is Status.INTERRUPTED
+
+
+def test_secrets_never_reach_the_record(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_PASSWORD", "correct-horse")
+
+    def leak(desk: Desk) -> SuiteReport:
+        desk.redact.add("battery-staple")
+        desk.say("now correct-horse")
+        raise StageFailed("correct-horse", tail="battery-staple")
+
+    watcher = Watcher()
+    record = run(source, Measure(work=leak), Make(), watcher=watcher)
+    assert "says now ***" in watcher.told
+    text = record.model_dump_json() + Runs(source.root).path(record.run).read_text()
+    assert "horse" not in text
+    assert "staple" not in text
+
+
+def test_a_mistake_in_the_configuration_is_recorded_too(tmp_path: Path, source: Source) -> None:
+    def compose(_: Source) -> NoReturn:
+        raise StageFailed("no plan")
+
+    record = deliver(Runs(tmp_path), lambda: source, compose, Watcher(), Options())
+    assert kept(source) == record
+    assert record.failure is not None
+
+
+def test_old_runs_are_removed(source: Source) -> None:
+    for _ in range(23):
+        run(source, Measure())
+    assert len(Runs(source.root).names()) == 20
