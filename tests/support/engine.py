@@ -40,6 +40,10 @@ class Engine:
         """Return the environment that leads the docker command line to this engine."""
         return {"DOCKER_HOST": self.host} if self.host else {}
 
+    def endpoint(self) -> str:
+        """Return the address that the docker command line uses, from a context or by default."""
+        return self.host or self.docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+
     def docker(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run a docker command against this engine and return what it printed, stripped."""
         done = subprocess.run(
@@ -56,6 +60,11 @@ class Engine:
                 advice="see what the engine says with `docker info`",
             )
         return done.stdout.strip()
+
+
+def docker_config_folder() -> Path:
+    """Return the folder of the user's docker configuration."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def ensure_engine(*, lifetime_s: int = LIFETIME_S) -> Engine:
@@ -103,6 +112,8 @@ def start_second_engine(name: str, *, image_store: ImageStore, lifetime_s: int =
 def stop_second_engine(name: str) -> None:
     """Stop an engine that `start_second_engine` started, and remove its data."""
     _stop(name)
+    shutil.rmtree(_socket(name).with_suffix(""), ignore_errors=True)
+    _socket(name).unlink(missing_ok=True)
     if answers(["ip", "link", "show", _bridge(name)]):
         answers(["ip", "link", "delete", _bridge(name)])
 

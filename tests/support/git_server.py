@@ -122,6 +122,10 @@ class GitServer:
             repository.commit(content, message)
         return repository
 
+    def with_password(self, url: str) -> str:
+        """Return a URL of this server with the credentials in it, for tests that push by hand."""
+        return url.replace("://", f"://{self.username}:{self.password}@", 1)
+
     def answers(self) -> bool:
         """Say whether the server is ready and knows its own password."""
         url = f"http://127.0.0.1:{self.port}/"

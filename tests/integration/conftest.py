@@ -1,0 +1,106 @@
+"""The real parts that the integration tests run against; each is set up when a test first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.support import engine as engines
+from tests.support import registry as registries
+from tests.support import vulnerability_database as databases
+from tests.support.base_image import BASE_IMAGE, ensure_base_image
+from tests.support.engine import Engine
+from tests.support.git_server import GitServer, Repository, running_git_server
+from tests.support.registry import Registry
+
+CreateRepository = Callable[[Path | None], Repository]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The container engine of this machine, with buildx."""
+    return engines.ensure_engine()
+
+
+@pytest.fixture(scope="session")
+def classic_engine(engine: Engine) -> Iterator[Engine]:
+    """A second engine, with the classic image store; stops with the session."""
+    name = "tests"
+    started = engines.start_second_engine(name, image_store="classic", lifetime_s=3600)
+    ensure_base_image(started)
+    yield started
+    engines.stop_second_engine(name)
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: Engine) -> str:
+    """The image that the example's Dockerfile begins with, present in the engine."""
+    ensure_base_image(engine)
+    return BASE_IMAGE
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry with a password, empty at first and shared by the session."""
+    with registries.running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def repository_name() -> str:
+    """A repository name in the registry that no other test uses."""
+    return f"tests/{uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def vulnerability_database(registry: Registry) -> str:
+    """A fresh vulnerability database in the registry, as Trivy's --db-repository takes it."""
+    return databases.publish(registry)
+
+
+@pytest.fixture(scope="session")
+def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """A git server that lets everybody read and its user push."""
+    with running_git_server(tmp_path_factory.mktemp("git")) as running:
+        yield running
+
+
+@pytest.fixture
+def create_repository(git_server: GitServer) -> CreateRepository:
+    """Make fresh repositories, with the content of a folder or empty."""
+
+    def create(content: Path | None = None) -> Repository:
+        return git_server.create(f"gitops-{uuid4().hex[:12]}", content=content)
+
+    return create
+
+
+@pytest.fixture(scope="session", autouse=True)
+def docker_config(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A docker configuration of the session's own: logins and builders of a developer stay untouched."""
+    folder = tmp_path_factory.mktemp("docker-config")
+    plugins = engines.docker_config_folder() / "cli-plugins"
+    if plugins.is_dir():
+        (folder / "cli-plugins").symlink_to(plugins)
+    with pytest.MonkeyPatch.context() as environment:
+        # The engine may be known through a context of the configuration that is left behind.
+        environment.setenv("DOCKER_HOST", engine.endpoint())
+        environment.setenv("DOCKER_CONFIG", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def docker_login(docker_config: Path, registry: Registry) -> Path:
+    """The session's docker configuration, logged in to the registry."""
+    return registries.write_docker_config(docker_config, registry)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder, so that `-m 'not integration'` leaves it out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.integration)
