@@ -1,0 +1,52 @@
+"""The third stage: known vulnerabilities in the packages of the image, weights aside."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.model import Artifact, BuiltImage, Check, ScanReport
+from pipeline.reference import Digest
+from stages.scanners.interface import Scanner
+from stages.scanners.view import application_views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """Let a scanner look into the application layers of every platform."""
+
+    scanner: Scanner
+
+    name: ClassVar[str] = "scan"
+    needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage,)
+    gives: ClassVar[type[ScanReport]] = ScanReport
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Tell whether the scanner and its database are there."""
+        return self.scanner.check(desk)
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return the digest of image, scanner and database; None where the database is about to change."""
+        scanner = self.scanner.identity()
+        if scanner is None:
+            return None
+        return Digest.of(f"{have[BuiltImage].digest}\n{self.scanner.name}\n{scanner}".encode())
+
+    def run(self, have: Artifacts, desk: Desk) -> ScanReport:
+        """Return what the scanner found.
+
+        Raises:
+            PipelineError: the scanner could not look; a report without findings means that it did.
+        """
+        image = have[BuiltImage]
+        views = application_views(image, desk.folder / "application")
+        findings = self.scanner.scan(views, desk)
+        return ScanReport(
+            digest=image.digest,
+            scanner=findings.scanner,
+            scanned_at=datetime.now(UTC),
+            database=findings.database,
+            packages=findings.packages,
+            vulnerabilities=findings.vulnerabilities,
+        )

@@ -1,0 +1,53 @@
+"""The contract of a scanner of packages; Trivy is one, Grype could be another."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.desk import Desk
+from pipeline.model import Check, Tool, Vulnerability, VulnerabilityDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The application layers of one platform, as an OCI image layout with one manifest."""
+
+    platform: str
+    layout: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a scanner found in all platforms together, each thing once."""
+
+    scanner: Tool
+    database: VulnerabilityDatabase
+    packages: int
+    vulnerabilities: tuple[Vulnerability, ...]
+
+
+class Scanner(Protocol):
+    """Looks up installed packages in a database of vulnerabilities; fails rather than not look."""
+
+    @property
+    def name(self) -> str:
+        """The scanner's name in `pipeline.yaml` and the report."""
+        ...
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Tell whether the program and its database are there."""
+        ...
+
+    def identity(self) -> str | None:
+        """Return all that the findings depend on beside the image; None where that is not known yet."""
+        ...
+
+    def scan(self, views: tuple[View, ...], desk: Desk) -> Findings:
+        """Return what is known about the packages in these views.
+
+        Raises:
+            ToolMissing: the program is missing, too old, or not what it should be.
+            RemoteError: there is no usable database, and it cannot be fetched.
+            StageFailed: the database is too old or damaged, or the scan did not come to its end.
+        """
+        ...

@@ -1,0 +1,267 @@
+"""Trivy's vulnerability database in our cache: fetched when it is due, and never used when it is too old.
+
+Trivy itself takes a stale database without a word, so we read its age from `metadata.json`; and it unpacks a
+new one over the old, so we fetch into a folder beside and swap.
+"""
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.desk import Desk
+from pipeline.errors import PipelineError, StageFailed
+from pipeline.model import VulnerabilityDatabase
+from pipeline.process import Command
+from stages.scanners.trivy_refusals import refusal
+
+SCHEMA_VERSION = 2
+PUBLISHED = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")  # Trivy's own default
+FRESHLY_FETCHED = timedelta(hours=1)  # as Trivy does: a repository that is behind is not asked all the time
+LOCK_TIMEOUT_S = 600.0
+Now = Callable[[], datetime]
+
+
+class Metadata(BaseModel):
+    """What lies beside the database (`metadata.json`)."""
+
+    version: int = Field(alias="Version")
+    updated_at: datetime = Field(alias="UpdatedAt")
+    next_update: datetime = Field(alias="NextUpdate")
+    downloaded_at: datetime = Field(alias="DownloadedAt")
+
+
+class _Origin(BaseModel):
+    """Our own note on where the database came from, and how its file looked then."""
+
+    repository: str
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrivyDatabase:
+    """The database of one or several repositories (mirrors, in order of priority)."""
+
+    repositories: tuple[str, ...] = PUBLISHED
+    maximum_age: timedelta
+    update: bool = True
+    """Fetch it when it is due; otherwise what is in the cache has to do."""
+    timeout_s: float = 300
+    now: Now = field(default=lambda: datetime.now(UTC), compare=False)
+
+    @property
+    def source(self) -> str:
+        """The repositories as Trivy takes them."""
+        return ",".join(self.repositories)
+
+    @property
+    def pinned(self) -> bool:
+        """Tell whether a digest names the database: then there is never a newer one."""
+        return all("@" in repository for repository in self.repositories)
+
+    def known(self, cache: Path) -> VulnerabilityDatabase | None:
+        """Return the cached database if a scan would use it as it is, without asking anybody."""
+        try:
+            metadata = self._read(cache)
+        except StageFailed:
+            return None
+        return None if self._due(metadata) or self._too_old(metadata) else self._describe(metadata)
+
+    def cached(self, cache: Path) -> VulnerabilityDatabase | None:
+        """Return what is in the cache, however old it is."""
+        with contextlib.suppress(StageFailed):
+            return self._describe(self._read(cache))
+        return None
+
+    def ready(
+        self,
+        cache: Path,
+        program: Path,
+        options: tuple[str, ...],
+        environment: Mapping[str, str | None],
+        desk: Desk,
+    ) -> VulnerabilityDatabase:
+        """Return a database that is fresh enough, fetched if need be.
+
+        Raises:
+            RemoteError: there is none, and it cannot be fetched.
+            StageFailed: it is damaged, of another schema, or too old.
+        """
+        try:
+            metadata: Metadata | None = self._read(cache)
+        except StageFailed:
+            if not self.update:
+                raise
+            metadata = None
+        if metadata is None or (self.update and (self._due(metadata) or self._too_old(metadata))):
+            try:
+                metadata = self._fetch(cache, program, options, environment, desk)
+            except PipelineError as error:
+                if metadata is None or self._too_old(metadata):
+                    raise
+                age = describe_age(self.now() - metadata.updated_at)
+                desk.say(
+                    f"the vulnerability database could not be refreshed, using the one of {age}: {error}"
+                )
+        self._require_fresh(metadata)
+        return self._describe(metadata)
+
+    def _due(self, metadata: Metadata) -> bool:
+        if self.pinned or not self.update or self.now() < metadata.next_update:
+            return False
+        return self.now() - metadata.downloaded_at > FRESHLY_FETCHED
+
+    def _too_old(self, metadata: Metadata) -> bool:
+        return self.now() - metadata.updated_at > self.maximum_age
+
+    def _require_fresh(self, metadata: Metadata) -> None:
+        if not self._too_old(metadata):
+            return
+        days = self.maximum_age / timedelta(days=1)
+        raise StageFailed(
+            f"the vulnerability database was last updated {metadata.updated_at:%Y-%m-%d},"
+            f" {describe_age(self.now() - metadata.updated_at)}; at most {days:g} days are allowed",
+            advice="A scan with it would miss what became known since. "
+            + ("Pin a newer digest in" if self.pinned else "Bring the mirror up to date, or correct")
+            + f" `scan.database` ({self.source}); the limit is `scan.database.maximum_age_days`."
+            + ("" if self.update else " Updates are switched off: `scan.database.update`."),
+        )
+
+    def _read(self, cache: Path) -> Metadata:
+        """Return the metadata of the cached database, once found to be whole and from our repository."""
+        metadata = read_metadata(cache / "db")
+        if not self.update and not _origin_file(cache).exists():
+            return metadata  # brought by hand to a machine without network
+        try:
+            origin = _Origin.model_validate_json(_origin_file(cache).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StageFailed("the cached vulnerability database has no note of its origin") from error
+        if origin != _origin(cache / "db", self.source):
+            raise StageFailed(
+                f"the vulnerability database in {cache / 'db'} was changed, or is not from {self.source}",
+                advice=f"Remove {cache / 'db'}, and let `scan.database.update` fetch it again.",
+            )
+        return metadata
+
+    def _fetch(
+        self,
+        cache: Path,
+        program: Path,
+        options: tuple[str, ...],
+        environment: Mapping[str, str | None],
+        desk: Desk,
+    ) -> Metadata:
+        desk.say(f"fetching the vulnerability database from {self.source}")
+        incoming = cache / "incoming"
+        shutil.rmtree(incoming, ignore_errors=True)
+        arguments = ("image", "--download-db-only", "--db-repository", self.source, *options)
+        command = Command(
+            arguments=(
+                str(program),
+                *arguments,
+                "--cache-dir",
+                str(incoming),
+                "--timeout",
+                f"{self.timeout_s:g}s",
+            ),
+            cwd=desk.folder,
+            environment=environment,
+            timeout_s=self.timeout_s + 10,  # its own limit comes first and says more
+        )
+        try:
+            outcome = desk.run(command, log="database")
+            if not outcome.succeeded:
+                raise refusal(self.source, outcome.stderr, timed_out=outcome.timed_out)
+            metadata = read_metadata(incoming / "db")
+            self._keep(incoming / "db", cache)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        return metadata
+
+    def _keep(self, fetched: Path, cache: Path) -> None:
+        _origin_file(cache).unlink(missing_ok=True)  # from here to the last line there is no database
+        shutil.rmtree(cache / "db", ignore_errors=True)
+        fetched.rename(cache / "db")
+        _origin_file(cache).write_text(_origin(cache / "db", self.source).model_dump_json())
+
+    def _describe(self, metadata: Metadata) -> VulnerabilityDatabase:
+        downloaded = metadata.downloaded_at if metadata.downloaded_at.year > 1 else None
+        return VulnerabilityDatabase(
+            repository=self.source,
+            schema_version=metadata.version,
+            updated_at=metadata.updated_at,
+            downloaded_at=downloaded,
+        )
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """Return the metadata of a database in a folder.
+
+    Raises:
+        StageFailed: it is missing, damaged, or of a schema that we do not know.
+    """
+    mend = f"Remove {folder}, and let `scan.database.update` fetch it again."
+    try:
+        metadata = Metadata.model_validate_json((folder / "metadata.json").read_bytes())
+        size_bytes = (folder / "trivy.db").stat().st_size
+    except OSError as error:
+        raise StageFailed(f"there is no vulnerability database in {folder}", advice=mend) from error
+    except ValidationError as error:
+        raise StageFailed(
+            f"the vulnerability database in {folder} is damaged: {error.errors()[0]['msg']} in metadata.json",
+            advice=mend,
+        ) from error
+    if metadata.version != SCHEMA_VERSION:
+        raise StageFailed(
+            f"the vulnerability database has schema version {metadata.version}; {SCHEMA_VERSION} is needed",
+            advice="Correct the tag in `scan.database.repository`: for Trivy's own it is the schema version.",
+        )
+    if size_bytes == 0:
+        raise StageFailed(f"the vulnerability database in {folder} is empty", advice=mend)
+    return metadata
+
+
+def describe_age(age: timedelta) -> str:
+    """Return an age in the unit that a person would choose."""
+    hours = age / timedelta(hours=1)
+    return f"{age.days} days ago" if age.days >= 2 else f"{max(0, round(hours))} hours ago"
+
+
+@contextlib.contextmanager
+def alone(cache: Path, desk: Desk) -> Iterator[None]:
+    """Keep another run's Trivy away from this cache: both would write to it.
+
+    Raises:
+        StageFailed: the other run does not end.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    with (cache / "lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StageFailed(
+                        f"another run uses {cache} and does not end", advice="End it, then run again."
+                    ) from None
+                desk.say("waiting for the scan of another run")
+                time.sleep(0.5)
+        yield  # closing the file gives it free
+
+
+def _origin_file(cache: Path) -> Path:
+    return cache / "db-origin.json"
+
+
+def _origin(folder: Path, source: str) -> _Origin:
+    status = (folder / "trivy.db").stat()
+    return _Origin(repository=source, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)

@@ -1,0 +1,46 @@
+"""Why Trivy could not fetch its database, from what it printed, and what helps."""
+
+from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
+
+
+def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
+    """Return the error for a database that could not be fetched, by what Trivy said."""
+    cause = _cause(output)
+    said = f"the vulnerability database could not be fetched from {source}: {cause}"
+    words = cause.lower()
+    if any(
+        word in words for word in ("unauthorized", "authentication required", "denied", "forbidden", " 401")
+    ):
+        return RemoteError(
+            said,
+            advice=f"Run `docker login {source.partition('/')[0]}` with an account that may read it,"
+            " or correct `scan.database.repository`.",
+        )
+    if any(
+        word in words for word in ("manifest_unknown", "manifest unknown", "name_unknown", "not found", "404")
+    ):
+        return RemoteError(said, advice="There is nothing of that name: correct `scan.database.repository`.")
+    if any(
+        word in words for word in ("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header")
+    ):
+        return StageFailed(
+            said, advice="What the repository holds is damaged: push the database there again.", tail=output
+        )
+    if timed_out or any(word in words for word in ("timeout", "deadline", "temporar", "too many", " 50")):
+        return TemporaryRemoteError(
+            said, advice="The repository is slow or overloaded: try again, or raise `scan.timeout_s`."
+        )
+    return RemoteError(
+        said,
+        advice="Is the repository reachable from here? Name a mirror in `scan.database.repository`;"
+        " on a machine without network set `scan.database.update: false` and fill the cache before.",
+    )
+
+
+def _cause(output: str) -> str:
+    """Return the end of Trivy's last error: it puts the cause behind everything that it was doing."""
+    lines = [
+        line for line in output.splitlines() if "FATAL" in line or "ERROR" in line
+    ] or output.splitlines()
+    said = lines[-1].split("\t")[-1].strip() if lines else "it said nothing"
+    return said if len(said) <= 400 else f"…{said[-400:]}"

@@ -1,0 +1,125 @@
+"""Trivy's JSON report as findings of our own type.
+
+Source: https://trivy.dev/latest/docs/configuration/reporting/#json (schema version 2).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.errors import StageFailed
+from pipeline.model import Severity, Vulnerability
+
+_ORDER = {severity: number for number, severity in enumerate(Severity)}
+Package = tuple[str, str, str, str]
+
+
+class _Score(BaseModel):
+    v2: float | None = Field(default=None, alias="V2Score")
+    v3: float | None = Field(default=None, alias="V3Score")
+    v4: float | None = Field(default=None, alias="V40Score")
+
+    @property
+    def newest(self) -> float | None:
+        return next((score for score in (self.v4, self.v3, self.v2) if score is not None), None)
+
+
+class _Vulnerability(BaseModel):
+    id: str = Field(alias="VulnerabilityID")
+    package: str = Field(alias="PkgName")
+    path: str = Field(default="", alias="PkgPath")
+    installed_version: str = Field(alias="InstalledVersion")
+    fixed_version: str | None = Field(default=None, alias="FixedVersion")
+    severity: Severity = Field(default=Severity.UNKNOWN, alias="Severity")
+    severity_source: str | None = Field(default=None, alias="SeveritySource")
+    title: str = Field(default="", alias="Title")
+    url: str | None = Field(default=None, alias="PrimaryURL")
+    cvss: dict[str, _Score] = Field(default={}, alias="CVSS")
+
+    @property
+    def score(self) -> float | None:
+        """The score of whoever said how severe it is, or else of the NVD, or else of anybody."""
+        vendors = (self.severity_source or "", "nvd", *sorted(self.cvss))
+        scores = (self.cvss[vendor].newest for vendor in vendors if vendor in self.cvss)
+        return next((score for score in scores if score is not None), None)
+
+
+class _Package(BaseModel):
+    name: str = Field(alias="Name")
+    version: str = Field(default="", alias="Version")
+    path: str = Field(default="", alias="FilePath")
+
+
+class _Result(BaseModel):
+    target: str = Field(alias="Target")
+    type: str = Field(default="", alias="Type")
+    packages: tuple[_Package, ...] = Field(default=(), alias="Packages")
+    vulnerabilities: tuple[_Vulnerability, ...] = Field(default=(), alias="Vulnerabilities")
+
+
+class _Report(BaseModel):
+    schema_version: Literal[2] = Field(alias="SchemaVersion")
+    results: tuple[_Result, ...] = Field(default=(), alias="Results")
+
+
+class Contents:
+    """The packages and vulnerabilities of one platform after the other, each once."""
+
+    def __init__(self) -> None:
+        self._packages: set[Package] = set()
+        self._vulnerabilities: dict[Vulnerability, None] = {}
+
+    def add(self, path: Path) -> None:
+        """Take in a report.
+
+        Raises:
+            StageFailed: it is missing or is no report that we understand.
+        """
+        try:
+            report = _Report.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StageFailed(
+                f"Trivy's report cannot be read: {error}",
+                advice=f"The log beside {path} says what Trivy did; is its version newer than this pipeline?",
+            ) from error
+        for result in report.results:
+            self._packages.update(_packages(result))
+            self._vulnerabilities.update(dict.fromkeys(_vulnerabilities(result)))
+
+    @property
+    def packages(self) -> int:
+        """How many packages are installed."""
+        return len(self._packages)
+
+    @property
+    def vulnerabilities(self) -> tuple[Vulnerability, ...]:
+        """The findings, the worst first."""
+        return tuple(
+            sorted(
+                self._vulnerabilities,
+                key=lambda found: (_ORDER[found.severity], found.package, found.id, found.target),
+            )
+        )
+
+
+def _packages(result: _Result) -> Iterable[Package]:
+    return ((result.type, found.name, found.version, found.path) for found in result.packages)
+
+
+def _vulnerabilities(result: _Result) -> Iterable[Vulnerability]:
+    for found in result.vulnerabilities:
+        yield Vulnerability(
+            id=found.id,
+            package=found.package,
+            installed_version=found.installed_version,
+            fixed_version=found.fixed_version or None,
+            severity=found.severity,
+            severity_source=found.severity_source or None,
+            target=found.path or result.target,
+            package_type=result.type,
+            title=found.title,
+            url=found.url or None,
+            cvss_score=found.score,
+        )
