@@ -22,6 +22,7 @@ def survey(context: Path, left_out: Sequence[Path]) -> Contents:
 
     It sees files that git ignores too, since a Dockerfile may copy them.
     """
+    context = context.resolve()
     skip = {context / ".git", *left_out}
     digest, size_bytes = hashlib.sha256(), 0
     for path, status in sorted(_walk(context, skip)):
@@ -37,6 +38,7 @@ def write_dockerfile(dockerfile: Path, context: Path, left_out: Sequence[Path], 
     stays in force and the weights never travel through the build, even where it says `COPY . .`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    context = context.resolve()
     copy = folder / dockerfile.name
     copy.write_bytes(dockerfile.read_bytes())
     own = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")

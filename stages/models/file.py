@@ -47,4 +47,4 @@ class FileSource:
     def layers(self, desk: Desk) -> tuple[ModelLayer, ...]:
         """Return one layer of all files."""
         desk.say(f"reading the model in {self.folder}")
-        return (model_layer.describe(self.folder, self.path),)
+        return (model_layer.describe(self.folder.resolve(), self.path),)

@@ -1,0 +1,239 @@
+"""Build the image: BuildKit makes the application layers, the weights join them as layers of their own."""
+
+import errno
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, DiskFull, PipelineError
+from pipeline.model import Artifact, BaseImage, BuiltImage, Check, Problem, Source, SuiteReport
+from pipeline.reference import Digest, Reference, Tag
+from stages.buildkit import context, readiness
+from stages.buildkit.builder import Builder, buildx_version, find_builder
+from stages.buildkit.dockerfile import base_name
+from stages.buildkit.secrets import BuildSecret
+from stages.models.interface import ModelSource
+from stages.oci import store
+from stages.oci.annotations import annotations
+from stages.oci.assemble import Additions, assemble
+from stages.oci.layout import Layout
+
+if TYPE_CHECKING:  # python-on-whales takes long to import
+    from stages.buildkit.export import Export
+
+FORM = 1
+"""Counts up when the same inputs begin to give another image, so that no older result is taken again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Build one image, for one or several platforms, and give it its digest."""
+
+    image: str
+    context: Path
+    dockerfile: Path
+    tag: Tag | None = None
+    """Default: the commit, marked when the work tree differs from it."""
+    target: str | None = None
+    platforms: tuple[str, ...] = ()
+    """Default: the builder's own."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[BuildSecret, ...] = ()
+    builder: str | None = None
+    network: str | None = None
+    model: ModelSource | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cache: bool = True
+    """Off: every step runs again, whatever BuildKit remembers."""
+
+    name: ClassVar[str] = "build"
+    needs: ClassVar[tuple[type[Artifact], ...]] = (Source, SuiteReport)
+    gives: ClassVar[type[BuiltImage]] = BuiltImage
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Look for the builder, the files, the secrets, the model and free disk."""
+        return (
+            *readiness.tool_checks(self.builder, self.platforms),
+            *self._file_checks(),
+            *(secret.check() for secret in self.secrets),
+            *(self.model.check() if self.model is not None else ()),
+            *self._disk_checks(desk),
+        )
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return the commit, the context as it lies there, the options, the weights and the builder.
+
+        A base image whose tag was moved meanwhile is not seen, nor is anything that a RUN step fetches.
+        """
+        source = have[Source]
+        try:
+            builder = find_builder(self.builder)
+            weights = self.model.identity() if self.model is not None else None
+            contents = context.survey(self.context, self._left_out(source.root))
+            dockerfile = Digest.of(self.dockerfile.read_bytes())
+            buildx = buildx_version()
+        except (PipelineError, OSError):
+            return None  # `run` says what is wrong
+        parts = {
+            "form": FORM,
+            "source": [source.commit, source.changes_digest, source.repository_url],
+            "context": contents.fingerprint,
+            "dockerfile": dockerfile,
+            "options": [self.image, self.tag, self.target, self.platforms, self.network, self.cache],
+            "arguments": dict(self.arguments),
+            "labels": dict(self.labels),
+            "secrets": [str(secret) for secret in self.secrets],
+            "model": weights,
+            "builder": [builder.name, builder.tool.name, builder.tool.version, buildx],
+        }
+        return json.dumps(parts, sort_keys=True)
+
+    def usable(self, made: Artifact) -> bool:
+        """Tell whether an earlier result is still on the disk; it is kept there while this process lives."""
+        if not isinstance(made, BuiltImage) or not made.layout.is_dir():
+            return False
+        store.hold(made.layout)
+        layout = Layout(made.layout)
+        blobs = [
+            blob for one in made.platforms for blob in (one.manifest, one.config, *one.application_layers)
+        ]
+        expected = {layout.blob_path(blob.digest): blob.size_bytes for blob in blobs}
+        for layer in made.model_layers:
+            expected |= {layer.source / file.path: file.size_bytes for file in layer.files}
+        return layout.has(made.digest) and all(_size(path) == size for path, size in expected.items())
+
+    def run(self, have: Artifacts, desk: Desk) -> BuiltImage:
+        """Build, join the model layers, and keep the image in a layout of its own.
+
+        Raises:
+            ConfigurationError: the Dockerfile, a secret, the model or the named builder is not there.
+            ToolMissing: no engine or no buildx answers.
+            StageFailed: the Dockerfile cannot be built, or the model overlaps the application.
+            DiskFull: there is no room left.
+        """
+        source = have[Source]
+        builder = find_builder(self.builder)
+        images = store.ImageStore(desk.cache / "images")
+        with _full_disk_named(images.path), images.workplace() as folder:
+            export = self._export(source, builder, desk, folder)
+            base = self._base(builder, export)
+            tag = self.tag or Tag(source.version)
+            said = annotations(self.image, tag, source, base)
+            additions = Additions(
+                model_layers=self.model.layers(desk) if self.model is not None else (),
+                labels={**self.labels, **said},
+                annotations=said,
+                created=source.committed_at,
+            )
+            desk.say("joining application and model layers")
+            final = Layout.create(folder / "image")
+            assembled = assemble(export.layout, final, additions, reference=tag)
+            layout = images.keep(final.path, assembled.root.digest)
+        return BuiltImage(
+            name=self.image,
+            tag=tag,
+            digest=assembled.root.digest,
+            media_type=assembled.root.media_type,
+            layout=layout,
+            platforms=assembled.platforms,
+            model_layers=additions.model_layers,
+            annotations=said,
+            base=base,
+            revision=source.commit,
+            dirty=source.dirty,
+            created=source.committed_at,
+            builder=builder.tool,
+        )
+
+    def _export(self, source: Source, builder: Builder, desk: Desk, folder: Path) -> "Export":
+        from stages.buildkit.export import Request, export
+
+        for secret in self.secrets:
+            desk.redact.add(secret.value())
+        for check in self._file_checks():
+            if not check.passed:
+                raise ConfigurationError(f"{check.subject}: {check.found}", advice=check.advice)
+        left_out = self._left_out(source.root)
+        request = Request(
+            context=self.context,
+            dockerfile=context.write_dockerfile(
+                self.dockerfile, self.context, left_out, folder / "dockerfile"
+            ),
+            shown_dockerfile=self.dockerfile,
+            target=self.target,
+            platforms=self.platforms,
+            arguments=self.arguments,
+            secrets=tuple(str(secret) for secret in self.secrets),
+            builder=self.builder,
+            network=self.network,
+            cache=self.cache,
+            created_s=int(source.committed_at.timestamp()),
+        )
+        return export(request, builder, desk, folder)
+
+    def _base(self, builder: Builder, export: "Export") -> BaseImage | None:
+        """Name the base image, with the digest that BuildKit resolved or else the engine's."""
+        from stages.buildkit.export import local_digest
+
+        name = base_name(self.dockerfile.read_text(), target=self.target, arguments=self.arguments)
+        try:
+            reference = Reference.parse(name or "")
+        except ValueError:
+            return None
+        known = (digest for made_of, digest in export.materials.items() if _same(made_of, reference))
+        digest = reference.digest or next(known, None) or local_digest(builder, str(reference))
+        return BaseImage(name=str(reference), digest=digest)
+
+    def _left_out(self, root: Path) -> tuple[Path, ...]:
+        """Return what the build must not see: records of runs, and the weights."""
+        own = {folder.resolve() / context.OWN_FOLDER for folder in (root, self.context)}
+        weights = {self.model.local_folder.resolve()} if self.model and self.model.local_folder else set()
+        return tuple(sorted(own | weights))
+
+    def _file_checks(self) -> tuple[Check, ...]:
+        return (
+            _path_check("build context", self.context, self.context.is_dir(), "build.context"),
+            _path_check("Dockerfile", self.dockerfile, self.dockerfile.is_file(), "build.dockerfile"),
+        )
+
+    def _disk_checks(self, desk: Desk) -> tuple[Check, ...]:
+        contents = (
+            context.survey(self.context, self._left_out(self.context)) if self.context.is_dir() else None
+        )
+        places = (desk.cache, *readiness.engine_folder(self.builder))
+        return readiness.disk_checks(places, contents.size_bytes if contents is not None else 0)
+
+
+def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
+    if there:
+        return Check(subject=what, found=str(path))
+    advice = f"Make it, or mend `{key}` in pipeline.yaml."
+    return Check(subject=what, found=f"there is no {path}", problem=Problem.CONFIGURATION, advice=advice)
+
+
+def _same(one: Reference, other: Reference) -> bool:
+    return (one.repository, one.tag or "latest") == (other.repository, other.tag or "latest")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise DiskFull(
+            f"there is no room left for the image in {path}", advice=f"Free some, or remove {path}."
+        ) from error

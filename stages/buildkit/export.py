@@ -1,0 +1,180 @@
+"""Runs a build and brings the image out as an OCI image layout, whatever the builder can export."""
+
+import json
+import tarfile
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from python_on_whales import DockerClient
+from python_on_whales.exceptions import DockerException
+
+from pipeline.desk import Desk
+from pipeline.errors import StageFailed
+from pipeline.reference import Digest, Reference
+from stages.buildkit import failure
+from stages.buildkit.builder import Builder
+from stages.oci.layout import Layout
+
+KEPT_LINES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What BuildKit is asked to build."""
+
+    context: Path
+    dockerfile: Path
+    """The file that BuildKit reads."""
+    shown_dockerfile: Path
+    """The user's own, which messages name."""
+    target: str | None
+    platforms: tuple[str, ...]
+    arguments: Mapping[str, str]
+    secrets: tuple[str, ...]
+    """As `--secret` takes them: they name where a secret is, never what it is."""
+    builder: str | None
+    network: str | None
+    cache: bool
+    created_s: int
+    """SOURCE_DATE_EPOCH: the commit's time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What a build brought out; `materials` are the images it started from, as far as BuildKit told."""
+
+    layout: Layout
+    materials: Mapping[Reference, Digest]
+
+
+def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
+    """Build into a layout below `folder`.
+
+    Raises:
+        StageFailed: the Dockerfile cannot be built; its line and BuildKit's last words are in the message.
+        DiskFull: the engine or this machine has no room left.
+    """
+    metadata = folder / "metadata.json"
+    path = folder / "built"
+    if builder.exports_layout:
+        output = {"type": "oci", "dest": str(path), "tar": "false", "rewrite-timestamp": "true"}
+        _build(request, desk, metadata, output=output)
+    else:
+        tag = f"pipeline-build:{uuid.uuid4().hex}"
+        _build(request, desk, metadata, tag=tag)
+        _save(_client(builder), tag, desk, path)
+    return Export(Layout.open(path), _materials(metadata))
+
+
+def local_digest(builder: Builder, name: str) -> Digest | None:
+    """Return the digest by which the engine knows an image, or None where it knows none."""
+    if builder.engine is None:
+        return None
+    try:
+        known = _client(builder).image.inspect(name).repo_digests
+    except DockerException:
+        return None
+    return next((Digest(digest) for digest in (text.partition("@")[2] for text in known) if digest), None)
+
+
+def _client(builder: Builder) -> DockerClient:
+    return DockerClient(context=builder.engine.context if builder.engine else None)
+
+
+def _build(
+    request: Request,
+    desk: Desk,
+    metadata: Path,
+    *,
+    output: Mapping[str, str] | None = None,
+    tag: str | None = None,
+) -> None:
+    lines = DockerClient().buildx.build(
+        request.context,
+        file=request.dockerfile,
+        target=request.target,
+        platforms=list(request.platforms) or None,
+        build_args={**request.arguments, "SOURCE_DATE_EPOCH": str(request.created_s)},
+        secrets=list(request.secrets),
+        builder=request.builder,
+        network=request.network,
+        cache=request.cache,
+        output=dict(output or {}),
+        load=output is None,
+        tags=[tag] if tag else [],
+        metadata_file=metadata,
+        provenance=False,  # it would be a manifest of its own beside the image
+        progress="plain",
+        stream_logs=True,
+    )
+    assert isinstance(lines, Iterator)  # noqa: S101 - stream_logs makes it one
+    _follow(lines, request.shown_dockerfile, desk)
+
+
+def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
+    """Show and log each line as it comes."""
+    last: deque[str] = deque(maxlen=KEPT_LINES)
+    with desk.log("build") as log:
+        try:
+            for line in lines:
+                text = desk.redact(line.rstrip())
+                last.append(text)
+                log.write(f"{text}\n")
+                log.flush()
+                if text:
+                    desk.say(text)
+        except DockerException as error:
+            raise failure.explain(tuple(last), dockerfile) from error
+
+
+def _save(client: DockerClient, tag: str, desk: Desk, path: Path) -> None:
+    """Take the image out of a classic image store, which since Docker 25 saves OCI image layouts."""
+    desk.on_exit(lambda: client.image.remove(tag))
+    desk.say("saving the image from the engine's image store")
+    archive = path.with_suffix(".tar")
+    try:
+        client.image.save(tag, output=archive)
+        with tarfile.open(archive) as tar:
+            tar.extractall(path, filter="data")
+    except DockerException as error:
+        raise failure.explain((str(error.stderr).strip(),), Path("docker save")) from error
+    except tarfile.TarError as error:
+        raise StageFailed(
+            f"docker saved an archive that cannot be read: {error}", advice="Run again."
+        ) from error
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _materials(metadata: Path) -> dict[Reference, Digest]:
+    """Read which images BuildKit resolved, from the provenance in its metadata file.
+
+    Source: SLSA provenance 0.2 `materials`, with package URLs such as
+    `pkg:docker/python@3.11-slim?platform=linux%2Famd64`.
+    """
+    try:
+        provenance = json.loads(metadata.read_bytes()).get("buildx.build.provenance") or {}
+    except (OSError, ValueError):
+        return {}
+    # one provenance, or one for each platform
+    documents = [provenance] if "materials" in provenance else provenance.values()
+    found = (
+        one for document in documents if isinstance(document, dict) for one in document.get("materials", ())
+    )
+    return dict(filter(None, (_material(one.get("uri", ""), one.get("digest", {})) for one in found)))
+
+
+def _material(uri: str, digest: Mapping[str, str]) -> tuple[Reference, Digest] | None:
+    if not uri.startswith("pkg:docker/") or "sha256" not in digest:
+        return None
+    name, _, version = uri.removeprefix("pkg:docker/").partition("?")[0].partition("@")
+    try:
+        return Reference.parse(unquote(f"{name}:{version}" if version else name)), Digest(
+            f"sha256:{digest['sha256']}"
+        )
+    except ValueError:
+        return None
