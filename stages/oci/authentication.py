@@ -1,0 +1,248 @@
+"""Who we are to a registry: Basic, or Bearer tokens from the realm that it names.
+
+Source: distribution's token authentication specification, and RFC 6749 for identity tokens.
+"""
+
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from pipeline.errors import RemoteError, TemporaryRemoteError
+from stages.oci.endpoint import Endpoint, without_query
+from stages.oci.exchange import Answer, Request, exchange
+
+if TYPE_CHECKING:
+    import requests
+
+DEFAULT_LIFETIME_S = 60.0  # of a token that does not say how long it lives
+LIVE_SHARE = 0.8  # of a token's life in which it is used: a request has to arrive before its end
+
+Scopes = frozenset[str]
+"""What is asked for, such as `repository:team/model:pull,push`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A user and a secret, and where they were found."""
+
+    username: str
+    secret: str = field(repr=False)
+    origin: str
+    identity_token: bool = False
+    """The secret is no password but a token that the realm exchanges for others."""
+
+    @property
+    def basic(self) -> str:
+        """The value of the Authorization header."""
+        return f"Basic {base64.b64encode(f'{self.username}:{self.secret}'.encode()).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """How a registry wants to be asked."""
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, str]) -> "Challenge | None":
+        """Return the challenge in a 401's headers, Bearer before Basic; None where there is no known one."""
+        text = headers.get("WWW-Authenticate", "")
+        parts = re.split(r"(?:^|,\s*)(Basic|Bearer)\b", text, flags=re.IGNORECASE)[1:]
+        found = {
+            scheme.lower(): dict(re.findall(r'(\w+)="([^"]*)"', parameters))
+            for scheme, parameters in zip(parts[::2], parts[1::2], strict=True)
+        }
+        for scheme in ("bearer", "basic"):
+            if scheme in found:
+                return cls(scheme, found[scheme].get("realm", ""), found[scheme].get("service", ""))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    ends_at: float
+
+    @property
+    def live(self) -> bool:
+        return time.monotonic() < self.ends_at
+
+
+class Authenticator:
+    """Keeps what a registry let us in with: one token per set of scopes, renewed before it expires."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        session: "requests.Session",
+        credentials: Callable[[], Credentials | None],
+        keep_secret: Callable[[str], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._session = session
+        self._find_credentials = credentials
+        self._keep_secret = keep_secret
+        self._lock = threading.Lock()
+        self._challenge: Challenge | None = None
+        self._credentials: tuple[Credentials | None] | None = None  # None: not looked for yet
+        self._tokens: dict[Scopes, _Token] = {}
+
+    @property
+    def scheme(self) -> str | None:
+        """How the registry wants to be asked: `basic`, `bearer`, or None where it has not asked."""
+        return self._challenge.scheme if self._challenge else None
+
+    def credentials(self) -> Credentials | None:
+        """Return who we are, or None for nobody; its secret never shows in a log from here on."""
+        if self._credentials is None:
+            found = self._find_credentials()
+            if found is not None:
+                self._keep_secret(found.secret)
+                self._keep_secret(f"{found.username}:{found.secret}")
+            self._credentials = (found,)
+        return self._credentials[0]
+
+    def header(self, scopes: Scopes) -> str | None:
+        """Return the Authorization header for these scopes; None where none is needed or we are nobody.
+
+        Raises:
+            RemoteError: the realm refused us.
+        """
+        with self._lock:
+            return self._header(scopes)
+
+    def renewed(self, headers: Mapping[str, str], scopes: Scopes, refused: str | None) -> str | None:
+        """Return another header after a 401; None where there is no other than the refused one."""
+        with self._lock:
+            self._challenge = Challenge.parse(headers) or self._challenge
+            self._credentials = None  # they may have expired: their source is asked again
+            token = self._tokens.get(scopes)
+            if token is not None and f"Bearer {token.value}" == refused:
+                del self._tokens[scopes]  # another thread may have renewed it already
+            header = self._header(scopes)
+        return header if header != refused else None
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Remember how the registry wants to be asked."""
+        with self._lock:
+            self._challenge = Challenge.parse(headers)
+
+    def _header(self, scopes: Scopes) -> str | None:
+        if self._challenge is None:
+            return None
+        if self._challenge.scheme == "basic":
+            credentials = self.credentials()
+            return credentials.basic if credentials else None
+        token = self._tokens.get(scopes)
+        if token is None or not token.live:
+            token = self._tokens[scopes] = self._ask(self._challenge, scopes)
+        return f"Bearer {token.value}"
+
+    def _ask(self, challenge: Challenge, scopes: Scopes) -> _Token:
+        credentials = self.credentials()
+        self._endpoint.require_allowed(challenge.realm)
+        if credentials is not None and credentials.identity_token:
+            answer = self._exchange_identity(challenge, scopes, credentials)
+        else:
+            answer = self._get_token(challenge, scopes, credentials)
+        if answer.status != HTTPStatus.OK:
+            raise self._refusal(answer, credentials)
+        return self._read(answer)
+
+    def _get_token(self, challenge: Challenge, scopes: Scopes, credentials: Credentials | None) -> Answer:
+        query = [("service", challenge.service)] if challenge.service else []
+        query += [("scope", scope) for scope in sorted(scopes)]
+        if credentials is not None:
+            query.append(("account", credentials.username))
+        joint = "&" if "?" in challenge.realm else "?"
+        request = Request(method="GET", url=f"{challenge.realm}{joint}{urlencode(query)}")
+        return exchange(self._session, request, credentials.basic if credentials else None)
+
+    def _exchange_identity(self, challenge: Challenge, scopes: Scopes, credentials: Credentials) -> Answer:
+        form = {
+            "grant_type": "refresh_token",
+            "service": challenge.service,
+            "client_id": "model-image-pipeline",
+            "scope": " ".join(sorted(scopes)),
+            "refresh_token": credentials.secret,
+        }
+        request = Request(
+            method="POST",
+            url=challenge.realm,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            body=urlencode(form).encode(),
+        )
+        return exchange(self._session, request)
+
+    def _read(self, answer: Answer) -> _Token:
+        document = answer.json()
+        value = document.get("token") or document.get("access_token")
+        if not isinstance(value, str):
+            raise RemoteError(
+                f"{self._endpoint.host}: {without_query(answer.url)} answered without a token",
+                advice="Its token service does not follow the specification: ask its administrator.",
+            )
+        self._keep_secret(value)
+        lifetime = document.get("expires_in")
+        lifetime_s = (
+            float(lifetime) if isinstance(lifetime, (int, float)) and lifetime > 0 else DEFAULT_LIFETIME_S
+        )
+        return _Token(value, time.monotonic() + lifetime_s * LIVE_SHARE)
+
+    def _refusal(self, answer: Answer, credentials: Credentials | None) -> RemoteError:
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
+            return TemporaryRemoteError(
+                f"{self._endpoint.host}: its token service {without_query(answer.url)} says {answer.phrase}",
+                advice="The registry's login is overloaded or down. Try again later.",
+                retry_after_s=answer.retry_after_s,
+            )
+        return login_refused(self._endpoint.host, credentials)
+
+
+def login_refused(host: str, credentials: Credentials | None) -> RemoteError:
+    """Return the error for a registry that does not know us, with where to put the right password."""
+    if credentials is None:
+        return RemoteError(f"{host}: the registry asks for a login and there is none", advice=log_in(host))
+    what = "identity token" if credentials.identity_token else "password"
+    return RemoteError(
+        f"{host}: the registry refused the {what} of user {credentials.username!r}",
+        advice=f"It came from {credentials.origin}. {log_in(host)}",
+    )
+
+
+def log_in(host: str) -> str:
+    """Say how to log in to a registry."""
+    name = environment_name(host)
+    return (
+        f"Run `docker login {host}`, or set REGISTRY_USERNAME_{name} and REGISTRY_PASSWORD_{name} "
+        "(REGISTRY_USERNAME and REGISTRY_PASSWORD where there is one registry only)."
+    )
+
+
+def environment_name(host: str) -> str:
+    """Return a host as it stands in the name of an environment variable."""
+    return re.sub(r"[^A-Z0-9]", "_", host.upper())
+
+
+def granted(header: str | None, repository_path: str) -> frozenset[str] | None:
+    """Return the actions that a token allows on a repository; None where the token does not tell.
+
+    The token is not verified: this only saves a long build whose push would be refused.
+    """
+    try:
+        payload = (header or "").removeprefix("Bearer ").split(".")[1]
+        access = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["access"]
+        return frozenset(
+            action for entry in access if entry["name"] == repository_path for action in entry["actions"]
+        )
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,211 @@
+"""The client of one repository in a registry.
+
+Source: OCI distribution specification 1.1.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Literal, TypeVar
+from urllib.parse import urljoin
+
+from pipeline.errors import RemoteError, TemporaryRemoteError
+from pipeline.model import Descriptor
+from pipeline.reference import Digest, Repository, Tag
+from stages.oci.authentication import Credentials, Scopes, granted
+from stages.oci.exchange import Answer, Request
+from stages.oci.layout import INDEX_TYPE
+from stages.oci.retries import Retries
+from stages.oci.transport import Purpose, Transport
+from stages.oci.uploads import Blob, Upload, UploadStrategy
+
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    INDEX_TYPE,
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+CONTENT_DIGEST = "Docker-Content-Digest"
+
+How = Literal["exists", "mounted", "uploaded"]
+T = TypeVar("T")
+
+
+def _quiet(_: str) -> None:
+    return None
+
+
+def _uncounted(_: int) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryClient:
+    """Reads and writes one repository; every request is tried again where that may help.
+
+    All methods raise RemoteError, with what the registry said and what to do.
+    """
+
+    repository: Repository
+    transport: Transport
+    uploads: UploadStrategy
+    retries: Retries = field(default_factory=Retries)
+    say: Callable[[str], None] = _quiet
+
+    def log_in(self) -> Credentials | None:
+        """Ask the registry to let us push here; return who we are to it, or None where it lets in anybody."""
+        credentials, header = self._retry(lambda: self.transport.log_in(self._push))
+        actions = granted(header, self.repository.path)
+        if actions is not None and not actions & {"push", "*"}:
+            who = f"user {credentials.username!r}" if credentials else "an anonymous user"
+            origin = f"The login came from {credentials.origin}. " if credentials else ""
+            raise RemoteError(
+                f"{self.repository.host}: {who} may not push to {self.repository.path}",
+                advice=f"{origin}Give that user the right to push, or log in as another.",
+            )
+        return credentials
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Tell whether the repository holds the blob."""
+        answer = self._send(self._request("HEAD", f"blobs/{digest}"), f"look for {digest.short}", (200, 404))
+        return answer.status == HTTPStatus.OK
+
+    def read_blob(self, digest: Digest) -> bytes:
+        """Return a small blob, such as a configuration, once its bytes are found to fit the digest."""
+        answer = self._send(self._request("GET", f"blobs/{digest}"), f"read {digest.short}", (200,))
+        return self._checked(answer.content, digest)
+
+    def push_blob(
+        self, blob: Blob, *, mount_from: Iterable[Repository] = (), sent: Callable[[int], None] = _uncounted
+    ) -> How:
+        """See to it that the repository holds the blob, with as few bytes sent as possible."""
+        if self.has_blob(blob.descriptor.digest):
+            return "exists"
+        sources = tuple(source for source in mount_from if source.host == self.repository.host)
+        return self._retry(lambda: self._mount_or_upload(blob, sources, sent))
+
+    def read_manifest(self, reference: Tag | Digest) -> tuple[Descriptor, bytes] | None:
+        """Return a manifest or index with its bytes; None where there is none."""
+        answer = self._ask_for_manifest("GET", reference)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        content = self._checked(answer.content, reference if isinstance(reference, Digest) else None)
+        return (
+            Descriptor(
+                media_type=answer.headers.get("Content-Type", "").partition(";")[0],
+                digest=Digest.of(content),
+                size_bytes=len(content),
+            ),
+            content,
+        )
+
+    def find_manifest(self, reference: Tag | Digest) -> Digest | None:
+        """Return the digest that the reference names in the registry; None where there is none."""
+        answer = self._ask_for_manifest("HEAD", reference)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        told = self._told_digest(answer)
+        if told is not None:
+            return told
+        found = self.read_manifest(reference)  # the header is optional: then the bytes tell
+        return found[0].digest if found else None
+
+    def push_manifest(self, reference: Tag | Digest, content: bytes, media_type: str) -> None:
+        """Write a manifest or index as it is, after all that it names."""
+        request = Request(
+            method="PUT",
+            url=f"{self._path}/manifests/{reference}",
+            headers={"Content-Type": media_type},
+            body=content,
+        )
+        answer = self._send(request, f"write the manifest {reference}", (201,))
+        self._require_digest(answer, Digest.of(content))
+
+    def _mount_or_upload(
+        self, blob: Blob, sources: tuple[Repository, ...], sent: Callable[[int], None]
+    ) -> How:
+        for source in sources:
+            answer = self._mount(blob.descriptor.digest, source)
+            if answer is not None and answer.status == HTTPStatus.CREATED:
+                self._require_digest(answer, blob.descriptor.digest)
+                return "mounted"
+            if answer is not None:  # not mounted, but an upload was opened: as good as any other
+                return self._upload(answer, blob, sent)
+        purpose = self._purpose(f"begin the upload of {blob.descriptor.digest.short}", (202,))
+        opened = self.transport.send(self._request("POST", "blobs/uploads/"), purpose)
+        return self._upload(opened, blob, sent)
+
+    def _mount(self, digest: Digest, source: Repository) -> Answer | None:
+        """Ask to mount; None where the registry, or its token service, refuses even to be asked."""
+        purpose = self._purpose(f"mount {digest.short}", (201, 202))
+        purpose = replace(purpose, scopes=purpose.scopes | {f"repository:{source.path}:pull"})
+        request = self._request("POST", f"blobs/uploads/?mount={digest}&from={source.path}")
+        try:
+            return self.transport.send(request, purpose)
+        except TemporaryRemoteError:
+            raise
+        except RemoteError:
+            return None
+
+    def _upload(self, opened: Answer, blob: Blob, sent: Callable[[int], None]) -> How:
+        location = opened.headers.get("Location")
+        if not location:
+            raise RemoteError(
+                f"{self.repository.host} opened an upload without saying where",
+                advice="Ask the registry's administrator: a proxy may drop the Location header.",
+            )
+        upload = Upload(
+            location=urljoin(opened.url, location),
+            purpose=self._purpose(f"upload {blob.descriptor.digest.short}", (201,)),
+            sent=sent,
+        )
+        self._require_digest(self.uploads.send(self.transport, upload, blob), blob.descriptor.digest)
+        return "uploaded"
+
+    def _send(self, request: Request, doing: str, expect: tuple[int, ...]) -> Answer:
+        return self._retry(lambda: self.transport.send(request, self._purpose(doing, expect)))
+
+    def _request(self, method: str, path: str, **headers: str) -> Request:
+        return Request(method=method, url=f"{self._path}/{path}", headers=headers)
+
+    def _ask_for_manifest(self, method: str, reference: Tag | Digest) -> Answer:
+        request = self._request(method, f"manifests/{reference}", Accept=", ".join(MANIFEST_TYPES))
+        return self._send(request, f"read the manifest {reference}", (200, 404))
+
+    def _purpose(self, doing: str, expect: tuple[int, ...]) -> Purpose:
+        return Purpose(doing=doing, repository=self.repository.path, scopes=self._push, expect=expect)
+
+    def _retry(self, work: Callable[[], T]) -> T:
+        return self.retries.run(work, self.transport.stopped, self.say)
+
+    @property
+    def _path(self) -> str:
+        return f"/v2/{self.repository.path}"
+
+    @property
+    def _push(self) -> Scopes:
+        return frozenset({f"repository:{self.repository.path}:pull,push"})
+
+    def _told_digest(self, answer: Answer) -> Digest | None:
+        told = answer.headers.get(CONTENT_DIGEST)
+        try:
+            return Digest(told) if told is not None else None
+        except ValueError:
+            return None  # of another algorithm, or nonsense: the bytes tell
+
+    def _require_digest(self, answer: Answer, digest: Digest) -> None:
+        told = answer.headers.get(CONTENT_DIGEST)
+        if told is not None and told != digest:
+            raise self._other_digest(told, digest)
+
+    def _checked(self, content: bytes, digest: Digest | None) -> bytes:
+        if digest is not None and Digest.of(content) != digest:
+            # perhaps cut off on the way: worth another run, never worth trusting
+            raise self._other_digest(Digest.of(content), digest)
+        return content
+
+    def _other_digest(self, told: str, digest: Digest) -> RemoteError:
+        return RemoteError(
+            f"{self.repository}: the registry answered with {told} where {digest} was expected",
+            advice="Check what lies between here and the registry (a proxy, a mirror), and run again.",
+        )

@@ -1,0 +1,111 @@
+"""One image into one repository: blobs, then manifests, then the tag; nothing is sent that is there."""
+
+import time
+from dataclasses import dataclass
+
+from pipeline.desk import Say
+from pipeline.errors import RemoteError, TagConflict
+from pipeline.model import PushedBlob, PushedReference
+from pipeline.reference import Digest, Repository, Tag
+from stages.oci.distribution import RepositoryClient
+from stages.oci.image_content import ImageContent
+from stages.oci.parallel import for_each
+from stages.oci.progress import Progress, in_words
+from stages.oci.uploads import Blob
+
+UPLOADS_AT_A_TIME = 4
+MOVING_SUFFIX = "-dirty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePush:
+    """An image on its way to a repository. `mount_from` are repositories that hold the same blobs."""
+
+    content: ImageContent
+    tag: Tag
+    client: RepositoryClient
+    mount_from: tuple[Repository, ...] = ()
+    say: Say
+
+    def run(self) -> PushedReference:
+        """Push, and return what the registry answered.
+
+        Raises:
+            TagConflict: the tag is there with another digest.
+            RemoteError: the registry refused, could not be reached, or holds another digest afterwards.
+        """
+        begin = time.monotonic()
+        self._tagged()  # a conflict is said before gigabytes are sent
+        blobs = self._push_blobs()
+        for child in self.content.children:
+            self._push_child(child.descriptor.digest, child.content, child.descriptor.media_type)
+        # asked again: somebody else may have been quicker
+        existed = self._tagged() == self._digest
+        if not existed:
+            top = self.content.image
+            self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+        self._verify()
+        pushed = PushedReference(
+            repository=self.client.repository,
+            tag=self.tag,
+            digest=self._digest,
+            tag_existed=existed,
+            blobs=blobs,
+            duration_s=time.monotonic() - begin,
+        )
+        self._report(pushed)
+        return pushed
+
+    @property
+    def _digest(self) -> Digest:
+        return self.content.image.descriptor.digest
+
+    def _tagged(self) -> Digest | None:
+        """Return the digest that the tag names now; refuse another one than ours, unless the tag may move."""
+        there = self.client.find_manifest(self.tag)
+        if there is None or there == self._digest:
+            return there
+        if self.tag.endswith(MOVING_SUFFIX):
+            self.say(f"{self.client.repository}:{self.tag} moves from {there} to {self._digest}")
+            return there
+        raise TagConflict(
+            f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
+            advice="A tag is never moved. Commit a change and run again, or deliver the image that is there. "
+            "If the same commit should have given the same digest, something that the build reads changed: "
+            "the base image, a package index, the model.",
+        )
+
+    def _push_blobs(self) -> tuple[PushedBlob, ...]:
+        progress = Progress(str(self.client.repository), self.content.size_bytes, self.say)
+
+        def push(blob: Blob) -> PushedBlob:
+            digest, size_bytes = blob.descriptor.digest, blob.descriptor.size_bytes
+            how = self.client.push_blob(
+                blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count)
+            )
+            progress.there(digest, size_bytes)
+            return PushedBlob(digest=digest, size_bytes=size_bytes, how=how)
+
+        stopped = self.client.transport.stopped
+        return for_each(push, self.content.blobs, threads=UPLOADS_AT_A_TIME, stopped=stopped)
+
+    def _push_child(self, digest: Digest, content: bytes, media_type: str) -> None:
+        if self.client.find_manifest(digest) is None:
+            self.client.push_manifest(digest, content, media_type)
+
+    def _verify(self) -> None:
+        """Ask by tag what everybody will get from now on."""
+        there = self.client.find_manifest(self.tag)
+        if there != self._digest:
+            raise RemoteError(
+                f"{self.client.repository}:{self.tag} is {there or 'missing'} after {self._digest} was pushed",
+                advice="Another run may have pushed the same tag at the same time, or the registry rewrites "
+                "manifests. Nothing is deployed from this run: run again.",
+            )
+
+    def _report(self, pushed: PushedReference) -> None:
+        uploaded = sum(blob.how == "uploaded" for blob in pushed.blobs)
+        self.say(
+            f"{pushed}: {uploaded} of {len(pushed.blobs)} blobs uploaded ({in_words(pushed.bytes_sent)}), "
+            f"{in_words(pushed.bytes_saved)} were there"
+        )

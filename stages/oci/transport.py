@@ -1,0 +1,138 @@
+"""Requests to one registry: its scheme, our authorization, redirects, and refusals as typed errors."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from urllib.parse import urljoin
+
+from pipeline.errors import RemoteError
+from stages.oci.authentication import Authenticator, Credentials, Scopes
+from stages.oci.endpoint import Endpoint, origin
+from stages.oci.exchange import Answer, Request, exchange, new_session
+from stages.oci.refusals import Attempt, refusal
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS_OF_ANY_METHOD = frozenset({307, 308})
+LONGEST_CHAIN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """Why a request is sent: the right that it takes, the answers that make sense, and words for an error."""
+
+    doing: str
+    """Completes "cannot …"."""
+    repository: str
+    scopes: Scopes
+    expect: tuple[int, ...]
+
+
+class Transport:
+    """Speaks HTTP to one registry, from several threads. `stopped` ends what is under way."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Callable[[], Credentials | None],
+        keep_secret: Callable[[str], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.stopped = threading.Event()
+        self._session = new_session()
+        self._authenticator = Authenticator(endpoint, self._session, credentials, keep_secret)
+        self._lock = threading.Lock()
+        self._base: str | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def log_in(self, scopes: Scopes) -> tuple[Credentials | None, str | None]:
+        """Ask the registry to let us in; return who we are to it, and the header that it accepted.
+
+        Raises:
+            RemoteError: the registry cannot be reached or refuses us.
+        """
+        self._reach()
+        header = self._authenticator.header(scopes)
+        if self._authenticator.scheme == "basic":
+            purpose = Purpose(doing="log in", repository="", scopes=scopes, expect=(HTTPStatus.OK,))
+            self.send(Request(method="GET", url="/v2/"), purpose)
+        return (self._authenticator.credentials() if self._authenticator.scheme else None), header
+
+    def send(self, request: Request, purpose: Purpose) -> Answer:
+        """Send a request once, and once more when a token expired; return an answer of an expected status.
+
+        The request's URL may be relative to the registry.
+
+        Raises:
+            RemoteError: another status, or no answer.
+        """
+        request = replace(request, url=urljoin(self._reach(), request.url))
+        header = self._authenticator.header(purpose.scopes)
+        answer = self._follow(request, header)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            renewed = self._authenticator.renewed(answer.headers, purpose.scopes, header)
+            if renewed is not None:
+                answer = self._follow(request, renewed)
+        if answer.status in purpose.expect:
+            return answer
+        attempt = Attempt(
+            doing=purpose.doing,
+            host=self.endpoint.host,
+            repository=purpose.repository,
+            credentials=self._authenticator.credentials(),
+            scheme=self._authenticator.scheme,
+        )
+        raise refusal(answer, attempt)
+
+    def _follow(self, request: Request, header: str | None) -> Answer:
+        """Follow redirects; our authorization goes to the registry and to nobody that it sends us to."""
+        followed = REDIRECTS if request.method in {"GET", "HEAD"} else REDIRECTS_OF_ANY_METHOD
+        for _ in range(LONGEST_CHAIN):
+            self.endpoint.require_allowed(request.url)
+            ours = origin(request.url) == origin(self._base or "")
+            answer = exchange(self._session, request, header if ours else None)
+            location = answer.headers.get("Location")
+            if answer.status not in followed or location is None:
+                return answer
+            request = replace(request, url=urljoin(request.url, location))
+        raise RemoteError(
+            f"{self.endpoint.host}: more than {LONGEST_CHAIN} redirects",
+            advice="Ask the registry's administrator.",
+        )
+
+    def _reach(self) -> str:
+        """Return the registry's base URL, once it has answered there."""
+        with self._lock:
+            if self._base is None:
+                self._base = self._find_base()
+            return self._base
+
+    def _find_base(self) -> str:
+        problems: list[RemoteError] = []
+        for scheme in self.endpoint.schemes:
+            base = f"{scheme}://{self.endpoint.api_host}"
+            try:
+                answer = exchange(self._session, Request(method="GET", url=f"{base}/v2/"))
+            except RemoteError as error:
+                problems.append(error)
+                continue
+            if answer.status in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
+                self._authenticator.learn(answer.headers)
+                return base
+            problems.append(self._no_registry(answer))
+        raise problems[0]
+
+    def _no_registry(self, answer: Answer) -> RemoteError:
+        attempt = Attempt(
+            doing="begin", host=self.endpoint.host, repository="/v2/", credentials=None, scheme=None
+        )
+        error = refusal(answer, attempt)
+        if answer.status < 500 and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            return RemoteError(
+                f"{self.endpoint.host} answered {answer.phrase} to /v2/, where a registry says 200 or 401",
+                advice="Check that `registries` names a registry, with the right port.",
+            )
+        return error

@@ -1,0 +1,149 @@
+"""Push the image to every configured registry, or deliver it as a folder where there is none."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, PipelineError, ToolMissing
+from pipeline.model import (
+    Artifact,
+    BenchmarkReport,
+    BuiltImage,
+    Check,
+    Problem,
+    PushedImage,
+    PushedReference,
+    ScanReport,
+)
+from pipeline.reference import Repository
+from stages.oci.distribution import RepositoryClient
+from stages.oci.export import export
+from stages.oci.image_content import ImageContent
+from stages.oci.progress import in_words
+from stages.oci.push_image import ImagePush
+from stages.oci.retries import Retries
+from stages.oci.transport import Transport
+from stages.registries import recognise
+from stages.registries.interface import Registry
+
+PROBLEMS: Mapping[type[PipelineError], Problem] = {
+    ConfigurationError: Problem.CONFIGURATION,
+    ToolMissing: Problem.TOOL,
+}
+IMPATIENT = Retries(attempts=2)  # a plan answers soon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Push the image and return the digest that each registry answered with.
+
+    A tag is written once: the same digest there is success, another one is a conflict. A tag that ends in
+    `-dirty` names no commit's content, so it moves. A dry run sends nothing and gives no references.
+    """
+
+    layout_folder: Path
+    """Where the image goes, as an OCI image layout, when there is no repository."""
+    repositories: tuple[Repository, ...] = ()
+    insecure: tuple[str, ...] = ()
+    """Hosts that may be spoken to without TLS; loopback always may."""
+
+    name: ClassVar[str] = "push"
+    needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage, ScanReport, BenchmarkReport)
+    gives: ClassVar[type[PushedImage]] = PushedImage
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Ask every registry to let us in, with the right to push."""
+        if not self.repositories:
+            return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
+        return tuple(self._check(repository, desk) for repository in self.repositories)
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return None: only the registry knows what it still holds, and asking it is cheap."""
+        del have
+        return None  # noqa: RET501 - the type checker wants it said
+
+    def run(self, have: Artifacts, desk: Desk) -> PushedImage:
+        """Push to one repository after the other, or export where there is none.
+
+        Raises:
+            PipelineError: a registry refused, cannot be reached, or has another digest under the tag.
+        """
+        image = have[BuiltImage]
+        content = ImageContent.of(image)
+        layout: Path | None = None
+        references: tuple[PushedReference, ...] = ()
+        if not self.repositories:
+            layout = export(content, image.tag, self.layout_folder, desk.say)
+        elif desk.dry_run:
+            self._say_only(image, content, desk)
+        else:
+            references = self._push(image, content, desk)
+        return PushedImage(
+            name=image.name, tag=image.tag, digest=image.digest, references=references, layout=layout
+        )
+
+    def _push(self, image: BuiltImage, content: ImageContent, desk: Desk) -> tuple[PushedReference, ...]:
+        registries = {each.host: self._registry(each.host) for each in self.repositories}
+        transports = {host: _transport(registry, desk) for host, registry in registries.items()}
+        pushed: list[PushedReference] = []
+        for repository in self.repositories:
+            registry = registries[repository.host]
+            client = _client(repository, registry, transports[repository.host], desk)
+            known = tuple(each.repository for each in pushed) if registry.mounts else ()
+            push = ImagePush(content=content, tag=image.tag, client=client, mount_from=known, say=desk.say)
+            pushed.append(push.run())
+        return tuple(pushed)
+
+    def _say_only(self, image: BuiltImage, content: ImageContent, desk: Desk) -> None:
+        for repository in self.repositories:
+            desk.say(
+                f"dry run: would push {repository}:{image.tag}@{image.digest} "
+                f"({len(content.blobs)} blobs, at most {in_words(content.size_bytes)})"
+            )
+
+    def _check(self, repository: Repository, desk: Desk) -> Check:
+        subject = f"registry {repository}"
+        try:
+            registry = self._registry(repository.host)
+            with contextlib.closing(
+                Transport(registry.endpoint, registry.credentials, desk.redact.add)
+            ) as transport:
+                credentials = _client(repository, registry, transport, desk, IMPATIENT).log_in()
+        except PipelineError as error:
+            problem = PROBLEMS.get(type(error), Problem.REMOTE)
+            return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
+        if credentials is None:
+            return Check(subject=subject, found="answers, and asks for no login")
+        return Check(
+            subject=subject, found=f"logged in as {credentials.username} (from {credentials.origin})"
+        )
+
+    def _registry(self, host: str) -> Registry:
+        only = len({each.host for each in self.repositories}) == 1
+        return recognise(host, insecure=self.insecure, only=only)
+
+
+def _transport(registry: Registry, desk: Desk) -> Transport:
+    transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
+    desk.on_exit(transport.close)
+    return transport
+
+
+def _client(
+    repository: Repository,
+    registry: Registry,
+    transport: Transport,
+    desk: Desk,
+    retries: Retries | None = None,
+) -> RepositoryClient:
+    return RepositoryClient(
+        repository=repository,
+        transport=transport,
+        uploads=registry.uploads,
+        retries=retries or Retries(),
+        say=desk.say,
+    )

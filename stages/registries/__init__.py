@@ -1,0 +1,18 @@
+"""Registries: the one place where the kind of a registry is recognised by its host."""
+
+from collections.abc import Collection
+
+from stages.registries.credentials import find
+from stages.registries.generic import GenericRegistry
+from stages.registries.interface import Registry
+
+
+def recognise(host: str, *, insecure: Collection[str] = (), only: bool = True) -> Registry:
+    """Return the registry behind a host.
+
+    `insecure` names the hosts that may be spoken to without TLS; `only` says that the run has no other
+    registry, so that the credentials for "the" registry are meant for it.
+    """
+    return GenericRegistry(
+        host=host, find_credentials=lambda: find(host, only=only), insecure=frozenset(insecure)
+    )
