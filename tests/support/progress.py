@@ -48,7 +48,9 @@ class Steps:
         return time.monotonic() - self._started
 
     def _print(self, mark: str, name: str, detail: str, duration_s: float) -> None:
-        self._console.print(f"{mark} {duration_s:6.1f} s  {name:{NAME_WIDTH}} {detail}", highlight=False)
+        self._console.print(
+            f"{mark} {duration_s:6.1f} s  {name:{NAME_WIDTH}} {detail}", highlight=False, soft_wrap=True
+        )
 
     def _alive(self, name: str) -> AbstractContextManager[object]:
         if self._console.is_terminal:
