@@ -1,5 +1,6 @@
 """The third stage: known vulnerabilities in the packages of the image, weights aside."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -40,7 +41,9 @@ class Scan:
             PipelineError: the scanner could not look; a report without findings means that it did.
         """
         image = have[BuiltImage]
-        views = application_views(image, desk.folder / "application")
+        folder = desk.folder / "application"
+        desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
+        views = application_views(image, folder)
         findings = self.scanner.scan(views, desk)
         return ScanReport(
             digest=image.digest,

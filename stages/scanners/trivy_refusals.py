@@ -2,6 +2,8 @@
 
 from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 
+LONGEST = 300  # characters of a cause in a message
+
 
 def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
     """Return the error for a database that could not be fetched, by what Trivy said."""
@@ -39,8 +41,7 @@ def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
 
 def _cause(output: str) -> str:
     """Return the end of Trivy's last error: it puts the cause behind everything that it was doing."""
-    lines = [
-        line for line in output.splitlines() if "FATAL" in line or "ERROR" in line
-    ] or output.splitlines()
-    said = lines[-1].split("\t")[-1].strip() if lines else "it said nothing"
-    return said if len(said) <= 400 else f"…{said[-400:]}"
+    lines = output.splitlines() or ["it said nothing"]
+    begin = max((number for number, line in enumerate(lines) if "\tFATAL\t" in line), default=-1)
+    said = " ".join(line.split("\t")[-1].strip() for line in lines[begin:] if line.strip())
+    return said if len(said) <= LONGEST else f"…{said[-LONGEST:]}"

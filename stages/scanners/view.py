@@ -1,6 +1,6 @@
 """The application layers as an image of their own: no scanner reads gigabytes of weights for nothing.
 
-The view is an OCI image layout of small new files and links to the layers; nothing is copied.
+The view is an OCI image layout of small new files and hard links to the layers.
 """
 
 import shutil
@@ -72,5 +72,9 @@ def _link(layout: Layout, view: Layout, layer: Descriptor) -> None:
             f"layer {layer.digest} is missing or incomplete in {layout.path}",
             advice="Run the build stage again.",
         )
-    if not target.exists():  # a layer may stand in a manifest twice
-        target.symlink_to(source.resolve())
+    if target.exists():
+        return  # a layer may stand in a manifest twice
+    try:
+        target.hardlink_to(source.resolve())  # Trivy refuses a blob that is a symbolic link
+    except OSError:  # another file system, or another user's file
+        shutil.copyfile(source, target)
