@@ -1,0 +1,175 @@
+"""The composition root: makes stages and policies of the configuration. Only this file knows them by name."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from stages.update import Author, Target, Update
+
+from pipeline.cascade import Configuration
+from pipeline.config import BuildSection
+from pipeline.errors import ConfigurationError
+from pipeline.interface import Policy, Stage
+from pipeline.model import Source
+from pipeline.plan import Plan, make_plan
+from pipeline.record import Runs
+from policies import load_policies
+from stages import DELIVERY
+from stages.benchmark import Benchmark
+from stages.build import Build
+from stages.buildkit.secrets import BuildSecret
+from stages.models.file import FileSource
+from stages.push import Push
+from stages.scan import Scan
+from stages.scanners.trivy import Trivy
+from stages.test import Suite
+
+
+def compose(configuration: Configuration, source: Source, *, until: str | None = None) -> Plan:
+    """Return the plan of a delivery.
+
+    Raises:
+        ConfigurationError: a setting does not fit, or a policy cannot be read.
+    """
+    return make_plan(
+        source=source,
+        stages=tuple(MAKERS[kind](configuration) for kind in DELIVERY),
+        skip=configuration.values.skipped,
+        policies=_policies(configuration),
+        settings=configuration.settings(),
+        until=until,
+    )
+
+
+def _policies(configuration: Configuration) -> tuple[Policy, ...]:
+    choice = configuration.values.policies
+    return load_policies(choice if isinstance(choice, str) else list(choice), configuration.root)
+
+
+def _suite(configuration: Configuration) -> Suite:
+    section = configuration.values.test
+    model = configuration.values.model
+    return Suite(
+        command=_split(section.command),
+        timeout_s=section.timeout_s,
+        junit=section.junit,
+        environment=section.environment,
+        root=configuration.root,
+        inputs=(configuration.root / model.source,) if model is not None else (),
+    )
+
+
+def _split(command: str | tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command)) if isinstance(command, str) else command
+    except ValueError as error:
+        raise ConfigurationError(f"test.command: {command!r}: {error}", advice="Close the quote.") from error
+    if not words:
+        raise ConfigurationError(
+            "test.command is empty", advice="Name a command, or leave the stage out: `skip: {test: why}`."
+        )
+    return words
+
+
+def _build(configuration: Configuration) -> Build:
+    values, root = configuration.values, configuration.root
+    section = values.build
+    context = root / section.context
+    return Build(
+        image=values.image,
+        tag=values.tag,
+        context=context,
+        dockerfile=context / section.dockerfile,
+        target=section.target,
+        platforms=section.platforms,
+        arguments=section.args,
+        secrets=_secrets(section, configuration),
+        builder=section.builder,
+        network=None if section.network == "default" else section.network,
+        model=_model(configuration),
+        labels=section.labels,
+    )
+
+
+def _secrets(section: BuildSection, configuration: Configuration) -> tuple[BuildSecret, ...]:
+    root = configuration.root
+    return tuple(
+        BuildSecret(
+            id=secret.id, environment=secret.environment, file=root / secret.file if secret.file else None
+        )
+        for secret in section.secrets
+    )
+
+
+def _model(configuration: Configuration) -> FileSource | None:
+    section = configuration.values.model
+    if section is None:
+        return None
+    name = configuration.values.image.rpartition("/")[2]
+    return FileSource(folder=configuration.root / section.source, path=section.path or f"/models/{name}")
+
+
+def _scan(configuration: Configuration) -> Scan:
+    values = configuration.values
+    section = values.scan
+    database = section.database
+    trivy = Trivy(
+        program=str(section.trivy) if section.trivy else None,
+        maximum_age=timedelta(days=database.maximum_age_days),
+        update=database.update,
+        insecure_hosts=values.insecure_registries,
+        registries=tuple(repository.host for repository in values.repositories),
+        timeout_s=section.timeout_s,
+        cache=Runs(configuration.root).cache / "trivy",
+        **({"databases": (database.repository,)} if database.repository else {}),
+    )
+    return Scan(scanner=trivy)
+
+
+def _benchmark(configuration: Configuration) -> Benchmark:
+    section = configuration.values.benchmark
+    return Benchmark(
+        port=section.port,
+        protocol=section.protocol,
+        model=section.model,
+        request=configuration.root / section.request if section.request else None,
+        rate_rps=section.rate_rps,
+        duration_s=section.duration_s,
+        warmup_s=section.warmup_s,
+        readiness_timeout_s=section.readiness_timeout_s,
+        request_timeout_s=section.request_timeout_s,
+        memory_limit=section.memory_limit,
+        cpus=section.cpus,
+        environment=section.environment,
+        network=section.network,
+    )
+
+
+def _push(configuration: Configuration) -> Push:
+    values = configuration.values
+    return Push(
+        layout_folder=Runs(configuration.root).folder / "image",
+        repositories=values.repositories,
+        insecure=values.insecure_registries,
+    )
+
+
+def _update(configuration: Configuration) -> Update:
+    section = configuration.values.update
+    return Update(
+        repository=section.repository,
+        branch=section.branch,
+        targets=tuple(Target(path=target.path, image=target.image) for target in section.targets),
+        author=Author(name=section.author.name, email=section.author.email),
+        time_limit_s=section.time_limit_s,
+    )
+
+
+MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {
+    Suite: _suite,
+    Build: _build,
+    Scan: _scan,
+    Benchmark: _benchmark,
+    Push: _push,
+    Update: _update,
+}
