@@ -80,9 +80,12 @@ def start(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
+    started = Detached(process.pid, psutil.Process(process.pid).create_time(), limited)
+    # The system shows a program's command line a moment after it has begun.
+    _wait(lambda: started.alive() or process.poll() is not None, timeout_s=5)
     # Nobody waits for the child, which outlives this program; its Popen should not warn about that.
     process.returncode = 0
-    return Detached(process.pid, psutil.Process(process.pid).create_time(), limited)
+    return started
 
 
 def wait_until_ready(
