@@ -14,6 +14,7 @@ from stages.manifests.cursor import Cursor
 from stages.manifests.interface import Form, NewImage, Place, Target, same_image
 from stages.manifests.kubernetes import Workload
 from stages.manifests.kustomize import FILE_NAMES, Kustomize
+from stages.manifests.quoting import quoted
 from stages.manifests.refusal import refusal
 from stages.manifests.tree import Changed, Kind, Tree
 from stages.manifests.yaml_editing import YamlFile
@@ -163,17 +164,19 @@ def _nothing_found(
             where, None, "has no `images:` entry", advice=f"Add this to it once:\n{images_entry(wanted)}"
         )
     kinds = sorted({document.kind()[1] for file in files for document in file.documents} - {""})
+    held = f" (it holds: {', '.join(kinds)})" if kinds else ""
     return refusal(
         where,
         None,
-        f"names no image that could be changed{f' (it holds: {", ".join(kinds)})' if kinds else ''}",
+        f"names no image that could be changed{held}",
         advice=f"What can be edited: {'; '.join(form.name for form in FORMS)}.",
     )
 
 
-def images_entry(repository: str) -> str:
+def images_entry(repository: str, tag: str = "none-yet", digest: str | None = None) -> str:
     """Return what a kustomization needs so that its image can be changed."""
-    return f"images:\n  - name: {repository} # as the workload spells it\n    newTag: none-yet"
+    lines = ["images:", f"  - name: {repository}", f"    newTag: {quoted(tag, '')}"]
+    return "\n".join(lines if digest is None else [*lines, f"    digest: {digest}"])
 
 
 def _listed(found: Sequence[_Found]) -> str:

@@ -109,10 +109,18 @@ def resolve(tree: Tree, path: str) -> str:
             continue
         done = posixpath.join(done, name)
         kind = tree.kind(done)
-        if kind is Kind.LINK and (links := links + 1) <= _MOST_LINKS:
+        if kind is Kind.LINK:
+            links += 1
+            if links > _MOST_LINKS:
+                raise refusal(
+                    path,
+                    None,
+                    f"goes in a circle of symbolic links at {done}",
+                    advice="Name the file itself.",
+                )
             pointed = posixpath.join(posixpath.dirname(done), tree.read(done).decode("utf-8", "replace"))
             todo, done = [*_inside(pointed, done).split("/"), *todo], ""
-        elif kind is None or kind is Kind.LINK:
+        elif kind is None:
             raise refusal(path, None, f"does not exist: there is no {done}", advice=_nearest(tree, done))
         elif kind is Kind.SUBMODULE:
             raise refusal(

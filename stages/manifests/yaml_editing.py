@@ -185,20 +185,21 @@ def _splice(file: YamlFile, edit: Edit) -> _Splice:
     node = edit.at.node
     assert isinstance(node, ScalarNode)  # noqa: S101 - refused before
     value = quoted(edit.value, node.style)
-    if node.value_start == node.end:  # nothing is written there: keep apart from what stands beside it
-        before, after = file.text[node.end - 1 : node.end], file.text[node.end : node.end + 1]
+    if node.value_start == node.span.end:  # nothing is written there: keep apart from what stands beside it
+        before, after = (
+            file.text[node.span.end - 1 : node.span.end],
+            file.text[node.span.end : node.span.end + 1],
+        )
         value = f"{'' if before.isspace() else ' '}{value}{' ' if after == '#' else ''}"
     old = yaml_tree.text_of(node)
-    return _Splice(node.value_start, node.end, value, edit.at.path, old, edit.value)
+    return _Splice(node.value_start, node.span.end, value, edit.at.path, old, edit.value)
 
 
 def _added(file: YamlFile, edit: AddKey) -> _Splice:
     mapping = edit.at.node
     assert isinstance(mapping, MappingNode)  # noqa: S101 - forms add keys to mappings alone
     key, last = mapping.entries[-1]
-    if not isinstance(last, AliasNode) and (
-        not isinstance(last, ScalarNode) or last.style in {"|", ">"}
-    ):
+    if not isinstance(last, AliasNode) and (not isinstance(last, ScalarNode) or last.style in {"|", ">"}):
         raise refusal(
             file.path,
             last.line,
@@ -207,10 +208,10 @@ def _added(file: YamlFile, edit: AddKey) -> _Splice:
         )
     written = f"{edit.key}: {quoted(edit.value, '')}"
     if mapping.flow:
-        at, text = last.end, f", {written}"
+        at, text = last.span.end, f", {written}"
     else:
-        at, newline = _end_of_line(file.text, last.end)
-        text = f"{newline}{' ' * key.column}{written}"
+        at, newline = _end_of_line(file.text, last.span.end)
+        text = f"{newline}{' ' * key.span.column}{written}"
     return _Splice(at, at, text, f"{edit.at.path}.{edit.key}", None, edit.value)
 
 

@@ -22,16 +22,35 @@ _RESOLVER = yaml.resolver.Resolver()
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Node:
-    """A value in the text; compared by identity, for two values may look the same."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the text; `line` is counted from 1, the others from 0."""
 
     start: int
     end: int
     line: int
-    """Counted from 1."""
     column: int
+
+    @classmethod
+    def of(cls, first: yaml.Event, last: yaml.Event | None = None) -> "Span":
+        """Return the part from the beginning of one event to the end of another, or of itself."""
+        begin, end = first.start_mark, (last or first).end_mark
+        assert begin is not None  # noqa: S101 - a parser's events have marks
+        assert end is not None  # noqa: S101
+        return cls(begin.index, end.index, begin.line + 1, begin.column)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """A value in the text; compared by identity, for two values may look the same."""
+
+    span: Span
     anchor: str | None = None
+
+    @property
+    def line(self) -> int:
+        """The line it begins in, counted from 1."""
+        return self.span.line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +126,10 @@ def parse(path: str, text: str) -> tuple[Document, ...]:
         return tuple(_Composer(path, text).documents())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
+        begin = getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        if begin is not None and mark is not None and begin.line != mark.line:
+            problem = f"{problem} (for what begins in line {begin.line + 1})"
         template = "{{" in text
         raise refusal(
             path,
@@ -117,6 +139,12 @@ def parse(path: str, text: str) -> tuple[Document, ...]:
             if template
             else "Mend the file, or name another one as the target.",
         ) from error
+
+
+def _resolved_tag(event: yaml.ScalarEvent) -> str:
+    """Return what YAML 1.1 takes an untagged value for."""
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
+    return tag
 
 
 @dataclass(slots=True)
@@ -141,46 +169,36 @@ class _Composer:
         elif isinstance(event, yaml.MappingStartEvent):
             node = self._mapping(event, events)
         else:
+            assert isinstance(event, yaml.SequenceStartEvent)  # noqa: S101 - nothing else begins a value
             node = self._sequence(event, events)
         if node.anchor is not None:
             self.anchors[node.anchor] = node
         return node
 
     def _alias(self, event: yaml.AliasEvent) -> AliasNode:
-        line = event.start_mark.line + 1
-        name = event.anchor
+        span, name = Span.of(event), event.anchor
         if name not in self.anchors:
             raise refusal(
                 self.path,
-                line,
+                span.line,
                 f"uses *{name}, which no value before it is called",
                 advice=f"Write &{name} at the value that is meant, or replace the alias by the value.",
             )
-        self.aliases[name] = (*self.aliases.get(name, ()), line)
-        return AliasNode(
-            start=event.start_mark.index,
-            end=event.end_mark.index,
-            line=line,
-            column=event.start_mark.column,
-            name=name,
-            target=self.anchors[name],
-        )
+        self.aliases[name] = (*self.aliases.get(name, ()), span.line)
+        return AliasNode(span=span, name=name, target=self.anchors[name])
 
     def _scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
-        start, end = event.start_mark.index, event.end_mark.index
-        value_start = start
+        span = Span.of(event)
+        value_start = span.start
         if event.anchor is not None or event.tag is not None:
-            written = self.text[start:end]
+            written = self.text[span.start : span.end]
             properties = _PROPERTIES.match(written)
             value_start += properties.end() if properties and event.value else len(written)
         return ScalarNode(
-            start=start,
-            end=end,
-            line=event.start_mark.line + 1,
-            column=event.start_mark.column,
+            span=span,
             anchor=event.anchor,
             value=event.value,
-            tag=event.tag or _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit),
+            tag=event.tag or _resolved_tag(event),
             explicit_tag=event.tag,
             style=event.style or "",
             value_start=value_start,
@@ -192,10 +210,7 @@ class _Composer:
             key = self._node(first, events)
             entries.append((key, self._node(next(events), events)))
         return MappingNode(
-            start=event.start_mark.index,
-            end=first.end_mark.index,
-            line=event.start_mark.line + 1,
-            column=event.start_mark.column,
+            span=Span.of(event, first),
             anchor=event.anchor,
             entries=tuple(entries),
             flow=bool(event.flow_style),
@@ -206,10 +221,7 @@ class _Composer:
         while not isinstance(first := next(events), yaml.SequenceEndEvent):
             items.append(self._node(first, events))
         return SequenceNode(
-            start=event.start_mark.index,
-            end=first.end_mark.index,
-            line=event.start_mark.line + 1,
-            column=event.start_mark.column,
+            span=Span.of(event, first),
             anchor=event.anchor,
             items=tuple(items),
         )

@@ -1,0 +1,157 @@
+"""What git and the server behind it said, and what the user can do about it.
+
+Git has no exit codes for these, so its messages (in the C locale) are searched for known words.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError
+from pipeline.model import Check, Problem
+from pipeline.process import Outcome
+from stages.gitops.address import PASSWORD, USERNAME
+
+_SHOWN_LINES = 12
+
+
+class Trouble(StrEnum):
+    """Why a git command could not talk to the remote."""
+
+    BRANCH = "there is no such branch"
+    CREDENTIALS = "the remote does not accept the credentials"
+    HOST_KEY = "the remote's SSH host key is not known"
+    CERTIFICATE = "the remote's certificate is not trusted"
+    MISSING = "there is no such repository, or the credentials do not reach it"
+    TEMPORARY = "the remote cannot be reached"
+    OTHER = "git could not talk to the remote"
+
+
+_SIGNS: tuple[tuple[Trouble, tuple[str, ...]], ...] = (
+    (Trouble.BRANCH, ("couldn't find remote ref",)),
+    (Trouble.HOST_KEY, ("host key verification failed", "remote host identification has changed")),
+    (Trouble.CERTIFICATE, ("certificate", "ssl_error", "gnutls")),
+    (
+        Trouble.TEMPORARY,
+        (
+            "could not resolve",
+            "name or service not known",
+            "connection refused",
+            "connection reset",
+            "connection timed out",
+            "connection closed",
+            "operation timed out",
+            "failed to connect",
+            "couldn't connect",
+            "early eof",
+            "unexpected disconnect",
+            "empty reply from server",
+            "returned error: 5",
+            "returned error: 429",
+            "hung up unexpectedly",
+            "network is unreachable",
+            "no route to host",
+        ),
+    ),
+    (
+        Trouble.CREDENTIALS,
+        (
+            "authentication failed",
+            "could not read username",
+            "could not read password",
+            "permission denied",
+            "returned error: 401",
+            "returned error: 403",
+            "access denied",
+            "marked as read only",
+            "write access to repository not granted",
+            "not authorized",
+        ),
+    ),
+    (
+        Trouble.MISSING,
+        (
+            "not found",
+            "returned error: 404",
+            "does not appear to be a git repository",
+            "does not exist",
+        ),
+    ),
+)
+_LOST_RACE = ("failed to update ref", "cannot lock ref", "incorrect old value", "failed to lock")
+_CUT_OFF = ("remote failed to report status", "unexpected disconnect")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What went wrong with a remote, and what mends it."""
+
+    trouble: Trouble
+    message: str
+    advice: str
+
+    def error(self) -> PipelineError:
+        """Return the error that ends the stage, or another attempt."""
+        kinds: dict[Trouble, type[PipelineError]] = {
+            Trouble.BRANCH: ConfigurationError,
+            Trouble.TEMPORARY: TemporaryRemoteError,
+        }
+        return kinds.get(self.trouble, RemoteError)(self.message, advice=self.advice)
+
+    def check(self, subject: str) -> Check:
+        """Return the same as the result of a check."""
+        problem = Problem.CONFIGURATION if self.trouble is Trouble.BRANCH else Problem.REMOTE
+        return Check(subject=subject, found=self.message, problem=problem, advice=self.advice)
+
+
+def diagnose(outcome: Outcome, url: str) -> Diagnosis:
+    """Return what a failed git command means; `url` is shown and has no password."""
+    said = said_by_git(outcome)
+    if outcome.timed_out:
+        message = f"{url} did not answer within {outcome.command.timeout_s:.0f} s"
+        return Diagnosis(Trouble.TEMPORARY, message, _advice(Trouble.TEMPORARY))
+    low = f"{outcome.stderr}\n{outcome.stdout}".lower()
+    trouble = next((kind for kind, signs in _SIGNS if any(sign in low for sign in signs)), Trouble.OTHER)
+    return Diagnosis(trouble, f"{url}: {trouble.value}\n{said}".rstrip(), _advice(trouble))
+
+
+def _advice(trouble: Trouble) -> str:
+    return {
+        Trouble.BRANCH: "Correct `branch:` of `update:`, or create the branch in the GitOps repository.",
+        Trouble.CREDENTIALS: f"Give a token that may write as {PASSWORD} (and its user as {USERNAME} where "
+        "the server asks for one), or configure a git credential helper; for SSH, load the deploy key.",
+        Trouble.HOST_KEY: "Check the host's key and add it to known_hosts: `ssh-keyscan HOST` shows it.",
+        Trouble.CERTIFICATE: "Point git at the authority's certificate: GIT_SSL_CAINFO=/path/to/ca.pem.",
+        Trouble.MISSING: "Check `repository:` of `update:`. Servers also say this to a token that may not "
+        f"read the repository: check {PASSWORD}.",
+        Trouble.TEMPORARY: "Check the address, the network and the proxy settings, then run again: "
+        "what is already done is not done twice.",
+        Trouble.OTHER: "The stage's git.log has every command and its output.",
+    }[trouble]
+
+
+def said_by_git(outcome: Outcome) -> str:
+    """Return the lines that say what is wrong: the remote's own ones first, else git's."""
+    lines = [line.strip() for line in outcome.stderr.splitlines() if line.strip()]
+    remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    remote = [line for line in remote if line]
+    ours = [line for line in lines if not line.startswith(("hint:", "To ", "warning: filtering"))]
+    return "\n".join(f"    {line}" for line in (remote or ours)[-_SHOWN_LINES:])
+
+
+def lost_race(outcome: Outcome) -> bool:
+    """Tell whether a push was refused only because somebody else was there first."""
+    reasons = [line for line in outcome.stdout.splitlines() if line.startswith("!")]
+    return any("[rejected]" in line or any(sign in line for sign in _LOST_RACE) for line in reasons)
+
+
+def refused_push(outcome: Outcome, url: str, branch: str) -> PipelineError:
+    """Return the error for a push that failed and was no lost race."""
+    reason = next((line for line in outcome.stdout.splitlines() if line.startswith("!")), "")
+    if outcome.timed_out or not reason or any(sign in reason for sign in _CUT_OFF):
+        return diagnose(outcome, url).error()
+    why = reason.rpartition("\t")[2]
+    return RemoteError(
+        f"{url} declined the push to {branch}: {why}\n{said_by_git(outcome)}".rstrip(),
+        advice=f"Let the pipeline's user push to {branch} (branch protection, push rules, hooks), "
+        "or name a branch in `update:` that it may push to and merge from there.",
+    )

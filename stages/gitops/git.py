@@ -1,0 +1,176 @@
+"""Direct commits to a branch, by compare and swap: whoever loses the race edits the newer head again."""
+
+import difflib
+import random
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.desk import Desk
+from pipeline.errors import RemoteError, TemporaryRemoteError, ToolMissing
+from pipeline.model import Check, Problem
+from pipeline.process import Command
+from stages.gitops.address import Address
+from stages.gitops.answers import diagnose
+from stages.gitops.interface import Edit, Landing
+from stages.gitops.repository import Author, CommitTree, FilterUnusable, Repository
+from stages.manifests.editing import EditedFile
+
+OLDEST_GIT = (2, 31)  # settings through the environment (GIT_CONFIG_COUNT)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_UNREACHABLE_TIMES = 4  # in a row; a lost race is tried for as long as there is time
+_NO_SUCH_BRANCH = 2  # exit code of `git ls-remote --exit-code`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitBranch:
+    """A branch of a git repository that commits are pushed to."""
+
+    url: str
+    branch: str
+    author: Author = Author()  # noqa: RUF009 - frozen
+    time_limit_s: float = 180.0
+
+    @property
+    def shown_url(self) -> str:
+        """The address without any password."""
+        return Address.parse(self.url).url
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether git is there, the branch exists, and we may push to it."""
+        tool = git_version(desk)
+        if not tool.passed:
+            return (tool,)
+        with self._repository(desk) as repository:
+            branch = self._check_branch(repository)
+            if desk.dry_run or not branch.passed:
+                return tool, branch
+            return tool, branch, self._check_permission(repository)
+
+    def preview(self, edit: Edit, desk: Desk) -> tuple[EditedFile, ...]:
+        """Return what the edit would change now; nothing is written."""
+        with self._repository(desk) as repository:
+            try:
+                return edit(CommitTree(repository, repository.fetch(self.branch)))
+            except FilterUnusable:
+                repository.filtered = False
+                repository.create()
+                return edit(CommitTree(repository, repository.fetch(self.branch)))
+
+    def land(self, edit: Edit, message: str, desk: Desk) -> Landing:
+        """Put the edit on the branch, on top of whatever others have put there meanwhile."""
+        with self._repository(desk) as repository:
+            attempts = _Attempts(time.monotonic() + self.time_limit_s)
+            landing = Landing(files=(), commit=None, attempts=0)
+            while True:
+                attempts.count += 1
+                try:
+                    head = repository.fetch(self.branch)
+                    if head == landing.commit:  # the push had arrived, only its answer had not
+                        return landing
+                    files = edit(CommitTree(repository, head))
+                    if not files:
+                        return Landing(files=(), commit=None, attempts=attempts.count)
+                    commit = repository.commit(head, files, message, self.author)
+                    landing = Landing(files=files, commit=commit, attempts=attempts.count)
+                    if repository.push(commit, self.branch):
+                        return landing
+                    attempts.lost(self)
+                    desk.say(f"{self.branch} has moved on; applying the edit to its new head")
+                except FilterUnusable:
+                    repository.filtered = False
+                    repository.create()
+                except TemporaryRemoteError as error:
+                    attempts.unreachable(error)
+                    desk.say(f"{self.shown_url} cannot be reached; trying again")
+
+    @contextmanager
+    def _repository(self, desk: Desk) -> Iterator[Repository]:
+        address = Address.parse(self.url)
+        address.hide(desk.redact)
+        with tempfile.TemporaryDirectory(
+            dir=desk.folder, prefix="gitops-", ignore_cleanup_errors=True
+        ) as name:
+            repository = Repository(Path(name) / "repository.git", address, desk)
+            repository.create()
+            yield repository
+
+    def _check_branch(self, repository: Repository) -> Check:
+        subject = f"branch {self.branch} of {repository.address.url}"
+        outcome = repository.branch_head(self.branch)
+        if outcome.succeeded:
+            return Check(subject=subject, found=outcome.stdout[:12])
+        if outcome.exit_code != _NO_SUCH_BRANCH or outcome.timed_out:
+            return diagnose(outcome, repository.address.url).check(subject)
+        near = difflib.get_close_matches(self.branch, names := repository.branches(), n=1)
+        known = f"It has: {', '.join(names[:12])}." if names else "It is empty: push a first commit."
+        return Check(
+            subject=subject,
+            found="there is no such branch",
+            problem=Problem.CONFIGURATION,
+            advice=f"Did you mean {near[0]}? Correct `branch:` of `update:`."
+            if near
+            else f"Correct `branch:` of `update:`. {known}",
+        )
+
+    def _check_permission(self, repository: Repository) -> Check:
+        subject = f"leave to push to {repository.address.url}"
+        outcome = repository.may_push()
+        if outcome.succeeded:
+            return Check(subject=subject, found=repository.address.username or "yes")
+        return diagnose(outcome, repository.address.url).check(subject)
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """Decides whether to try again, and waits for a random time that grows (full jitter)."""
+
+    deadline: float
+    count: int = 0
+    _unreachable: int = 0
+    _random: random.SystemRandom = field(default_factory=random.SystemRandom)
+
+    def lost(self, branch: GitBranch) -> None:
+        """Wait after a lost race.
+
+        Raises:
+            RemoteError: the time is up.
+        """
+        self._unreachable = 0
+        if time.monotonic() > self.deadline:
+            raise RemoteError(
+                f"{branch.shown_url}: others were quicker {self.count} times in "
+                f"{branch.time_limit_s:.0f} s, so the edit never landed on {branch.branch}",
+                advice="Run again: nothing was lost, and what is already done is not done twice. "
+                "Raise `time_limit_s:` of `update:` where very many writers share the branch.",
+            )
+        self._pause(self.count)
+
+    def unreachable(self, error: TemporaryRemoteError) -> None:
+        """Wait after the remote could not be reached; raise the error when that was too often."""
+        self._unreachable += 1
+        if self._unreachable >= _UNREACHABLE_TIMES or time.monotonic() > self.deadline:
+            raise error
+        self._pause(self._unreachable + 2)
+
+    def _pause(self, times: int) -> None:
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(times, 10))
+        time.sleep(min(self._random.uniform(0, longest), max(0.0, self.deadline - time.monotonic())))
+
+
+def git_version(desk: Desk) -> Check:
+    """Return whether git is there and new enough."""
+    wanted = ".".join(map(str, OLDEST_GIT))
+    advice = f"Install git {wanted} or newer."
+    try:
+        text = desk.run(Command(arguments=("git", "version")), log="git").stdout
+    except ToolMissing as error:
+        return Check(subject="git", found=error.message, problem=Problem.TOOL, advice=advice)
+    found = re.search(r"(\d+)\.(\d+)[.\d]*", text)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_GIT:
+        return Check(subject="git", found=text.strip() or "no answer", problem=Problem.TOOL, advice=advice)
+    return Check(subject="git", found=found[0])

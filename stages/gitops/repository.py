@@ -1,0 +1,284 @@
+"""A bare repository of our own, without files: what is needed of a remote's head, and a commit on top.
+
+Nothing is checked out. Trees are fetched, the few blobs that are read come one by one (`blob:none`), and
+the commit is built from an index that never had a working tree.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.desk import Desk
+from pipeline.errors import InternalError
+from pipeline.process import Command, Outcome
+from stages.gitops.address import Address
+from stages.gitops.answers import Trouble, diagnose, lost_race, refused_push
+from stages.manifests.editing import EditedFile
+from stages.manifests.tree import Kind
+
+ANSWER_S = 120.0
+_REMOTE = "gitops"
+_KINDS = {"100644": Kind.FILE, "100755": Kind.FILE, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
+# what git sets for its hooks and what a user may have set for another repository
+_FOREIGN = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_AUTHOR_DATE",
+    "GIT_COMMITTER_DATE",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+# a user's own hooks and housekeeping have no business in a repository that lives for a second
+_SETTINGS = (
+    ("core.hooksPath", os.devnull),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("i18n.commitEncoding", "utf-8"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who the commits are by, as author and committer."""
+
+    name: str = "Model Image Pipeline"
+    email: str = "pipeline@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a tree object."""
+
+    mode: str
+    object_id: str
+
+    @property
+    def kind(self) -> Kind:
+        """What the mode says it is."""
+        return _KINDS.get(self.mode, Kind.FOLDER)
+
+
+class FilterUnusable(Exception):
+    """The server filters what it sends, but does not hand out the rest on demand."""
+
+
+@dataclass(slots=True)
+class Repository:
+    """A repository in a folder of its own, made at the first use."""
+
+    folder: Path
+    address: Address
+    desk: Desk
+    filtered: bool = True
+
+    def create(self) -> None:
+        """Make the repository, empty; one that is there is removed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._local("init", "--quiet", "--bare", "--template=", str(self.folder))
+        self._local("config", f"remote.{_REMOTE}.url", self.address.url)
+
+    def branch_head(self, branch: str) -> Outcome:
+        """Ask the remote for the branch; exit code 2 where there is none."""
+        return self._git("ls-remote", "--exit-code", _REMOTE, f"refs/heads/{branch}")
+
+    def branches(self) -> tuple[str, ...]:
+        """Return the names of the remote's branches; empty where it does not say."""
+        lines = self._git("ls-remote", "--heads", _REMOTE).stdout.splitlines()
+        return tuple(line.partition("refs/heads/")[2] for line in lines)
+
+    def may_push(self) -> Outcome:
+        """Open a push and break it off before anything is sent, which only a user with leave to write can."""
+        unused = ":refs/heads/model-image-pipeline/permission-check"
+        return self._git("push", "--dry-run", "--porcelain", _REMOTE, unused)
+
+    def fetch(self, branch: str) -> str:
+        """Fetch the branch's head, one commit deep, and return it.
+
+        Raises:
+            RemoteError: the remote refuses or cannot be reached.
+            ConfigurationError: there is no such branch.
+        """
+        target = f"refs/remotes/{_REMOTE}/{branch}"
+        arguments = ["--no-tags", "--depth=1", "--no-recurse-submodules"]
+        refspec = f"+refs/heads/{branch}:{target}"
+        filters = ["--filter=blob:none"] if self.filtered else []
+        outcome = self._git("fetch", *arguments, *filters, _REMOTE, refspec)
+        if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
+            raise FilterUnusable
+        if not outcome.succeeded:
+            raise diagnose(outcome, self.address.url).error()
+        return self._local("rev-parse", "--verify", f"{target}^{{commit}}").stdout.strip()
+
+    def fetch_blobs(self, objects: Sequence[str]) -> None:
+        """Fetch several blobs in one go; one that is missing later is fetched when it is read."""
+        if self.filtered and len(objects) > 1:
+            arguments = ["--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin"]
+            self._git("fetch", *arguments, _REMOTE, stdin="\n".join(objects))
+
+    def entries(self, commit: str, path: str, *, inside: bool = False) -> dict[str, Entry]:
+        """Return the entry at a path, or those in the folder at a path, by their full paths."""
+        where = (["--", f"{path}/"] if path else []) if inside else ["--", path]
+        listing = self._local("ls-tree", "-z", "--full-tree", commit, *where).stdout
+        return dict(_entry(line) for line in listing.split("\0") if line)
+
+    def read(self, object_id: str) -> bytes:
+        """Return a blob's bytes as they are, fetched if need be.
+
+        Raises:
+            FilterUnusable: it cannot be fetched by itself.
+        """
+        outcome = self._git("unpack-file", object_id)  # not through a pipe: bytes, not text
+        if not outcome.succeeded:
+            problem = diagnose(outcome, self.address.url)
+            if self.filtered and problem.trouble is not Trouble.TEMPORARY:
+                raise FilterUnusable
+            raise problem.error()
+        file = self.folder / outcome.stdout.strip()
+        try:
+            return file.read_bytes()
+        finally:
+            file.unlink()
+
+    def commit(self, head: str, files: Sequence[EditedFile], message: str, author: Author) -> str:
+        """Write a commit on top of a head in which these files are replaced; modes stay. Return its name."""
+        index: dict[str, str | None] = {"GIT_INDEX_FILE": str(self.folder / "index")}
+        self._local("read-tree", head, environment=index)
+        lines = "".join(f"{self._written(head, file)}\t{file.path}\0" for file in files)
+        self._local("update-index", "-z", "--index-info", environment=index, stdin=lines)
+        # without --missing-ok git would fetch every blob of the repository to look at it
+        tree = self._local("write-tree", "--missing-ok", environment=index).stdout.strip()
+        who: dict[str, str | None] = {
+            f"GIT_{role}_{part}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for part, value in (("NAME", author.name), ("EMAIL", author.email))
+        }
+        arguments = ("commit-tree", tree, "-p", head)
+        return self._local(*arguments, environment=who, stdin=message).stdout.strip()
+
+    def push(self, commit: str, branch: str) -> bool:
+        """Push a commit to the branch; return False when somebody else's commit was there first.
+
+        Raises:
+            RemoteError: the remote refuses or cannot be reached.
+        """
+        target = f"{commit}:refs/heads/{branch}"
+        arguments = ("--porcelain", "--no-verify", "--no-signed", "--no-recurse-submodules")
+        outcome = self._git("push", *arguments, _REMOTE, target)
+        if not outcome.succeeded and not lost_race(outcome):
+            raise refused_push(outcome, self.address.url, branch)
+        return outcome.succeeded
+
+    def _written(self, head: str, file: EditedFile) -> str:
+        mode = self.entries(head, file.path)[file.path].mode
+        content = self.folder / "content"
+        content.write_bytes(file.after)
+        object_id = self._local("hash-object", "-w", "--no-filters", str(content)).stdout.strip()
+        return f"{mode} {object_id}"
+
+    def _local(
+        self,
+        *arguments: str,
+        environment: dict[str, str | None] | None = None,
+        stdin: str | None = None,
+    ) -> Outcome:
+        """Run a command that asks nobody else, and that therefore does not fail."""
+        outcome = self._git(*arguments, environment=environment, stdin=stdin)
+        if not outcome.succeeded:
+            raise InternalError(
+                f"git {arguments[0]} ended with exit code {outcome.exit_code}: {outcome.stderr.strip()}",
+                advice="The stage's git.log has every command; please report this with it.",
+            )
+        return outcome
+
+    def _git(
+        self,
+        *arguments: str,
+        environment: dict[str, str | None] | None = None,
+        stdin: str | None = None,
+    ) -> Outcome:
+        command = Command(
+            arguments=("git", *arguments),
+            cwd=self.folder,
+            environment={**self._environment(), **(environment or {})},
+            stdin=stdin,
+            timeout_s=ANSWER_S,
+        )
+        return self.desk.run(command, log="git")
+
+    def _environment(self) -> dict[str, str | None]:
+        settings = (*_SETTINGS, *self.address.settings())
+        first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)  # the user's own settings stay
+        numbered: dict[str, str | None] = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+        for number, (key, value) in enumerate(settings, first):
+            numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return {
+            **dict.fromkeys(_FOREIGN),
+            **self.address.environment(),
+            **numbered,
+            "GIT_DIR": str(self.folder),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GCM_INTERACTIVE": "never",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "LC_ALL": "C",
+            "LANGUAGE": "",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTree:
+    """The files of a commit."""
+
+    repository: Repository
+    commit: str
+    _known: dict[str, Entry | None] = field(default_factory=dict)
+
+    def kind(self, path: str) -> Kind | None:
+        """Return what stands at the path."""
+        if not path:
+            return Kind.FOLDER
+        entry = self._entry(path)
+        return entry.kind if entry is not None else None
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Return the names in a folder, sorted."""
+        found = self.repository.entries(self.commit, folder, inside=True)
+        self._known.update(found)
+        return tuple(sorted(path.rpartition("/")[2] for path in found))
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file, or where a symbolic link points to."""
+        entry = self._entry(path)
+        if entry is None:
+            raise FileNotFoundError(path)
+        return self.repository.read(entry.object_id)
+
+    def prefetch(self, paths: tuple[str, ...]) -> None:
+        """Fetch several files in one go."""
+        entries = (self._entry(path) for path in paths)
+        self.repository.fetch_blobs([entry.object_id for entry in entries if entry is not None])
+
+    def _entry(self, path: str) -> Entry | None:
+        if path not in self._known:
+            self._known[path] = self.repository.entries(self.commit, path).get(path)
+        return self._known[path]
+
+
+def _entry(line: str) -> tuple[str, Entry]:
+    fields, _, path = line.partition("\t")
+    mode, _, object_id = fields.split(" ")
+    return path, Entry(mode, object_id)

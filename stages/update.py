@@ -1,0 +1,237 @@
+"""The last stage: make the GitOps repository name the digest that was pushed."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
+from pipeline.model import (
+    Artifact,
+    BuiltImage,
+    Check,
+    ManifestUpdate,
+    Problem,
+    PushedImage,
+    Source,
+)
+from pipeline.reference import Digest, Reference, Repository, Tag
+from stages.gitops.address import Address
+from stages.gitops.git import GitBranch
+from stages.gitops.interface import Remote
+from stages.gitops.repository import Author
+from stages.manifests.editing import EditedFile, edit, images_entry
+from stages.manifests.interface import NewImage, Target
+from stages.manifests.tree import Folder, Tree
+
+# what a check looks for before there is an image
+_ANY_TAG, _ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
+_NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"
+_NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` of `update:` out."
+_Status = Literal["committed", "unchanged", "preview"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Edit the manifests that Argo CD or Flux watches, and push the edit as one commit."""
+
+    image: str
+    """The image's name, as `pipeline.yaml` has it."""
+    repositories: tuple[Repository, ...] = ()
+    """Where the image is pushed to; empty: into an image layout on this machine only."""
+    root: Path = Path()
+    """The folder that targets lie in where no repository is named."""
+    repository: str | None = None
+    """URL of the GitOps repository; None: the edit is shown and nothing is written."""
+    branch: str = "main"
+    targets: tuple[Target, ...] = ()
+    author: Author = Author()  # noqa: RUF009 - frozen
+    time_limit_s: float = 180.0
+
+    name: ClassVar[str] = "update"
+    needs: ClassVar[tuple[type[Artifact], ...]] = (Source, BuiltImage, PushedImage)
+    gives: ClassVar[type[ManifestUpdate]] = ManifestUpdate
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether the branch is there and every target names the image that it shall."""
+        if not self.targets:
+            return ()
+        wishes = self._wishes(self.repositories, _ANY_TAG, _ANY_DIGEST)
+        if self.repository is None:
+            # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
+            return _check_targets(wishes, lambda seek: seek(Folder(self.root))) if self.repositories else ()
+        if not self.repositories:
+            return (
+                Check(
+                    subject="image for the GitOps repository",
+                    found=_NO_REGISTRY,
+                    problem=Problem.CONFIGURATION,
+                    advice=_NO_REGISTRY_ADVICE,
+                ),
+            )
+        remote = self._remote(self.repository)
+        checks = remote.check(desk)
+        if not all(check.passed for check in checks):
+            return checks
+        return checks + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+
+    def identity(self, have: Artifacts) -> None:
+        """Return nothing: what others have committed meanwhile is never known beforehand."""
+
+    def run(self, have: Artifacts, desk: Desk) -> ManifestUpdate:
+        """Make the targets name the pushed digest, and return what changed.
+
+        Raises:
+            ConfigurationError: a target does not name the image, or cannot be edited safely.
+            RemoteError: the GitOps repository refuses, or cannot be reached.
+        """
+        image = _delivered(have)
+        references = tuple(reference.repository for reference in image.references)
+        if not self.targets:
+            return ManifestUpdate(status="unconfigured", note=self._how_to_configure(image))
+        wishes = self._wishes(references, image.tag, image.digest)
+
+        def apply(tree: Tree) -> tuple[EditedFile, ...]:
+            return edit(tree, wishes)
+
+        if self.repository is None:
+            return self._preview_folder(apply, layout_only=not references)
+        if not references:
+            raise ConfigurationError(f"update: {_NO_REGISTRY}", advice=_NO_REGISTRY_ADVICE)
+        remote = self._remote(self.repository)
+        if desk.dry_run:
+            return self._result("preview", remote.preview(apply, desk), note="dry run: nothing was pushed")
+        message = commit_message(have[Source], image, wishes, desk.run_name)
+        landing = remote.land(apply, message, desk)
+        status: _Status = "committed" if landing.commit is not None else "unchanged"
+        return self._result(status, landing.files, commit=landing.commit, attempts=landing.attempts)
+
+    def _remote(self, url: str) -> Remote:
+        return GitBranch(url=url, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s)
+
+    def _wishes(
+        self, pushed: tuple[Repository, ...], tag: Tag, digest: Digest
+    ) -> tuple[tuple[Target, NewImage], ...]:
+        """Return each target with the image it gets: the one that it names, else the first."""
+        every = pushed or (Reference.parse(self.image).repository,)
+        return tuple(
+            (target, NewImage(repository=_named_by(target, every), tag=tag, digest=digest))
+            for target in self.targets
+        )
+
+    def _preview_folder(
+        self, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool
+    ) -> ManifestUpdate:
+        note = "nothing was written: name the GitOps repository as `repository:` of `update:`"
+        try:
+            files = apply(Folder(self.root))
+        except ConfigurationError as error:
+            if not layout_only:
+                raise
+            return self._result("preview", (), note=f"{error.message}. {_NO_REGISTRY_ADVICE}")
+        return self._result("preview", files, note=note)
+
+    def _result(
+        self,
+        status: _Status,
+        files: Iterable[EditedFile],
+        *,
+        commit: str | None = None,
+        attempts: int = 0,
+        note: str = "",
+    ) -> ManifestUpdate:
+        return ManifestUpdate(
+            status=status,
+            repository_url=self._remote(self.repository).shown_url if self.repository else None,
+            branch=self.branch if self.repository else None,
+            commit=commit,
+            files=tuple(file.change() for file in files),
+            attempts=attempts,
+            note=note,
+        )
+
+    def _how_to_configure(self, image: PushedImage) -> str:
+        repository = next((reference.repository for reference in image.references), None)
+        snippet = images_entry(str(repository or self.image), image.tag, image.digest)
+        return (
+            "no manifest was updated: name one in `targets:` of `update:`. A kustomization needs this entry, "
+            f"whose newTag and digest the pipeline then sets:\n{snippet}"
+        )
+
+
+def _named_by(target: Target, repositories: tuple[Repository, ...]) -> Repository:
+    try:
+        wanted = Reference.parse(target.image or "").repository
+    except ValueError:
+        return repositories[0]
+    return wanted if wanted in repositories else repositories[0]
+
+
+def _delivered(have: Artifacts) -> PushedImage:
+    pushed = have.get(PushedImage)
+    if pushed is not None:
+        return pushed
+    built = have[BuiltImage]  # the push was left out for a reason: it is in its layout
+    return PushedImage(name=built.name, tag=built.tag, digest=built.digest, layout=built.layout)
+
+
+def _check_targets(
+    wishes: tuple[tuple[Target, NewImage], ...],
+    look: Callable[[Callable[[Tree], tuple[EditedFile, ...]]], object],
+) -> tuple[Check, ...]:
+    """Try every edit on what is there now, each by itself so that every mistake is listed at once."""
+    checks: list[Check] = []
+
+    def seek(tree: Tree) -> tuple[EditedFile, ...]:
+        checks[:] = [_check_target(tree, wish) for wish in wishes]
+        return ()
+
+    look(seek)
+    return tuple(checks)
+
+
+def _check_target(tree: Tree, wish: tuple[Target, NewImage]) -> Check:
+    target, image = wish
+    subject = f"manifest {target.path}"
+    try:
+        files = edit(tree, [wish])
+    except ConfigurationError as error:
+        return Check(subject=subject, found=error.message, problem=Problem.CONFIGURATION, advice=error.advice)
+    places = ", ".join(f"{file.path}:{file.fields[0].line}" for file in files)
+    return Check(subject=subject, found=f"{places} names {target.image or image.repository}")
+
+
+def commit_message(
+    source: Source, image: PushedImage, wishes: Iterable[tuple[Target, NewImage]], run_name: str
+) -> str:
+    """Return the message: a line for people, and trailers that `git interpret-trailers --parse` reads."""
+    references = dict.fromkeys(f"{new.repository}:{new.tag}@{new.digest}" for _, new in wishes)
+    short = source.version.replace(source.commit, source.commit[:12])
+    trailers = [
+        *(("Image", reference) for reference in references),
+        ("Tag", image.tag),
+        ("Digest", image.digest),
+        ("Source-Commit", source.version),
+    ]
+    if source.repository_url:
+        trailers.append(("Source-Repository", Address.parse(source.repository_url, {}).url))
+    if run_name:
+        trailers.append(("Pipeline-Run", run_name))
+    name = image.name.rpartition("/")[2]
+    return "\n".join(
+        [
+            f"{name}: deploy {short} (sha256:{image.digest.short})",
+            "",
+            f"{image.name}, built from commit {source.version}, now runs by its digest.",
+            "",
+            *(f"{key}: {_one_line(value)}" for key, value in trailers),
+            "",
+        ]
+    )
+
+
+def _one_line(value: str) -> str:
+    return re.sub(r"\s+", " ", value)

@@ -1,0 +1,82 @@
+"""Every folder of tests/data/manifests: an edit, what it makes of the files, or why it is refused."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.errors import ConfigurationError
+from pipeline.reference import Digest, Repository, Tag
+from stages.manifests.editing import EditedFile, edit
+from stages.manifests.interface import NewImage, Target
+from stages.manifests.tree import Folder
+
+CASES = Path(__file__).parents[3] / "data" / "manifests"
+
+
+def _load(name: str) -> dict[str, str]:
+    loaded: dict[str, str] = yaml.safe_load((CASES / name / "case.yaml").read_text())
+    return loaded
+
+
+def _edit(name: str) -> tuple[EditedFile, ...]:
+    case = _load(name)
+    image = NewImage(
+        repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=Digest(case["digest"])
+    )
+    target = Target(path=case["path"], image=case.get("image"))
+    return edit(Folder(CASES / name / "original"), [(target, image)])
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+NAMES = sorted(path.name for path in CASES.iterdir())
+REFUSED = [name for name in NAMES if "refuses" in _load(name)]
+UNCHANGED = [name for name in NAMES if "unchanged" in _load(name)]
+EDITED = [name for name in NAMES if name not in {*REFUSED, *UNCHANGED}]
+
+
+def test_there_are_cases_of_every_outcome() -> None:
+    assert min(len(EDITED), len(REFUSED), len(UNCHANGED)) > 0
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_the_edit_makes_the_expected_bytes(name: str) -> None:
+    edited = _edit(name)
+    result = _files(CASES / name / "original") | {file.path: file.after for file in edited}
+    assert edited
+    assert result == _files(CASES / name / "expected")
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_a_second_edit_changes_nothing(name: str, tmp_path: Path) -> None:
+    case = _load(name)
+    for path, content in _files(CASES / name / "expected").items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    for file in _edit(name):
+        target = Target(path=file.path, image=case.get("image"))
+        image = NewImage(
+            repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=Digest(case["digest"])
+        )
+        assert edit(Folder(tmp_path), [(target, image)]) == ()
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_nothing_changes_where_the_image_is_named_already(name: str) -> None:
+    assert _edit(name) == ()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_says_where_why_and_what_to_do(name: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _edit(name)
+    for part in _load(name)["refuses"]:
+        assert part in caught.value.message
+    assert caught.value.advice
