@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.commands import cache_folder, log_file, run_logged
+from tests.support.commands import log_file, one_at_a_time, run_logged
 from tests.support.errors import SetupError
 
 SOURCES_FOLDER = Path("/etc/apt/sources.list.d")
@@ -40,7 +38,7 @@ def install(packages: Sequence[str], *, why: str) -> None:
     """Install packages from the machine's own sources; `why` names the part that needs them."""
     _require_root(packages, why)
     log = log_file("apt")
-    with _one_at_a_time():
+    with one_at_a_time("apt"):  # apt-get does not wait for the lock of its package lists
         if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
             _apt_get("update", log=log)
         _apt_get("install", "-y", "--no-install-recommends", *packages, log=log)
@@ -50,7 +48,7 @@ def install_from_sid(packages: Sequence[str], *, why: str) -> None:
     """Install packages from Debian's sid suite, whose source is derived from the machine's own."""
     _require_root(packages, why)
     log = log_file("apt")
-    with _one_at_a_time():
+    with one_at_a_time("apt"):  # apt-get does not wait for the lock of its package lists
         if not SID_SOURCE.exists():
             codename = distribution().get("VERSION_CODENAME", "")
             SID_PREFERENCES.write_text(SID_PIN)
@@ -88,14 +86,6 @@ def _require_root(packages: Sequence[str], why: str) -> None:
 def _apt_get(*arguments: str, log: Path) -> None:
     command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments]
     run_logged(command, log=log, advice=APT_ADVICE, environment=APT_ENVIRONMENT)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """apt-get waits for dpkg's lock but not for the one of its package lists."""
-    with (cache_folder() / "apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _machine_sources() -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from pathlib import Path
 from typing import Literal
 
 from tests.support import apt
-from tests.support.commands import answers, cache_folder, log_file, run_logged
+from tests.support.commands import answers, cache_folder, log_file, one_at_a_time, run_logged
 from tests.support.engine import Engine
 from tests.support.errors import SetupError
 
@@ -58,10 +57,10 @@ def ensure_base_image(engine: Engine) -> Origin:
         return "present"
     if _pull(engine):
         return "pulled"
-    archive = archive_path()
-    cached = archive.exists()
-    prepare_archive()
-    engine.docker("import", *_changes(), str(archive), BASE_IMAGE, timeout_s=300)
+    with one_at_a_time("base-image"):
+        cached = archive_path().exists()
+        archive = _bootstrap()
+        engine.docker("import", *_changes(), str(archive), BASE_IMAGE, timeout_s=300)
     return "cached bootstrap" if cached else "bootstrapped"
 
 
@@ -76,7 +75,7 @@ def hub_has_base_image() -> bool:
     return answers(["docker", "buildx", "imagetools", "inspect", BASE_IMAGE], timeout_s=10)
 
 
-def prepare_archive() -> Path:
+def _bootstrap() -> Path:
     """Bootstrap the file system into the cache unless it is there; needs half a minute and no engine."""
     archive = archive_path()
     if archive.exists():
@@ -86,7 +85,7 @@ def prepare_archive() -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     sources = archive.with_suffix(".sources")
     sources.write_text(apt.machine_suites(SUITE))
-    unfinished = archive.with_suffix(f".{os.getpid()}")
+    unfinished = archive.with_suffix(".unfinished")
     try:
         run_logged(
             [*_BOOTSTRAP, *_apt_options(), SUITE, str(unfinished), str(sources)],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.errors import SetupError
@@ -25,6 +27,14 @@ def log_file(name: str) -> Path:
     folder = cache_folder() / "logs"
     folder.mkdir(exist_ok=True)
     return folder / f"{name}.log"
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Wait until no other process of this user is in the section of this name."""
+    with (cache_folder() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def answers(command: Sequence[str], *, timeout_s: float = 20) -> bool:

@@ -67,12 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.demo", description=__doc__)
     parser.add_argument("command", nargs="?", choices=("run", "clean"), default="run")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     try:
         return clean(console) if options.command == "clean" else deliver(console)
     except SetupError as error:
-        console.print(f"\n[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        console.print("Then run `make demo` again; it goes on from here.", highlight=False)
+        console.print(f"\n[red]error:[/] {escape(str(error))}")
+        console.print("Then run `make demo` again; it goes on from here.")
         return 1
     except KeyboardInterrupt:
         console.print("\nstopped; `make demo` goes on from here, `make demo-clean` removes everything")
@@ -193,9 +193,9 @@ def _run_pipeline(parts: Parts) -> int:
 
 def _show_delivery(console: Console, parts: Parts, before: str) -> None:
     for reference in _pushed_references():
-        console.print(f"\npushed    [bold]{reference}[/]", highlight=False, soft_wrap=True)
+        console.print(f"\npushed    [bold]{reference}[/]")
     state = "landed in" if parts.gitops.head() != before else "stands since an earlier run in"
-    console.print(f"deployed  {state} {parts.gitops.url}\n", highlight=False, soft_wrap=True)
+    console.print(f"deployed  {state} {parts.gitops.url}\n")
     change = parts.gitops.git("show", "--format=commit %h%n%n%w(0,4,4)%B", "HEAD")
     console.print(Syntax(change, "diff", background_color="default", word_wrap=True))
 

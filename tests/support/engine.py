@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.support import apt, detached
-from tests.support.commands import answers, cache_folder, log_file, run_logged
+from tests.support.commands import answers, cache_folder, log_file, one_at_a_time, run_logged
 from tests.support.errors import SetupError
 
 ImageStore = Literal["containerd", "classic"]
@@ -69,13 +69,14 @@ def docker_config_folder() -> Path:
 
 def ensure_engine(*, lifetime_s: int = LIFETIME_S) -> Engine:
     """Return the engine that the docker command line reaches; install and start one where none answers."""
-    engine = _find("", reused=True)
-    if engine is None:
-        _refuse_if_chosen_engine_is_silent()
-        _install()
-        # Where systemd runs, the package has started its service already.
-        engine = _find("", reused=False) or _start_default(lifetime_s)
-    _ensure_buildx()
+    with one_at_a_time("engine"):
+        engine = _find("", reused=True)
+        if engine is None:
+            _refuse_if_chosen_engine_is_silent()
+            _install()
+            # Where systemd runs, the package has started its service already.
+            engine = _find("", reused=False) or _start_default(lifetime_s)
+        _ensure_buildx()
     return engine
 
 
@@ -149,6 +150,11 @@ def _install() -> None:
     if shutil.which("dockerd") is not None and os.geteuid() == 0:
         return
     if not apt.can_install():
+        if DEFAULT_SOCKET.exists() and not os.access(DEFAULT_SOCKET, os.W_OK):
+            raise SetupError(
+                f"this user may not use the container engine at {DEFAULT_SOCKET}",
+                advice="join the group `docker` and log in again, or run this as root",
+            )
         raise SetupError("no container engine answers, and none can be installed here", advice=INSTALL_ADVICE)
     _install_packages(PACKAGES, why="a container engine")
 

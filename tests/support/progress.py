@@ -66,7 +66,7 @@ class Steps:
             started, pause_s = time.monotonic(), QUIET_S
             while not done.wait(pause_s):
                 elapsed_s = time.monotonic() - started
-                self._console.print(f"   ... {elapsed_s:6.0f} s  {name}", highlight=False)
+                self._console.print(f"   ... {elapsed_s:6.0f} s  {name}")
                 pause_s = TICK_S
 
         thread = threading.Thread(target=tick, daemon=True)
