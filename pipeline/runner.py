@@ -229,10 +229,10 @@ def _failed(run: Run, error: PipelineError) -> Record:
 
 
 def _internal(run: Run, error: Exception) -> InternalError:
-    path = run.folder / "traceback.txt"
+    path = run.runs.folder / "traceback.txt"  # not in the run, which a plan throws away
     text = "".join(traceback.format_exception(error))
     write_text(path, run.redact(text))
     return InternalError(
         f"a defect of the pipeline: {type(error).__name__}: {error}",
-        advice=f"Please report it with {path} (secrets are masked) and {run.folder / FILE_NAME}.",
+        advice=f"Please report it with {path} (secrets are masked) and the record of the run.",
     )

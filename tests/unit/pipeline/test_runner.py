@@ -131,7 +131,7 @@ def test_a_defect_is_recorded_with_its_traceback(source: Source) -> None:
     assert record.exit_code == 70
     assert record.failure is not None
     assert "traceback.txt" in record.failure.advice
-    assert "ZeroDivisionError" in (Runs(source.root).path(record.run).parent / "traceback.txt").read_text()
+    assert "ZeroDivisionError" in (Runs(source.root).folder / "traceback.txt").read_text()
 
 
 def test_an_interruption_is_recorded_and_cleaned_up(source: Source) -> None:

@@ -1,0 +1,101 @@
+"""The command itself, as a user starts it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cascade import FILE_NAME
+
+ROOT = Path(__file__).parents[3]
+HEAVY = {"pydantic", "rich", "yaml", "requests", "aiohttp", "python_on_whales", "psutil", "junitparser"}
+
+
+def pipeline(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(
+        ["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "x"], cwd=tmp_path, check=True
+    )
+    (tmp_path / FILE_NAME).write_text("image: digits\n")
+    return tmp_path
+
+
+def test_help_needs_no_heavy_library(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('LOADED', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert "pipeline.cli" in loaded
+    assert not loaded & HEAVY
+
+
+def test_config_prints_values_and_origins(project: Path) -> None:
+    done = pipeline("config", "--set", "benchmark.port=9000", "--json", cwd=project)
+    settings = {setting["key"]: setting for setting in json.loads(done.stdout)}
+    assert settings["benchmark.port"] == {
+        "key": "benchmark.port",
+        "value": 9000,
+        "origin": "--set benchmark.port",
+    }
+    assert settings["image"]["origin"] == "pipeline.yaml:1"
+    assert "default" in pipeline("config", cwd=project).stdout
+
+
+def test_a_mistake_ends_with_its_line_its_code_and_a_record(project: Path) -> None:
+    (project / FILE_NAME).write_text("image: digits\nregistres: [x]\n")
+    done = pipeline("run", cwd=project)
+    assert done.returncode == 2
+    assert "pipeline.yaml:2: registres: ['x'] - unknown key; did you mean 'registries'?" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    shown = pipeline("show", "--json", cwd=project)
+    assert json.loads(shown.stdout)["failure"]["exit_code"] == 2
+
+
+def test_an_unknown_stage_is_a_mistake(project: Path) -> None:
+    done = pipeline("plan", "--until", "scann", cwd=project)
+    assert done.returncode == 2
+    assert "Did you mean 'scan'?" in done.stdout
+
+
+def test_show_without_a_run_says_what_to_do(project: Path) -> None:
+    done = pipeline("show", cwd=project)
+    assert done.returncode == 2
+    assert "Run `pipeline run` first." in done.stderr
+
+
+def test_outside_a_repository(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text("image: digits\n")
+    done = pipeline("run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is in no git repository" in done.stdout
+
+
+def test_the_committed_schema_is_the_one_we_print(tmp_path: Path) -> None:
+    assert pipeline("schema", cwd=tmp_path).stdout == (ROOT / "docs" / "pipeline.schema.json").read_text()
+
+
+def test_the_schema_knows_the_example(tmp_path: Path) -> None:
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads(pipeline("schema", cwd=tmp_path).stdout)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    example = yaml.safe_load((ROOT / "examples" / "digits" / FILE_NAME).read_text())
+    assert not list(validator.iter_errors(example))
+    assert list(validator.iter_errors({**example, "registres": []}))

@@ -1,0 +1,124 @@
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.model import CaseCounts, Level, ManifestUpdate, PushedImage, Reason, SuiteReport, Verdict
+from pipeline.record import Failure, Record, StageRecord, Status
+from pipeline.reference import Digest, Tag
+from pipeline.report.phrases import describe, duration, plural, size
+from pipeline.report.terminal import TerminalReporter, print_record
+from tests.unit.pipeline.conftest import REPORT
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (123_456, "123 kB"),
+        (2_390_000, "2.4 MB"),
+        (7e9, "7.0 GB"),
+    ],
+)
+def test_sizes(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (61, "1 min 01 s")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_counts_agree_with_their_nouns() -> None:
+    assert [plural(1, "test"), plural(2000, "test"), plural(0, "vulnerability")] == [
+        "1 test",
+        "2,000 tests",
+        "0 vulnerabilities",
+    ]
+
+
+def test_a_suite_tells_what_failed() -> None:
+    counts = CaseCounts(total=5, passed=2, failed=1, errors=1, skipped=1)
+    report = SuiteReport(command=("pytest",), exit_code=1, duration_s=1, counts=counts)
+    assert describe(report) == "2 of 5 tests passed, 2 failed, 1 skipped"
+
+
+def test_an_update_that_wrote_nothing_says_so() -> None:
+    assert describe(ManifestUpdate(status="unconfigured")) == "no target configured"
+
+
+def shown(record: Record) -> str:
+    stream = io.StringIO()
+    print_record(Console(file=stream, width=160), record)
+    return stream.getvalue()
+
+
+def a_record(**changes: object) -> Record:
+    digest = Digest.of(b"")
+    image = PushedImage(name="digits", tag=Tag("1"), digest=digest, layout=Path("/tmp/image"))  # noqa: S108
+    refusal = Verdict(
+        policy="suite", reasons=(Reason(message="too few [tests]", advice="write some"),), origin="p:3"
+    )
+    stages = (
+        StageRecord(
+            name="test",
+            gives="SuiteReport",
+            status=Status.REUSED,
+            duration_s=1.2,
+            reused_from="before",
+            artifact=REPORT.model_dump(mode="json"),
+            verdicts=(refusal.model_copy(update={"level": Level.WARN}),),
+        ),
+        StageRecord(
+            name="push", gives="PushedImage", status=Status.PASSED, artifact=image.model_dump(mode="json")
+        ),
+    )
+    record = Record(run="r1", started_at=datetime(2026, 1, 2, tzinfo=UTC), stages=stages)
+    return record.model_copy(update=changes)
+
+
+def test_a_record_shows_stages_verdicts_and_where_the_image_is() -> None:
+    text = shown(a_record())
+    assert "reused, 1 warning" in text
+    assert "warning suite: too few [tests] (p:3)" in text
+    assert "oci:/tmp/image:1" in text
+
+
+def test_a_failure_shows_message_advice_output_and_exit_code() -> None:
+    failure = Failure(
+        kind="StageFailed", message="1 failed", advice="mend it", tail="E assert [0]", exit_code=1
+    )
+    text = shown(a_record(failure=failure))
+    for part in ("1 failed", "mend it", "E assert [0]", "exit code 1 (StageFailed)"):
+        assert part in text
+
+
+def test_a_log_gets_a_line_per_stage_and_no_control_codes() -> None:
+    stream = io.StringIO()
+    reporter = TerminalReporter(console=Console(file=stream, width=160))
+    record = a_record()
+    reporter.checked(record)
+    for stage in record.stages:
+        reporter.begins(stage)
+        reporter.say("working")
+        reporter.ended(stage)
+    reporter.finished(record, Path("/tmp/run"))  # noqa: S108
+    lines = stream.getvalue().splitlines()
+    assert "\x1b" not in stream.getvalue()
+    assert lines[0].split() == ["↻", "test", "1.2", "s", "exit", "code", "0", "(reused", "from", "before)"]
+    assert lines[-1] == "record  /tmp/run/record.json"
+
+
+def test_quiet_means_errors_alone() -> None:
+    stream = io.StringIO()
+    reporter = TerminalReporter(console=Console(file=stream, width=160), verbosity=-1)
+    record = a_record()
+    reporter.checked(record)
+    reporter.begins(record.stages[0])
+    reporter.ended(record.stages[0])
+    reporter.finished(record, Path("/tmp/run"))  # noqa: S108
+    assert stream.getvalue() == ""
