@@ -70,7 +70,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
             logical = f"{logical[:-1]} {_next_line(lines)}"
         if not logical or logical.startswith("#"):
             continue
-        keyword, _, rest = logical.partition(" ")
+        keyword, rest = (*logical.split(maxsplit=1), "")[:2]
         if keyword.upper() in {"RUN", "COPY", "ADD"}:
             _skip_here_documents(rest, lines)
         yield keyword.upper(), rest.strip()

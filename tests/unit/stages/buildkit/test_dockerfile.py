@@ -1,0 +1,54 @@
+import pytest
+
+from stages.buildkit.dockerfile import base_name
+
+MULTI = """\
+# syntax directives and comments come first
+ARG PYTHON=3.11
+FROM --platform=$BUILDPLATFORM golang:1.23 AS tools
+FROM python:${PYTHON}-slim AS Base
+FROM base AS runtime
+FROM runtime
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ("FROM python:3.11-slim", "python:3.11-slim"),
+        ("from Python:3", "Python:3"),
+        ("FROM scratch\nCOPY . /", None),
+        ("FROM\tpython", "python"),
+        ("", None),
+        ("ARG A=python\nFROM $A", "python"),
+        ('ARG A="python"\nARG B=${A}:3\nFROM ${B}', "python:3"),
+        ("FROM ${MISSING:-python}", "python"),
+        ("ARG A=1\nFROM ${A:+python}", "python"),
+        ("FROM \\\n  # why this one\n  python:3 \\\n  AS x", "python:3"),
+        ("# escape=`\nFROM `\n python:3", "python:3"),
+        ("FROM a\nRUN <<EOF\nFROM b\nEOF\n", "a"),
+        ("FROM a\nRUN python3 <<-'EOF'\n\tfrom b import c\n\tEOF\nCOPY x /x", "a"),
+        ("FROM a\nRUN echo \\\n  FROM b", "a"),
+        ("FROM a\nARG A=x\nFROM b", "b"),
+        ("FROM a AS x\nFROM x AS y\nFROM y", "a"),
+        ("FROM a\nFROM 0", "a"),
+        ("FROM a AS a\nFROM a", "a"),
+        ("FROM localhost:5000/team/base@sha256:" + "0" * 64, "localhost:5000/team/base@sha256:" + "0" * 64),
+        (MULTI, "python:3.11-slim"),
+    ],
+)
+def test_the_last_stage_begins_with(text: str, base: str | None) -> None:
+    assert base_name(text) == base
+
+
+@pytest.mark.parametrize(
+    ("target", "base"),
+    [("tools", "golang:1.23"), ("BASE", "python:3.11-slim"), ("0", "golang:1.23"), ("none", None)],
+)
+def test_a_target_begins_with(target: str, base: str | None) -> None:
+    assert base_name(MULTI, target=target) == base
+
+
+def test_build_arguments_win_over_defaults() -> None:
+    assert base_name(MULTI, arguments={"PYTHON": "3.13"}) == "python:3.13-slim"
+    assert base_name("FROM python:$VERSION", arguments={"VERSION": "3"}) == "python:"  # it was not declared
