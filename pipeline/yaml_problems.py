@@ -33,7 +33,10 @@ _EXPECTED = {
     "date_from_datetime_parsing": "expected a date such as 2027-01-31",
     "time_delta_type": "expected a duration",
     "time_delta_parsing": "expected a duration",
+    "string_too_short": "expected some text",
     "path_type": "expected a path",
+    "byte_size": "expected a size such as 500MiB or 2GB",
+    "byte_size_unit": "expected a size such as 500MiB or 2GB",
 }
 
 

@@ -37,6 +37,11 @@ class Tree:
                 return origin
         return self.name
 
+    def only(self, key: str) -> "Tree":
+        """Return the tree with nothing but this key of the outermost mapping; its places stay the same."""
+        kept = {place: origin for place, origin in self.origins.items() if place[:1] in {(), (key,)}}
+        return Tree(self.name, {key: at(self.value, (key,))}, kept)
+
     def with_value(self, place: Place, value: object, origin: str) -> "Tree":
         """Return a copy where the value at this place comes from elsewhere; missing mappings are made.
 
