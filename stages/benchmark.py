@@ -1,0 +1,243 @@
+"""The benchmark stage: runs the image as it will be run, and measures the model server inside it."""
+
+import asyncio
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pipeline import process
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import PipelineError, StageFailed, ToolMissing
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Problem
+from pipeline.reference import Digest
+from stages.servers import PROTOCOLS
+from stages.servers.archive import load_application
+from stages.servers.checks import (
+    check_engine,
+    check_limits,
+    check_protocol,
+    check_request,
+    missing,
+    parse_memory,
+)
+from stages.servers.container import Container, ContainerSettings, while_alive
+from stages.servers.engine import Engine, EngineFacts
+from stages.servers.interface import ModelServer, ServerProtocol, Target
+from stages.servers.load import Load, Measured, doubts, drive, summarize
+from stages.servers.memory import PeakMemory, find_source
+from stages.servers.mounts import model_mounts
+from stages.servers.start import Clock, NotReady, cold_start, is_open
+
+MEASURES = 1  # raised whenever what is measured, or how, changes: an older record is then not taken again
+SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """Run the image with its model mounted in place, wait until it answers, and drive a steady load."""
+
+    port: int
+    """Where the server listens inside the container."""
+    protocol: str = "v2"
+    model: str | None = None
+    """The model's name at the server; None asks the server."""
+    request: Path | None = None
+    """A file with the body of an inference request; None has one made from the model's metadata."""
+    rate_rps: float = 20.0
+    duration_s: float = 10.0
+    warmup_s: float = 2.0
+    readiness_timeout_s: float = 120.0
+    request_timeout_s: float = 10.0
+    memory_limit: str | None = None
+    """Such as 512m or 2Gi, in units of 1,024."""
+    cpus: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    network: Literal["publish", "host"] = "publish"
+    protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
+
+    name: ClassVar[str] = "benchmark"
+    needs: ClassVar[tuple[type, ...]] = (BuiltImage,)
+    gives: ClassVar[type[BenchmarkReport]] = BenchmarkReport
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether the protocol, the request, the limits and the engine are there."""
+        checks = (check_protocol(self.protocol, self.protocols), check_request(self.request))
+        try:
+            facts = Engine(desk.run).facts()
+        except PipelineError as error:
+            return (*checks, missing("benchmark engine", Problem.TOOL, error.message, error.advice))
+        limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
+        return (*checks, check_engine(facts), limits)
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return the image, the options, the engine and the machine; None where they cannot be told."""
+        try:
+            facts = Engine(process.run).facts()
+            body = "" if self.request is None else Digest.of(self.request.read_bytes())
+        except (PipelineError, OSError):
+            return None
+        options = {
+            name: getattr(self, name) for name in self.__slots__ if name not in {"protocols", "environment"}
+        }
+        known = {
+            **options,
+            "environment": dict(self.environment),
+            "request": body,
+            "digest": have[BuiltImage].digest,
+            "engine": [facts.version, facts.platform, facts.cpus],
+            "machine": [platform.machine(), platform.release(), os.cpu_count()],
+            "measures": MEASURES,
+        }
+        return Digest.of(json.dumps(known, sort_keys=True).encode())
+
+    def run(self, have: Artifacts, desk: Desk) -> BenchmarkReport:
+        """Measure, and leave neither container nor image behind.
+
+        Raises:
+            StageFailed: the server ended, did not become ready, or answers no inference.
+            ToolMissing: the engine does not answer, or is on another machine.
+            DiskFull: there is no room for the image in the engine.
+        """
+        image = have[BuiltImage]
+        engine = Engine(desk.run)
+        facts = _refuse_remote(engine.facts())
+        container = self._container(image, facts, engine, desk)
+        clock = Clock(started=time.perf_counter(), timeout_s=self.readiness_timeout_s, say=desk.say)
+        container.start()
+        source = find_source(container.id, container.state().pid)
+        with PeakMemory(source) as memory:
+            measured = self._measure(container, image, clock)
+        return self._report(image, measured, memory, desk)
+
+    def _container(self, image: BuiltImage, facts: EngineFacts, engine: Engine, desk: Desk) -> Container:
+        unique = f"{desk.run_name or 'run'}-{secrets.token_hex(4)}"
+        name = re.sub(r"[^a-z0-9.-]+", "-", f"model-image-pipeline-{unique}".lower())
+        staging = desk.folder / "model"
+        desk.on_exit(lambda: shutil.rmtree(staging, ignore_errors=True))
+        settings = ContainerSettings(
+            image=load_application(image, facts, engine, desk, name),
+            name=name,
+            port=self.port,
+            host_network=self.network == "host",
+            mounts=model_mounts(image.model_layers, staging),
+            environment=self.environment,
+            memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
+            cpus=self.cpus,
+        )
+        if settings.host_network:
+            _refuse_taken(self.port)
+        desk.say("starting the server")
+        return Container(engine, desk, settings)
+
+    def _measure(self, container: Container, image: BuiltImage, clock: Clock) -> "_Result":
+        import uvloop
+
+        target = Target(
+            port=container.host_port(),
+            model=self.model,
+            image=image.name.rpartition("/")[2],
+            request=None if self.request is None else self.request.read_bytes(),
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            try:
+                return runner.run(while_alive(container, self._session(target, clock)))
+            except NotReady as error:
+                raise container.failure(
+                    f"the server was not ready after {self.readiness_timeout_s:g} s: {error}",
+                    advice=f"It must listen on 0.0.0.0:{self.port} inside the container, not on 127.0.0.1. "
+                    "If it only needs longer, raise `benchmark.readiness_timeout_s`. With too little memory "
+                    "a server may neither start nor die: see `benchmark.memory_limit`.",
+                ) from None
+            except StageFailed as error:
+                raise _with_tail(error, container) from error
+
+    async def _session(self, target: Target, clock: Clock) -> "_Result":
+        async with self.protocols[self.protocol].connect(target) as server:
+            start = await cold_start(server, target, clock)
+            warmup = await self._load(server, "warm-up", self.warmup_s, clock) if self.warmup_s > 0 else None
+            load = await self._load(server, "load", self.duration_s, clock)
+            return _Result(server.model, start, 0 if warmup is None else warmup.due, load)
+
+    async def _load(self, server: ModelServer, what: str, duration_s: float, clock: Clock) -> Measured:
+        load = Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
+        measured = Measured(due=load.requests)
+        narrator = asyncio.create_task(_narrate(what, load, measured, clock))
+        try:
+            await drive(server.infer, load, measured)
+        finally:
+            narrator.cancel()
+        return measured
+
+    def _report(
+        self, image: BuiltImage, result: "_Result", memory: PeakMemory, desk: Desk
+    ) -> BenchmarkReport:
+        load = result.load
+        samples = load.errors.most_common(SHOWN_ERRORS)
+        return BenchmarkReport(
+            digest=image.digest,
+            protocol=self.protocol,
+            model=result.model,
+            rate_rps=self.rate_rps,
+            duration_s=self.duration_s,
+            warmup_requests=result.warmup_requests,
+            cold_start=result.cold_start,
+            requests=load.due,
+            errors=load.failed,
+            error_samples=tuple(desk.redact(f"{count} times: {message}") for message, count in samples),
+            throughput_rps=load.good / load.elapsed_s,
+            latency=summarize(load.latencies_ms) if load.good else None,
+            service_time=summarize(load.service_ms) if load.good else None,
+            send_lag_p99_ms=load.send_lag_p99_ms,
+            generator_cpu=min(1.0, load.generator_cpu),
+            peak_memory_bytes=memory.peak_bytes,
+            memory_source=memory.source,
+            invalid=(*doubts(load), *memory.doubts()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What was measured while the container ran."""
+
+    model: str | None
+    cold_start: ColdStart
+    warmup_requests: int
+    load: Measured
+
+
+async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> None:
+    begin = time.perf_counter()
+    while True:
+        spent = time.perf_counter() - begin
+        done = f"{measured.good} good answers, {measured.failed} errors"
+        clock.say(f"{what}: {min(spent, load.duration_s):.0f} of {load.duration_s:g} s, {done}")
+        await asyncio.sleep(1.0)
+
+
+def _with_tail(error: StageFailed, container: Container) -> StageFailed:
+    tail = error.tail or "\n".join(container.log_tail())
+    return StageFailed(error.message, advice=error.advice, tail=tail)
+
+
+def _refuse_remote(facts: EngineFacts) -> EngineFacts:
+    check = check_engine(facts)
+    if check.problem is not None:
+        raise ToolMissing(check.found, advice=check.advice)
+    return facts
+
+
+def _refuse_taken(port: int) -> None:
+    if asyncio.run(is_open(Target.host, port)):
+        raise StageFailed(
+            f"port {port} of this machine is taken, so the server in the container could not have it",
+            advice="Stop what listens there, or set `benchmark.network: publish`.",
+        )

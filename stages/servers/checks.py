@@ -1,0 +1,120 @@
+"""What the benchmark needs, looked at before any work begins."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipeline.model import Check, Problem
+from stages.servers.engine import EngineFacts
+
+LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+
+
+def check_protocol(name: str, known: Iterable[str]) -> Check:
+    """Tell whether somebody knows the protocol."""
+    names = sorted(known)
+    if name in names:
+        return Check(subject="server protocol", found=name)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    return missing(
+        "server protocol",
+        Problem.CONFIGURATION,
+        f"`benchmark.protocol` is {name!r}, which nobody knows",
+        f"Did you mean {', '.join(near)}? Known are: {', '.join(names)}.",
+    )
+
+
+def check_request(path: Path | None) -> Check:
+    """Tell whether the file with the inference request is there and is JSON."""
+    if path is None:
+        return Check(subject="inference request", found="made from the model's metadata")
+    try:
+        json.loads(path.read_bytes())
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror}"
+    except json.JSONDecodeError as error:
+        problem = f"{path}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}"
+    except UnicodeDecodeError as error:
+        problem = f"{path} is not UTF-8: {error.reason} at byte {error.start}"
+    else:
+        return Check(subject="inference request", found=str(path))
+    return missing(
+        "inference request",
+        Problem.CONFIGURATION,
+        problem,
+        "Mend `benchmark.request`, or leave it out and have a request made from the model's metadata.",
+    )
+
+
+def check_engine(facts: EngineFacts) -> Check:
+    """Tell whether the engine is one whose containers can be measured from here."""
+    if facts.local:
+        return Check(subject="benchmark engine", found=f"{facts.version} ({facts.platform})")
+    return missing(
+        "benchmark engine",
+        Problem.TOOL,
+        f"the engine at {facts.host} is on another machine, and load is only ever sent to this one",
+        "Use a runner with an engine of its own, or leave the stage out with a reason (`skip`).",
+    )
+
+
+def check_limits(
+    memory_limit: str | None, cpus: float | None, environment: Mapping[str, str], facts: EngineFacts
+) -> Check:
+    """Tell whether the engine can run a container with these limits."""
+    for problem, advice in (
+        _memory_problem(memory_limit),
+        _cpu_problem(cpus, facts),
+        _environment_problem(environment),
+    ):
+        if problem:
+            return missing("benchmark limits", Problem.CONFIGURATION, problem, advice)
+    limits = f"memory {memory_limit or 'unlimited'}, cpus {cpus or facts.cpus or 'all'}"
+    return Check(subject="benchmark limits", found=limits)
+
+
+def missing(subject: str, problem: Problem, found: str, advice: str) -> Check:
+    """Return the check of something that is not as it must be."""
+    return Check(subject=subject, found=found, problem=problem, advice=advice)
+
+
+def parse_memory(text: str) -> int:
+    """Return a memory limit such as 512m, 512Mi or 2g in bytes; every unit is of 1,024.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _MEMORY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no amount of memory")
+    return math.floor(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _memory_problem(limit: str | None) -> tuple[str, str]:
+    advice = "Write it like 512m or 2Gi."
+    try:
+        if limit is None or parse_memory(limit) >= LEAST_MEMORY_BYTES:
+            return "", ""
+    except ValueError as error:
+        return f"`benchmark.memory_limit`: {error}", advice
+    return f"`benchmark.memory_limit` is {limit}, less than the 6 MiB that engines ask for", advice
+
+
+def _cpu_problem(cpus: float | None, facts: EngineFacts) -> tuple[str, str]:
+    if cpus is None or not facts.cpus or cpus <= facts.cpus:
+        return "", ""
+    advice = "Lower it, or run the benchmark on a larger machine."
+    return f"`benchmark.cpus` is {cpus:g}, but the engine has {facts.cpus}", advice
+
+
+def _environment_problem(environment: Mapping[str, str]) -> tuple[str, str]:
+    for name, value in environment.items():
+        if "\n" in value or not re.fullmatch(r"[^\s=#][^\s=]*", name):
+            advice = "Give it a plain name and one line; what is longer belongs into a file of the image."
+            return f"`benchmark.environment`: {name!r} cannot be passed to a container", advice
+    return "", ""

@@ -1,0 +1,191 @@
+"""A model server's container: made from the image, limited, watched, and removed with its logs kept."""
+
+import asyncio
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline import process
+from pipeline.desk import Desk
+from pipeline.errors import StageFailed
+from pipeline.process import Command
+from stages.servers.engine import Engine
+from stages.servers.mounts import Mount
+
+T = TypeVar("T")
+
+NOTICE_DEATH_EVERY_S = 0.05
+LABEL = "model-image-pipeline.run"
+TAIL_LINES = 30
+OUT_OF_MEMORY_EXIT_CODE = 137
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSettings:
+    """How the container is run; user, entrypoint and everything else are the image's own."""
+
+    image: str
+    name: str
+    port: int
+    host_network: bool = False
+    mounts: Sequence[Mount] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the engine says of a container."""
+
+    running: bool
+    exit_code: int
+    out_of_memory: bool
+    pid: int
+
+
+class Container:
+    """One container, from its creation to its removal."""
+
+    def __init__(self, engine: Engine, desk: Desk, settings: ContainerSettings) -> None:
+        self._engine, self._desk = engine, desk
+        self.settings = settings
+        self.ended = threading.Event()
+        self._watch = threading.Thread(target=self._wait, name="container", daemon=True)
+        desk.on_exit(self.remove)
+        self.id = _create(engine, desk, settings)
+
+    def start(self) -> None:
+        """Start it and watch for its end from now on; returns when its first process runs."""
+        self._engine.ask("start", self.id)
+        self._watch.start()
+
+    def host_port(self) -> int:
+        """Return the port of our loopback at which the server will answer.
+
+        Raises:
+            StageFailed: the engine publishes none.
+        """
+        if self.settings.host_network:
+            return self.settings.port
+        said = self._engine.attempt("port", self.id, f"{self.settings.port}/tcp").stdout
+        found = re.search(r"127\.0\.0\.1:(\d+)", said)
+        if found is None and not self.state().running:
+            raise self.death()
+        if found is None:
+            raise self.failure(f"the engine did not publish port {self.settings.port} of the container")
+        return int(found[1])
+
+    def state(self) -> State:
+        """Ask the engine how the container is."""
+        wanted = "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Pid}}"
+        running, code, killed, pid = self._engine.ask("inspect", "--format", wanted, self.id).split()
+        return State(running == "true", int(code), killed == "true", int(pid))
+
+    def failure(self, message: str, advice: str = "") -> StageFailed:
+        """Return the error that says this, with the end of what the server logged."""
+        return StageFailed(message, advice=advice, tail="\n".join(self.log_tail()))
+
+    def death(self) -> StageFailed:
+        """Return the error for a container that ended by itself."""
+        state = self.state()
+        if state.out_of_memory or (state.exit_code == OUT_OF_MEMORY_EXIT_CODE and self.settings.memory_bytes):
+            return self.failure(
+                f"the server was killed: it needed more memory than {_limit(self.settings.memory_bytes)}",
+                advice="Raise `benchmark.memory_limit`, and the limit in the deployment with it.",
+            )
+        return self.failure(
+            f"the server ended by itself with exit code {state.exit_code}",
+            advice="Its last words are above, all of them in server.log. Try the image by `docker run`: does "
+            "it find its files, may its user read them?",
+        )
+
+    def log_tail(self) -> tuple[str, ...]:
+        """Return the last lines that the server logged, in the order of their time."""
+        outcome = process.run(_logs(self.id, "--tail", str(TAIL_LINES)))
+        lines = sorted(f"{outcome.stdout}{outcome.stderr}".splitlines())[-TAIL_LINES:]
+        return tuple(self._desk.redact(line.partition(" ")[2]) for line in lines)
+
+    def remove(self) -> None:
+        """Keep its log, and remove it; it may be gone already, or may never have come to be."""
+        known = getattr(self, "id", self.settings.name)
+        if self._watch.ident is not None:
+            self._desk.run(_logs(known), log="server")
+        gone = self._engine.attempt("rm", "--force", "--volumes", known)
+        if self._watch.ident is not None:
+            self._watch.join(timeout=10)
+        if not gone.succeeded and "no such container" not in gone.stderr.lower():
+            self._desk.say(f"could not remove the container {self.settings.name}: {gone.stderr.strip()}")
+
+    def _wait(self) -> None:
+        """Wait in a thread: the end of the container is noticed at once, and costs nothing until then."""
+        process.run(Command(arguments=("docker", "wait", self.id)))
+        self.ended.set()
+
+
+def _create(engine: Engine, desk: Desk, settings: ContainerSettings) -> str:
+    environment = desk.folder / "environment"
+    lines = "".join(f"{name}={value}\n" for name, value in settings.environment.items())
+    with os.fdopen(os.open(environment, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(lines)
+    try:
+        return engine.ask("create", *_options(desk, settings, environment), settings.image)
+    finally:
+        environment.unlink()
+
+
+def _options(desk: Desk, settings: ContainerSettings, environment: Path) -> tuple[str, ...]:
+    network = (
+        ("--network", "host") if settings.host_network else ("--publish", f"127.0.0.1::{settings.port}/tcp")
+    )
+    # Without swap, as in a cluster: a server that does not fit must not seem to.
+    memory = (
+        ()
+        if settings.memory_bytes is None
+        else ("--memory", str(settings.memory_bytes), "--memory-swap", str(settings.memory_bytes))
+    )
+    return (
+        *("--name", settings.name, "--label", f"{LABEL}={desk.run_name}"),
+        *("--pull", "never", "--env-file", str(environment)),
+        # A cluster asks its own probes; the image's would run beside the load and take its share.
+        "--no-healthcheck",
+        *("--log-driver", "local", "--log-opt", "max-size=20m"),
+        *network,
+        *memory,
+        *(() if settings.cpus is None else ("--cpus", f"{settings.cpus:g}")),
+        *(word for mount in settings.mounts for word in ("--mount", mount.argument())),
+    )
+
+
+def _logs(container: str, *options: str) -> Command:
+    return Command(arguments=("docker", "logs", "--timestamps", *options, container), timeout_s=30)
+
+
+def _limit(memory_bytes: int | None) -> str:
+    return "the machine has" if memory_bytes is None else f"its limit of {memory_bytes / 1024**2:.0f} MiB"
+
+
+async def while_alive(container: Container, work: Awaitable[T]) -> T:
+    """Return what the work gives; stop it as soon as the container ends."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_until_ended(container))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise container.death()
+        return working.result()
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await working  # its connections close before the container goes
+
+
+async def _until_ended(container: Container) -> None:
+    while not container.ended.is_set():
+        await asyncio.sleep(NOTICE_DEATH_EVERY_S)

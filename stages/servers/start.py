@@ -1,0 +1,145 @@
+"""Cold start: from the start of the container to an open port, a ready model and a first good answer."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.errors import StageFailed
+from pipeline.model import ColdStart
+from stages.servers.interface import Answer, ModelServer, Target
+
+ASK_EVERY_S = 0.02
+SAY_EVERY_S = 1.0
+HELD_S = 0.05  # an engine's proxy accepts for a server that does not listen yet, and hangs up at once
+FAILING_FIRST_S = 10.0  # how long a ready server may still answer its first request by a failure of its own
+
+
+class NotReady(Exception):
+    """The deadline passed; the message says what was missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """When the container was started, and until when it must be ready; of time.perf_counter."""
+
+    started: float
+    timeout_s: float
+    say: Callable[[str], None]
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.started + self.timeout_s - time.perf_counter()
+
+    def since_start_ms(self) -> float:
+        """Milliseconds since the container was started."""
+        return (time.perf_counter() - self.started) * 1000
+
+
+async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdStart:
+    """Wait for each step in turn.
+
+    Raises:
+        NotReady: the deadline passed before the model was ready.
+        StageFailed: the model is ready, but not even one inference works.
+    """
+    port_open_ms = await _until_open(target, clock)
+    ready_ms = await _until_ready(server, clock)
+    await server.prepare()
+    await _first_answer(server, clock)
+    return ColdStart(port_open_ms=port_open_ms, ready_ms=ready_ms, first_answer_ms=clock.since_start_ms())
+
+
+async def _until_open(target: Target, clock: Clock) -> float:
+    narrator = _Narrator(clock)
+    while True:
+        asked_ms = clock.since_start_ms()
+        if await is_open(target.host, target.port):
+            return asked_ms
+        missing = "nothing listens at its port"
+        if clock.left_s <= 0:
+            raise NotReady(missing)
+        narrator.wait_for(missing)
+        await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _until_ready(server: ModelServer, clock: Clock) -> float:
+    narrator = _Narrator(clock)
+    missing = "it did not say whether the model is ready"
+    while True:
+        try:
+            async with asyncio.timeout(clock.left_s):
+                missing = await server.unready()
+        except TimeoutError:
+            raise NotReady(missing) from None
+        if not missing:
+            return clock.since_start_ms()
+        if clock.left_s <= 0:
+            raise NotReady(missing)
+        narrator.wait_for(missing)
+        await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _first_answer(server: ModelServer, clock: Clock) -> None:
+    """Wait for a good answer; a server that fails may recover for some seconds, one that refuses may not."""
+    narrator = _Narrator(clock)
+    give_up = time.perf_counter() + min(FAILING_FIRST_S, max(clock.left_s, 1.0))
+    while True:
+        answer = await _try_once(server, clock)
+        if not answer.error:
+            return
+        if not answer.temporary or time.perf_counter() > give_up:
+            raise StageFailed(
+                f"the model is ready, but the first inference does not work: {answer.error}",
+                advice="Name a JSON file with a request that the model understands by `benchmark.request`, "
+                "and the model by `benchmark.model`.",
+            )
+        narrator.wait_for(f"the first inference answers {answer.error}")
+        await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _try_once(server: ModelServer, clock: Clock) -> Answer:
+    try:
+        async with asyncio.timeout(max(clock.left_s, 1.0)):
+            return await server.infer()
+    except TimeoutError:
+        return Answer(f"no answer until the deadline of {clock.timeout_s:g} s")
+
+
+async def is_open(host: str, port: int) -> bool:
+    """Tell whether somebody listens there, and not only a proxy that hangs up at once."""
+    try:
+        async with asyncio.timeout(1.0):
+            reader, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    try:
+        async with asyncio.timeout(HELD_S):
+            return await reader.read(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+class _Narrator:
+    """Says what is waited for, about once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next = 0.0
+
+    def wait_for(self, missing: str) -> None:
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + SAY_EVERY_S
+            clock = self._clock
+            self._clock.say(
+                f"waiting for the server, {now - clock.started:.0f} of {clock.timeout_s:.0f} s: {missing}"
+            )

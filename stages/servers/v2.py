@@ -1,0 +1,199 @@
+"""The Open Inference Protocol, version 2, over HTTP with JSON: KServe, Triton, MLServer and others.
+
+Source: the protocol's REST specification (open-inference/open-inference-protocol, rest/inference_rest.yaml),
+and the model repository extension for the list of models.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import StageFailed
+from stages.servers.interface import GOOD, Answer, ModelServer, Target
+
+if TYPE_CHECKING:
+    import aiohttp
+
+JSON = {"Content-Type": "application/json"}
+# Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
+IDLE_CONNECTION_S = 2
+EXCERPT_CHARACTERS = 200
+GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
+
+
+class OpenInference:
+    """Speaks the Open Inference Protocol version 2 over HTTP."""
+
+    @asynccontextmanager
+    async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
+        """Lend the server at the target; every connection to it is closed at the end."""
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(limit=target.connections, keepalive_timeout=IDLE_CONNECTION_S)
+        async with aiohttp.ClientSession(
+            f"http://{target.host}:{target.port}",
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as session:
+            yield _Server(session, target)
+
+
+class _Server:
+    def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
+        self._session = session
+        self._target = target
+        self._body = target.request
+        self._last_good = b""
+        self.model = target.model
+
+    async def unready(self) -> str:
+        status, _ = await self._get("/v2/health/ready")
+        if status != 200:
+            return f"/v2/health/ready answers {status or 'nothing'}"
+        self.model = self.model or await self._ask_name()
+        if self.model is None:
+            return "the server lists no model yet"
+        status, body = await self._get(f"/v2/models/{self.model}/ready")
+        if status != 200:
+            return f"/v2/models/{self.model}/ready answers {status or 'nothing'} {excerpt(body)}".rstrip()
+        if str(_object(body).get("ready", True)).lower() == "false":
+            return f"/v2/models/{self.model}/ready says that it is not"
+        return ""
+
+    async def prepare(self) -> None:
+        if self._body is not None:
+            return
+        status, body = await self._get(f"/v2/models/{self.model}")
+        try:
+            if status != 200:
+                raise ValueError(f"the server answers {status or 'nothing'}")
+            self._body = request_from(json.loads(body))
+        except ValueError as error:
+            raise StageFailed(
+                f"cannot make a request from what /v2/models/{self.model} says: {error}",
+                advice="Write an inference request into a JSON file and name it by `benchmark.request`.",
+                tail=excerpt(body),
+            ) from error
+
+    async def infer(self) -> Answer:
+        import aiohttp
+
+        try:
+            async with self._session.post(
+                f"/v2/models/{self.model}/infer", data=self._body, headers=JSON, allow_redirects=False
+            ) as response:
+                return self._judge(response.status, await response.read())
+        except aiohttp.ClientError as error:
+            return Answer(f"{type(error).__name__}: {error}", temporary=True)
+
+    def _judge(self, status: int, body: bytes) -> Answer:
+        if status == 200 and body == self._last_good:
+            return GOOD  # the very bytes that were found right before: reading them again only costs time
+        problem = problem_of(status, body)
+        if problem:
+            return Answer(problem, temporary=status >= 500)
+        self._last_good = body
+        return GOOD
+
+    async def _ask_name(self) -> str | None:
+        """Return the name of the only model, or of the one that is called like the image."""
+        status, body = await self._post("/v2/repository/index", b"{}")
+        names = [entry.get("name") for entry in _objects(_parse(body))] if status == 200 else []
+        if status != 200:
+            status, body = await self._get("/v2/models")
+            names = list(_object(body).get("models", ())) if status == 200 else [self._target.image]
+        return _choose([name for name in names if isinstance(name, str)], self._target.image)
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        return await self._ask("GET", path, None)
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        return await self._ask("POST", path, body)
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Return status and body; status 0 where there was no answer in a short time."""
+        import aiohttp
+
+        try:
+            async with (
+                asyncio.timeout(5),
+                self._session.request(
+                    method, path, data=body, headers=JSON, allow_redirects=False
+                ) as response,
+            ):
+                return response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError):
+            return 0, b""
+
+
+def request_from(metadata: Mapping[str, Any]) -> bytes:
+    """Return an inference request of zeros that fits a model's metadata; a free dimension becomes 1.
+
+    Raises:
+        ValueError: the metadata does not describe the inputs.
+    """
+    tensors = _objects(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
+    if not tensors:
+        raise ValueError("it names no inputs")
+    try:
+        inputs = [_zeros(str(one["name"]), str(one["datatype"]), one["shape"]) for one in tensors]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"an input has no usable name, datatype or shape ({error})") from error
+    return json.dumps({"id": GENERATED_ID, "inputs": inputs}).encode()
+
+
+def problem_of(status: int, body: bytes) -> str:
+    """Return what is wrong with the answer to an inference request; nothing when it is right in form."""
+    if status != 200:
+        return f"{status} {excerpt(body)}".rstrip()
+    answer = _object(body)
+    if error := answer.get("error"):
+        return f"200 with an error inside: {excerpt(str(error).encode())}"
+    outputs = answer.get("outputs")
+    if not isinstance(outputs, list) or not outputs:
+        return f"200 without outputs: {excerpt(body)}".rstrip()
+    if not all(isinstance(output, dict) and "name" in output and "data" in output for output in outputs):
+        return f"200 with an output that has no name or no data: {excerpt(body)}"
+    return ""
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body on one line."""
+    text = " ".join(body[: 4 * EXCERPT_CHARACTERS].decode(errors="replace").split())
+    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"
+
+
+def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
+    fixed = [max(1, int(size)) for size in shape]
+    zero: object = {"BYTES": "", "BOOL": False}.get(datatype, 0.0 if datatype.startswith(("FP", "BF")) else 0)
+    return {"name": name, "datatype": datatype, "shape": fixed, "data": [zero] * math.prod(fixed)}
+
+
+def _choose(names: list[str], image: str) -> str | None:
+    if len(names) == 1 or image in names or not names:
+        return image if image in names else next(iter(names), None)
+    raise StageFailed(
+        f"the server has several models: {', '.join(sorted(names))}",
+        advice="Say by `benchmark.model` which of them is measured.",
+    )
+
+
+def _parse(body: bytes) -> object:
+    try:
+        document: object = json.loads(body)
+    except ValueError:
+        return None
+    return document
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    document = _parse(body)
+    return document if isinstance(document, dict) else {}
+
+
+def _objects(document: object) -> list[dict[str, Any]]:
+    return [entry for entry in document if isinstance(entry, dict)] if isinstance(document, list) else []

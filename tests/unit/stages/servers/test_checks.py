@@ -1,0 +1,94 @@
+"""What is looked at before a benchmark: a mistake is answered with place, value and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.model import Problem
+from stages.servers.checks import check_engine, check_limits, check_protocol, check_request, parse_memory
+from stages.servers.engine import EngineFacts
+
+
+def facts(host: str = "unix:///var/run/docker.sock", cpus: int = 4) -> EngineFacts:
+    return EngineFacts(version="28.5.2", platform="linux/amd64", cpus=cpus, host=host)
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest_name() -> None:
+    check = check_protocol("v3", ["v2", "openai"])
+    assert check.problem is Problem.CONFIGURATION
+    assert check.advice.startswith("Did you mean v2?")
+    assert check_protocol("v2", ["v2", "openai"]).passed
+
+
+def test_a_request_that_is_no_json_is_answered_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{\n  "inputs": [\n')
+    check = check_request(path)
+    assert check.problem is Problem.CONFIGURATION
+    assert f"{path}:3:" in check.found
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe{"], ids=["missing", "not UTF-8"])
+def test_a_request_that_cannot_be_read_is_a_problem(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "request.json"
+    if content is not None:
+        path.write_bytes(content)
+    check = check_request(path)
+    assert check.problem is Problem.CONFIGURATION
+    assert str(path) in check.found
+
+
+def test_a_good_request_and_none_at_all_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{"inputs": []}')
+    assert check_request(path).passed
+    assert check_request(None).passed
+
+
+@pytest.mark.parametrize(
+    ("host", "passed"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("npipe:////./pipe/docker_engine", True),
+        ("tcp://127.0.0.1:2375", True),
+        ("tcp://localhost:2375", True),
+        ("tcp://docker:2375", False),
+        ("ssh://builder.example.com", False),
+    ],
+)
+def test_only_an_engine_of_this_machine_is_measured(host: str, passed: bool) -> None:
+    check = check_engine(facts(host))
+    assert check.passed is passed
+    assert passed or check.problem is Problem.TOOL
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpus", "environment", "words"),
+    [
+        ("lots", None, {}, "'lots' is no amount of memory"),
+        ("1m", None, {}, "less than the 6 MiB"),
+        (None, 5.0, {}, "the engine has 4"),
+        (None, None, {"KEY": "two\nlines"}, "'KEY'"),
+        (None, None, {"A KEY": "x"}, "'A KEY'"),
+        (None, None, {"#KEY": "x"}, "'#KEY'"),
+    ],
+)
+def test_limits_that_an_engine_would_refuse(
+    memory: str | None, cpus: float | None, environment: dict[str, str], words: str
+) -> None:
+    check = check_limits(memory, cpus, environment, facts())
+    assert check.problem is Problem.CONFIGURATION
+    assert words in check.found
+
+
+def test_limits_that_an_engine_accepts() -> None:
+    assert check_limits("512m", 2, {"KEY": "value = with # signs"}, facts()).passed
+    assert check_limits(None, None, {}, facts(cpus=0)).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("512m", 512 * 1024**2), ("512Mi", 512 * 1024**2), ("1.5GiB", 3 * 512 * 1024**2), ("7340032", 7340032)],
+)
+def test_amounts_of_memory(text: str, size_bytes: int) -> None:
+    assert parse_memory(text) == size_bytes

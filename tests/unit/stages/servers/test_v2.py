@@ -1,0 +1,245 @@
+"""The Open Inference Protocol against real servers on loopback, right ones and wrong ones."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+import uvloop
+from aiohttp import web
+
+from pipeline.errors import StageFailed
+from stages.servers.interface import Answer, ModelServer, Target
+from stages.servers.v2 import OpenInference, problem_of, request_from
+
+T = TypeVar("T")
+
+OUTPUTS = {
+    "model_name": "digits",
+    "outputs": [{"name": "y", "shape": [1], "datatype": "FP32", "data": [1.0]}],
+}
+METADATA = {"name": "digits", "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]}
+
+
+@dataclass
+class Behaviour:
+    """How a server of the test answers; what it was asked is kept."""
+
+    ready_after: int = 0
+    model_status: int = 200
+    model_body: dict[str, Any] = field(default_factory=dict)
+    models: list[str] = field(default_factory=lambda: ["digits"])
+    index: bool = True
+    list_models: bool = True
+    metadata: object = field(default_factory=lambda: METADATA)
+    status: int = 200
+    answer: str = json.dumps(OUTPUTS)
+    health_asked: int = 0
+    requests: list[Any] = field(default_factory=list)
+
+    async def health(self, _: web.Request) -> web.Response:
+        self.health_asked += 1
+        return web.Response(status=200 if self.health_asked > self.ready_after else 503)
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        known = request.match_info["model"] in self.models
+        return web.json_response(self.model_body, status=self.model_status if known else 404)
+
+    async def repository_index(self, _: web.Request) -> web.Response:
+        return web.json_response([{"name": name, "state": "READY"} for name in self.models])
+
+    async def list_of_models(self, _: web.Request) -> web.Response:
+        return web.json_response({"models": self.models})
+
+    async def model(self, _: web.Request) -> web.Response:
+        return web.json_response(self.metadata)
+
+    async def infer(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.json())
+        if request.content_type != "application/json":
+            return web.Response(status=415)
+        return web.Response(status=self.status, text=self.answer, content_type="application/json")
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/v2/health/ready", self.health)
+        if self.index:
+            app.router.add_post("/v2/repository/index", self.repository_index)
+        if self.list_models:
+            app.router.add_get("/v2/models", self.list_of_models)
+        app.router.add_get("/v2/models/{model}", self.model)
+        app.router.add_get("/v2/models/{model}/ready", self.model_ready)
+        app.router.add_post("/v2/models/{model}/infer", self.infer)
+        return app
+
+
+def talk(behaviour: Behaviour, scene: Callable[[ModelServer], Awaitable[T]], **wanted: Any) -> T:
+    """Run a server that behaves like this, and return what the scene with it gives."""
+
+    async def play() -> T:
+        runner = web.AppRunner(behaviour.application())
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        try:
+            async with OpenInference().connect(Target(port=port, image="digits", **wanted)) as server:
+                return await scene(server)
+        finally:
+            await runner.cleanup()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(play())
+
+
+async def first_inference(server: ModelServer) -> Answer:
+    while await server.unready():
+        await asyncio.sleep(0)
+    await server.prepare()
+    return await server.infer()
+
+
+def test_a_request_is_made_from_the_metadata_of_the_only_model() -> None:
+    behaviour = Behaviour(models=["other-name"])
+    assert talk(behaviour, first_inference) == Answer()
+    assert behaviour.requests == [
+        {"id": "benchmark", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0.0] * 3}]}
+    ]
+
+
+def test_the_request_of_the_user_is_sent_as_it_is() -> None:
+    behaviour = Behaviour()
+    assert talk(behaviour, first_inference, request=b'{"inputs": []}', model="digits") == Answer()
+    assert behaviour.requests == [{"inputs": []}]
+
+
+def test_a_server_is_asked_until_it_is_ready() -> None:
+    behaviour = Behaviour(ready_after=3)
+    assert talk(behaviour, first_inference) == Answer()
+    assert behaviour.health_asked == 4
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "missing"),
+    [
+        (Behaviour(ready_after=99), "/v2/health/ready answers 503"),
+        (Behaviour(model_status=503), "/v2/models/digits/ready answers 503"),
+        (Behaviour(model_body={"name": "digits", "ready": "False"}), "says that it is not"),
+        (Behaviour(models=[]), "lists no model yet"),
+    ],
+    ids=["server", "model", "false", "none"],
+)
+def test_what_is_missing_is_named(behaviour: Behaviour, missing: str) -> None:
+    assert missing in talk(behaviour, lambda server: server.unready())
+
+
+def test_a_model_that_the_server_does_not_know_is_not_ready() -> None:
+    missing = talk(Behaviour(), lambda server: server.unready(), model="other")
+    assert missing.startswith("/v2/models/other/ready answers 404")
+
+
+def test_nobody_at_the_port_is_not_ready() -> None:
+    async def ask() -> str:
+        async with OpenInference().connect(Target(port=1)) as server:
+            return await server.unready()
+
+    assert asyncio.run(ask()) == "/v2/health/ready answers nothing"
+
+
+@pytest.mark.parametrize(
+    ("index", "list_models", "models", "name"),
+    [
+        (True, True, ["a"], "a"),
+        (True, True, ["a", "digits"], "digits"),
+        (False, True, ["a"], "a"),
+        (False, False, ["digits"], "digits"),
+    ],
+    ids=["index", "like the image", "list", "image"],
+)
+def test_the_models_name_is_found(index: bool, list_models: bool, models: list[str], name: str) -> None:
+    async def ask(server: ModelServer) -> str | None:
+        await server.unready()
+        return server.model
+
+    assert talk(Behaviour(index=index, list_models=list_models, models=models), ask) == name
+
+
+def test_several_models_leave_the_choice_to_the_user() -> None:
+    with pytest.raises(StageFailed, match="several models: a, b") as raised:
+        talk(Behaviour(models=["b", "a"]), lambda server: server.unready())
+    assert "benchmark.model" in raised.value.advice
+
+
+@pytest.mark.parametrize("metadata", [{}, {"inputs": [{"name": "x"}]}, {"inputs": "x"}, []], ids=str)
+def test_metadata_without_inputs_asks_for_a_request_file(metadata: object) -> None:
+    with pytest.raises(StageFailed) as raised:
+        talk(Behaviour(metadata=metadata), first_inference)
+    assert "benchmark.request" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words", "temporary"),
+    [
+        (500, "it broke", "500 it broke", True),
+        (400, '{"error": "bad shape"}', '400 {"error": "bad shape"}', False),
+        (200, '{"error": "out of luck"}', "200 with an error inside: out of luck", False),
+        (200, "{}", "200 without outputs", False),
+        (200, '{"outputs": []}', "200 without outputs", False),
+        (200, '{"outputs": [{"name": "y"}]}', "no data", False),
+        (200, "<html>", "200 without outputs: <html>", False),
+        (302, "", "302", False),
+    ],
+)
+def test_a_wrong_answer_is_an_error(status: int, answer: str, words: str, temporary: bool) -> None:
+    found = talk(Behaviour(status=status, answer=answer), first_inference)
+    assert words in found.error
+    assert found.temporary is temporary
+
+
+def test_a_good_answer_does_not_make_the_next_one_good() -> None:
+    behaviour = Behaviour()
+
+    async def scene(server: ModelServer) -> list[str]:
+        errors = [(await first_inference(server)).error]
+        behaviour.answer = '{"error": "now it is broken"}'
+        errors.append((await server.infer()).error)
+        behaviour.answer, behaviour.status = json.dumps(OUTPUTS), 500
+        errors.append((await server.infer()).error)
+        return errors
+
+    good, broken, failing = talk(behaviour, scene)
+    assert good == ""
+    assert "now it is broken" in broken
+    assert failing.startswith("500")
+
+
+def test_a_connection_that_breaks_is_an_error_that_may_pass() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def ask() -> Answer:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            async with OpenInference().connect(Target(port=port, model="m", request=b"{}")) as server:
+                return await server.infer()
+
+    answer = asyncio.run(ask())
+    assert answer.error
+    assert answer.temporary
+
+
+def test_zeros_fit_every_datatype() -> None:
+    kinds = {"FP32": 0.0, "FP16": 0.0, "BF16": 0.0, "INT64": 0, "UINT8": 0, "BOOL": False, "BYTES": ""}
+    inputs = [{"name": kind, "datatype": kind, "shape": [-1, 2]} for kind in kinds]
+    made = json.loads(request_from({"inputs": inputs}))
+    assert {one["datatype"]: one["data"] for one in made["inputs"]} == {
+        kind: [zero, zero] for kind, zero in kinds.items()
+    }
+
+
+def test_a_long_answer_is_cut_and_put_on_one_line() -> None:
+    problem = problem_of(500, b"line\n" * 1000)
+    assert problem.startswith("500 line line")
+    assert len(problem) < 250
