@@ -1,0 +1,456 @@
+"""The build stage on real engines: with the containerd image store, and with the classic one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, DiskFull, StageFailed
+from pipeline.model import BuiltImage, Problem, Source, SuiteReport
+from pipeline.reference import Digest, Tag
+from stages.build import Build
+from stages.buildkit.secrets import BuildSecret
+from stages.models.file import FileSource
+from stages.oci import model_layer
+from stages.oci.layout import Layout
+from tests.support.engine import Engine
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SECRET = "correct-horse-battery-staple"
+WEIGHTS = b"weights" * 1000
+MODEL_PATH = "/models/digits"
+
+COPY_ONLY = "FROM scratch\nCOPY app.py /app.py\nUSER 1000\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model/weights.bin").write_bytes(WEIGHTS)
+    (folder / "model/labels.txt").write_text("zero\none\n")
+    (folder / "app.py").write_text("print('hello')\n")
+    os.utime(folder / "app.py", (0, 0))
+    return folder
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def desk(tmp_path: Path, said: list[str]) -> Iterator[Desk]:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    lent = Desk(folder=folder, cache=tmp_path / "cache", say=said.append)
+    yield lent
+    lent.clear()
+
+
+@pytest.fixture(params=["containerd", "classic"])
+def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine that docker reaches in this test: one of either image store."""
+    if request.param == "containerd":
+        request.getfixturevalue("base_image")
+        chosen: Engine = request.getfixturevalue("engine")
+    else:
+        chosen = request.getfixturevalue("classic_engine")
+    monkeypatch.setenv("DOCKER_HOST", chosen.endpoint())
+    return chosen
+
+
+def build(project: Path, dockerfile: str) -> Build:
+    (project / "Dockerfile").write_text(dockerfile)
+    return Build(
+        image="digits",
+        context=project,
+        dockerfile=project / "Dockerfile",
+        model=FileSource(folder=project / "model", path=MODEL_PATH),
+    )
+
+
+def artifacts(root: Path) -> Artifacts:
+    report = SuiteReport(command=("true",), exit_code=0, duration_s=0.1)
+    return Artifacts(Source(root=root, commit=COMMIT, committed_at=COMMITTED), report)
+
+
+def run(stage: Build, desk: Desk) -> BuiltImage:
+    return stage.run(artifacts(stage.context), desk)
+
+
+def everything(folder: Path) -> Iterator[bytes]:
+    """Yield what every file below a folder says, compressed layers unpacked too."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            yield content
+            if content.startswith(b"\x1f\x8b"):
+                yield gzip.decompress(content)
+
+
+def load(image: BuiltImage, engine: Engine, tmp_path: Path) -> str:
+    """Give the whole image, model layers included, to an engine; return a name to run it by."""
+    name = f"pipeline-test-{image.digest.short}:latest"
+    archive = tmp_path / "image.tar"
+    layout = Layout(image.layout)
+    with tarfile.open(archive, "w") as tar:
+        index = json.loads((layout.path / "index.json").read_bytes())
+        index["manifests"][0]["annotations"] |= {"io.containerd.image.name": f"docker.io/library/{name}"}
+        (config,) = (one.config for one in image.platforms)
+        layers = [str(entry["digest"]) for entry in layout.read_json(image.digest)["layers"]]
+        # what an engine without the containerd store reads in the place of the index
+        legacy = {
+            "Config": f"blobs/sha256/{config.digest.encoded}",
+            "RepoTags": [name],
+            "Layers": [f"blobs/sha256/{Digest(layer).encoded}" for layer in layers],
+        }
+        _add(tar, "oci-layout", (layout.path / "oci-layout").read_bytes())
+        _add(tar, "index.json", json.dumps(index).encode())
+        _add(tar, "manifest.json", json.dumps([legacy]).encode())
+        for blob in (layout.path / "blobs/sha256").iterdir():
+            tar.add(blob, f"blobs/sha256/{blob.name}")
+        for layer in image.model_layers:
+            content = b"".join(model_layer.stream(layer))
+            _add(tar, f"blobs/sha256/{layer.descriptor.digest.encoded}", content)
+    engine.docker("load", "--input", str(archive))
+    return name
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+CHECKS = f"""\
+import os, sys
+assert os.getuid() == 1000
+assert open("{MODEL_PATH}/weights.bin", "rb").read() == b"weights" * 1000
+assert sorted(os.listdir("{MODEL_PATH}")) == ["labels.txt", "weights.bin"]
+assert not os.path.exists("/app/model"), "the weights are in the application layers too"
+print(oct(os.stat("{MODEL_PATH}/weights.bin").st_mode), open("/made").read().strip())
+"""
+
+
+def test_an_engine_runs_what_was_built(
+    project: Path, desk: Desk, any_engine: Engine, tmp_path: Path, said: list[str]
+) -> None:
+    (project / "app.py").write_text(CHECKS)
+    stage = build(
+        project,
+        "ARG TAG\nFROM python:$TAG\nARG GREETING\nRUN echo $GREETING > /made\nCOPY . /app\nUSER 1000\n",
+    )
+    made = run(replace(stage, arguments={"TAG": "3.11-slim", "GREETING": "made"}), desk)
+
+    assert made.builder.name == f"buildkit (docker driver, {any_engine.image_store} store)"
+    assert made.builder.version == any_engine.version
+    assert made.base is not None
+    assert made.base.name == "python:3.11-slim"
+    assert made.tag == COMMIT
+    assert [layer.files[1].size_bytes for layer in made.model_layers] == [len(WEIGHTS)]
+    assert any("RUN echo" in line for line in said)
+    assert "RUN echo" in (desk.folder / "build.log").read_text()
+    desk.clear()
+    assert "pipeline-build" not in any_engine.docker("image", "ls")
+
+    name = load(made, any_engine, tmp_path)
+    try:
+        answer = any_engine.docker("run", "--rm", "--network", "none", name, "python3", "/app/app.py")
+        labels = json.loads(any_engine.docker("inspect", "--format", "{{json .Config.Labels}}", name))
+    finally:
+        any_engine.docker("image", "rm", name)
+    assert answer == "0o100644 made"
+    assert labels["org.opencontainers.image.revision"] == COMMIT
+    assert labels["org.opencontainers.image.created"] == "2026-01-02T03:04:05Z"
+
+
+def test_the_digest_of_the_base_is_that_of_the_engine(
+    project: Path, desk: Desk, base_image: str, engine: Engine
+) -> None:
+    stage = build(project, f"FROM {base_image} AS base\nFROM base\nCOPY app.py /\n")
+    made = run(stage, desk)
+    known = engine.docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', base_image)
+    assert made.base is not None
+    assert made.base.digest is not None
+    assert str(made.base.digest) in known
+    assert made.annotations["org.opencontainers.image.base.digest"] == made.base.digest
+
+
+def test_the_same_commit_gives_the_same_digest(project: Path, desk: Desk, any_engine: Engine) -> None:
+    stage = replace(build(project, COPY_ONLY), cache=False)
+    first = run(stage, desk)
+    (project / "model/weights.bin").touch()
+    second = run(stage, desk)
+    assert first == second
+    (project / "app.py").write_text("print('goodbye')\n")
+    assert run(stage, desk).digest != first.digest
+
+
+def test_steps_that_run_at_another_time_give_the_same_digest(
+    project: Path, desk: Desk, base_image: str, engine: Engine
+) -> None:
+    if engine.image_store == "classic":  # it cannot rewrite times; the copy-only test above is all there is
+        return
+    stage = build(project, f"FROM {base_image}\nRUN mkdir /made && echo made > /made/file\nCOPY app.py /\n")
+    (project / "app.py").touch()  # a checkout is younger than its commit
+    first = run(replace(stage, cache=False), desk)
+    time.sleep(1.1)  # the file's time in seconds is another one
+    (project / "app.py").touch()
+    second = run(replace(stage, cache=False), desk)
+    assert first == second
+
+
+def test_another_commit_of_the_same_content_moves_no_layer(project: Path, desk: Desk, engine: Engine) -> None:
+    stage = build(project, COPY_ONLY)
+    first = run(stage, desk)
+    second = run(replace(stage, tag=Tag("v2")), desk)
+    assert first.digest != second.digest
+    assert first.platforms[0].application_layers == second.platforms[0].application_layers
+    assert first.model_layers == second.model_layers
+
+
+def test_several_platforms_are_one_index(project: Path, desk: Desk, engine: Engine) -> None:
+    stage = replace(build(project, COPY_ONLY), platforms=("linux/amd64", "linux/arm64"))
+    if engine.image_store == "classic":
+        assert any(check.problem is Problem.CONFIGURATION for check in stage.check(desk))
+        return
+    made = run(stage, desk)
+    document = Layout(made.layout).read_json(made.digest)
+    assert made.media_type == "application/vnd.oci.image.index.v1+json"
+    assert [one.platform for one in made.platforms] == ["linux/amd64", "linux/arm64"]
+    assert [child["digest"] for child in document["manifests"]] == [
+        str(one.manifest.digest) for one in made.platforms
+    ]
+
+
+@pytest.fixture(params=["environment", "file"])
+def secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BuildSecret:
+    if request.param == "environment":
+        monkeypatch.setenv("BUILD_TOKEN", SECRET)
+        return BuildSecret(id="token", environment="BUILD_TOKEN")
+    file = tmp_path / "a secret, quoted"
+    file.write_text(f"{SECRET}\n")
+    return BuildSecret(id="token", file=file)
+
+
+@pytest.mark.usefixtures("any_engine")
+def test_a_secret_lands_nowhere(project: Path, desk: Desk, secret: BuildSecret, said: list[str]) -> None:
+    dockerfile = (
+        "FROM python:3.11-slim\nRUN --mount=type=secret,id=token "
+        "cat /run/secrets/token && tr -d '\\n' < /run/secrets/token | wc -c > /length\n"
+    )
+    made = run(replace(build(project, dockerfile), secrets=(secret,), cache=False), desk)
+    last = made.platforms[0].application_layers[-1]
+    with tarfile.open(Layout(made.layout).blob_path(last.digest)) as tar:
+        length = tar.extractfile("length")
+        assert length is not None
+        assert int(length.read()) == len(SECRET)  # it did reach the build
+    for folder in (made.layout, desk.folder):
+        assert not any(SECRET.encode() in content for content in everything(folder))
+    assert not any(SECRET in line for line in said)
+    assert any("***" in line for line in said)
+
+
+def test_a_missing_secret_is_found_before_the_build(project: Path, desk: Desk, engine: Engine) -> None:
+    secret = BuildSecret(id="token", environment="NO_SUCH_VARIABLE")
+    stage = replace(build(project, COPY_ONLY), secrets=(secret,))
+    assert [check.subject for check in stage.check(desk) if not check.passed] == ["build secret token"]
+    with pytest.raises(ConfigurationError, match="NO_SUCH_VARIABLE is not set"):
+        run(stage, desk)
+
+
+def test_a_broken_step_is_named_with_its_line(
+    project: Path, desk: Desk, base_image: str, any_engine: Engine
+) -> None:
+    stage = build(project, f"FROM {base_image}\n\nRUN echo about to fail >&2 && \\\n    exit 3\n")
+    with pytest.raises(StageFailed) as caught:
+        run(stage, desk)
+    assert caught.value.message.startswith(f"{project}/Dockerfile:3: process ")
+    assert "exit code: 3" in caught.value.message
+    assert ">>> RUN echo about to fail" in caught.value.tail
+    assert "about to fail" in (desk.folder / "build.log").read_text()
+    assert not list((desk.cache / "images").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "message_and_advice"),
+    [
+        ("FROM scratch\nRUNN x\n", ("Dockerfile:2: dockerfile parse error", "Mend the Dockerfile")),
+        ("FROM scratch\nCOPY nowhere /\n", ("Dockerfile:2: failed to compute cache key", "build.context")),
+        (
+            "FROM scratch\nCOPY model /model\n",
+            ("Dockerfile:2: failed to compute cache key", "layer of its own"),
+        ),
+        ("FROM localhost:9/no/such:1\n", ("Dockerfile:1: localhost:9/no/such:1: failed", "FROM")),
+    ],
+)
+def test_a_broken_dockerfile_is_explained(
+    project: Path, desk: Desk, engine: Engine, dockerfile: str, message_and_advice: tuple[str, str]
+) -> None:
+    with pytest.raises(StageFailed) as caught:
+        run(build(project, dockerfile), desk)
+    message, advice = message_and_advice
+    assert message in caught.value.message
+    assert advice in caught.value.advice
+
+
+def test_an_application_that_brings_the_model_is_refused(
+    project: Path, desk: Desk, any_engine: Engine
+) -> None:
+    with pytest.raises(StageFailed, match=r"already has /models/digits/app\.py"):
+        run(build(project, f"FROM scratch\nCOPY app.py {MODEL_PATH}/\n"), desk)
+
+
+def test_progress_is_shown_while_the_build_runs(project: Path, desk: Desk, base_image: str) -> None:
+    """The step ends only once the test has seen its line, so a line shown afterwards would never come."""
+
+    def say(line: str) -> None:
+        if line.endswith(" waiting"):
+            answer.listen()
+
+    with socket.socket() as answer:
+        answer.bind(("127.0.0.1", 0))
+        port = answer.getsockname()[1]
+        wait = f"until (: < /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.1; done"
+        stage = build(project, f"FROM {base_image}\nRUN echo waiting; timeout 60 bash -c '{wait}'\n")
+        run(replace(stage, cache=False, network="host"), replace(desk, say=say))
+
+
+def test_the_check_finds_what_is_there(project: Path, desk: Desk, any_engine: Engine) -> None:
+    checks = build(project, COPY_ONLY).check(desk)
+    assert [check for check in checks if not check.passed] == []
+    assert any(any_engine.version in check.found for check in checks)
+
+
+def test_an_unknown_builder_is_a_problem_of_the_configuration(
+    project: Path, desk: Desk, engine: Engine
+) -> None:
+    stage = replace(build(project, COPY_ONLY), builder="no-such-builder")
+    (problem,) = (check for check in stage.check(desk) if not check.passed)
+    assert problem.problem is Problem.CONFIGURATION
+    assert "there is default" in problem.found
+
+
+def test_no_engine_is_a_missing_tool(
+    project: Path, desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/no-such-engine.sock")
+    (problem,) = (check for check in build(project, COPY_ONLY).check(desk) if not check.passed)
+    assert problem.problem is Problem.TOOL
+    assert "no container engine answers" in problem.found
+    assert "DOCKER_HOST" in problem.advice
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_small_disk_is_found_before_and_named_during_the_build(
+    project: Path, desk: Desk, base_image: str, small_disk: Path
+) -> None:
+    stage = build(project, f"FROM {base_image}\nCOPY app.py /\n")
+    lent = replace(desk, cache=small_disk / "cache")
+    (problem,) = (check for check in stage.check(lent) if not check.passed)
+    assert problem.problem is Problem.DISK
+    assert str(small_disk) in problem.subject
+    with pytest.raises(DiskFull):
+        run(stage, lent)
+
+
+def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Desk, engine: Engine) -> None:
+    stage = build(project, COPY_ONLY)
+    have = artifacts(project)
+    identity = stage.identity(have)
+    assert identity is not None
+    assert stage.identity(have) == identity
+    others = [replace(stage, tag=Tag("v2")), replace(stage, arguments={"A": "b"}), replace(stage, model=None)]
+    assert identity not in [other.identity(have) for other in others]
+    (project / ".pipeline").mkdir()
+    (project / ".pipeline/record.json").write_text("{}")
+    assert stage.identity(have) == identity
+    (project / "model/weights.bin").write_bytes(WEIGHTS.swapcase())
+    assert stage.identity(have) != identity
+
+
+def damage_blob(made: BuiltImage) -> None:
+    layer = made.platforms[0].application_layers[0]
+    Layout(made.layout).blob_path(layer.digest).unlink()
+
+
+def remove_layout(made: BuiltImage) -> None:
+    made.layout.rename(made.layout.with_name("elsewhere"))
+
+
+def truncate_weights(made: BuiltImage) -> None:
+    os.truncate(made.model_layers[0].source / "weights.bin", 3)
+
+
+@pytest.mark.parametrize("damage", [damage_blob, remove_layout, truncate_weights])
+def test_a_result_is_usable_while_all_of_it_is_there(
+    project: Path, desk: Desk, engine: Engine, damage: Callable[[BuiltImage], None]
+) -> None:
+    stage = build(project, COPY_ONLY)
+    made = BuiltImage.model_validate_json(run(stage, desk).model_dump_json())  # as the record gives it back
+    assert stage.usable(made)
+    damage(made)
+    assert not stage.usable(made)
+
+
+INTERRUPTED = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.model import Source
+from pipeline.process import stop_descendants
+from stages.build import Build
+
+project, work = map(Path, sys.argv[1:])
+source = Source(root=project, commit="0" * 40, committed_at=datetime(2026, 1, 2, tzinfo=UTC))
+stage = Build(image="digits", context=project, dockerfile=project / "Dockerfile", cache=False)
+try:
+    stage.run(Artifacts(source), Desk(folder=work, cache=work, say=lambda line: print(line, flush=True)))
+except KeyboardInterrupt:
+    stop_descendants()
+    sys.exit(130)
+"""
+
+
+def test_an_interrupted_build_ends_and_leaves_nothing(project: Path, base_image: str, tmp_path: Path) -> None:
+    (project / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo sleeping now; sleep 100\n")
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, "-c", INTERRUPTED, str(project), str(work)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.rstrip().endswith(" sleeping now"):
+                child.send_signal(signal.SIGINT)
+                break
+        child.stdout.read()
+        assert child.wait() == 130
+    assert not list((work / "images").iterdir())
