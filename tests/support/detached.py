@@ -41,12 +41,12 @@ class Detached:
             return False
 
     def stop(self, *, grace_s: float = 20) -> None:
-        """Ask the process to end, and end it if it has not after `grace_s` seconds."""
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            if not self.alive():
-                break
-            os.kill(self.pid, sent)
-            _wait(lambda: not self.alive(), grace_s)
+        """Ask the process to end, and end it with its children if it has not after `grace_s` seconds."""
+        if self.alive():
+            os.kill(self.pid, signal.SIGTERM)
+            if not _wait(lambda: not self.alive(), grace_s):
+                os.killpg(self.pid, signal.SIGKILL)
+                _wait(lambda: not self.alive(), grace_s)
         _reap(self.pid)
 
     def save(self, record: Path) -> None:

@@ -69,7 +69,7 @@ def stop(folder: Path) -> bool:
     """Stop the service of a folder if it runs and was started from there; say whether it did."""
     process = detached.load(_record(folder))
     if process is not None:
-        process.stop()
+        process.stop(grace_s=5)
     return process is not None
 
 

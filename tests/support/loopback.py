@@ -1,0 +1,191 @@
+"""Small HTTP servers on loopback: one that answers as a function says, and a registry that can misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def asked(self, name: str) -> str | None:
+        """Return a value of the query."""
+        return dict(self.query).get(name)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer; `cut` closes the connection instead."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cut: bool = False
+
+
+Answer = Callable[[Received], Reply | None]
+
+
+class Server:
+    """Remembers what it received and answers as it was told; None is answered by 404."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.received: list[Received] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, answer))
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=lambda: self._http.serve_forever(0.02), daemon=True)
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._http.server_port}"
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.address}"
+
+    def asked(self) -> list[str]:
+        """Return the requests so far as `METHOD path`."""
+        return [str(request) for request in self.received]
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[Server]:
+    """Run a server for as long as the `with` block lasts."""
+    server = Server(answer)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _handler(server: Server, answer: Answer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+
+        def handle_any(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            request = Received(
+                self.command, parts.path, tuple(parse_qsl(parts.query)), dict(self.headers.items()), body
+            )
+            server.received.append(request)
+            self._reply(answer(request) or Reply(404))
+
+        def _reply(self, reply: Reply) -> None:
+            if reply.cut:
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+            """Say nothing."""
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+    return Handler
+
+
+def json_reply(status: int, document: object, **headers: str) -> Reply:
+    """Return a reply with a JSON body; `_` in header names stands for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, {"Content-Type": "application/json", **named}, json.dumps(document).encode())
+
+
+def refused(status: int, code: str, message: str = "", **headers: str) -> Reply:
+    """Return a registry's error with its code."""
+    return json_reply(status, {"errors": [{"code": code, "message": message}]}, **headers)
+
+
+@dataclass(slots=True)
+class MemoryRegistry:
+    """A registry in memory, open to all; `before` may answer in its place, and so make it misbehave."""
+
+    before: Answer = lambda _: None
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+
+    def __call__(self, request: Received) -> Reply | None:
+        if (reply := self.before(request)) is not None:
+            return reply
+        if request.path == "/v2/":
+            return json_reply(200, {})
+        for kind, serve in (
+            ("/blobs/uploads/", self._upload),
+            ("/blobs/", self._blob),
+            ("/manifests/", self._manifest),
+        ):
+            name, found, rest = request.path.removeprefix("/v2/").partition(kind)
+            if found:
+                return serve(request, name, rest)
+        return None
+
+    def _upload(self, request: Received, name: str, _: str) -> Reply:
+        if request.method == "POST":
+            source = (request.asked("from") or "", request.asked("mount") or "")
+            if source in self.blobs:
+                self.blobs[name, source[1]] = self.blobs[source]
+                return Reply(201, {"Docker-Content-Digest": source[1]})
+            return Reply(202, {"Location": f"/v2/{name}/blobs/uploads/{uuid4()}?_state=secret"})
+        digest = request.asked("digest") or ""
+        if digest != _digest(request.body):
+            return refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+        self.blobs[name, digest] = request.body
+        return Reply(201, {"Docker-Content-Digest": digest})
+
+    def _blob(self, _: Received, name: str, digest: str) -> Reply:
+        content = self.blobs.get((name, digest))
+        return refused(404, "BLOB_UNKNOWN") if content is None else Reply(200, {}, content)
+
+    def _manifest(self, request: Received, name: str, reference: str) -> Reply:
+        if request.method == "PUT":
+            digest = _digest(request.body)
+            for key in (reference, digest):
+                self.manifests[name, key] = (request.headers["Content-Type"], request.body)
+            return Reply(201, {"Docker-Content-Digest": digest})
+        found = self.manifests.get((name, reference))
+        if found is None:
+            return refused(404, "MANIFEST_UNKNOWN")
+        media_type, content = found
+        return Reply(200, {"Content-Type": media_type, "Docker-Content-Digest": _digest(content)}, content)
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
