@@ -98,7 +98,7 @@ class ImagePush:
         there = self.client.find_manifest(self.tag)
         if there != self._digest:
             raise RemoteError(
-                f"{self.client.repository}:{self.tag} is {there or 'missing'} after {self._digest} was pushed",
+                f"{self.client.repository}:{self.tag} is {there or 'missing'}, not {self._digest} as pushed",
                 advice="Another run may have pushed the same tag at the same time, or the registry rewrites "
                 "manifests. Nothing is deployed from this run: run again.",
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urljoin
 
-from pipeline.errors import RemoteError
+from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Authenticator, Credentials, Scopes
 from stages.oci.endpoint import Endpoint, origin
 from stages.oci.exchange import Answer, Request, exchange, new_session
@@ -122,8 +122,11 @@ class Transport:
             if answer.status in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
                 self._authenticator.learn(answer.headers)
                 return base
+            if answer.status != HTTPStatus.BAD_REQUEST:  # which is how TLS servers answer plain HTTP
+                raise self._no_registry(answer)
             problems.append(self._no_registry(answer))
-        raise problems[0]
+        lasting = (error for error in problems if not isinstance(error, TemporaryRemoteError))
+        raise next(lasting, problems[0])
 
     def _no_registry(self, answer: Answer) -> RemoteError:
         attempt = Attempt(
