@@ -57,12 +57,13 @@ class Build:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Look for the builder, the files, the secrets, the model and free disk."""
+        tools, builder = readiness.tool_checks(self.builder, self.platforms)
         return (
-            *readiness.tool_checks(self.builder, self.platforms),
+            *tools,
             *self._file_checks(),
             *(secret.check() for secret in self.secrets),
             *(self.model.check() if self.model is not None else ()),
-            *self._disk_checks(desk),
+            *self._disk_checks(desk, builder),
         )
 
     def identity(self, have: Artifacts) -> str | None:
@@ -201,11 +202,11 @@ class Build:
             _path_check("Dockerfile", self.dockerfile, self.dockerfile.is_file(), "build.dockerfile"),
         )
 
-    def _disk_checks(self, desk: Desk) -> tuple[Check, ...]:
+    def _disk_checks(self, desk: Desk, builder: Builder | None) -> tuple[Check, ...]:
         contents = (
             context.survey(self.context, self._left_out(self.context)) if self.context.is_dir() else None
         )
-        places = (desk.cache, *readiness.engine_folder(self.builder))
+        places = (desk.cache, *readiness.engine_folder(builder))
         return readiness.disk_checks(places, contents.size_bytes if contents is not None else 0)
 
 

@@ -6,37 +6,35 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError, ToolMissing
 from pipeline.model import Check, Problem
-from stages.buildkit.builder import buildx_version, find_builder
+from stages.buildkit.builder import Builder, buildx_version, find_builder
 
 FREE_BYTES = 2 * 1024**3
 """Beside twice the context: room for a base image and for the layers that are exported."""
 
 
-def tool_checks(builder_name: str | None, platforms: Sequence[str]) -> tuple[Check, ...]:
-    """Look for buildx and for a builder that can build for these platforms."""
+def tool_checks(name: str | None, platforms: Sequence[str]) -> tuple[tuple[Check, ...], Builder | None]:
+    """Look for buildx and for a builder that can build for these platforms; return the builder too."""
     try:
-        version = buildx_version()
+        buildx = Check(subject="buildx", found=buildx_version())
     except ToolMissing as error:
-        return (failed("buildx", error),)
-    return (Check(subject="buildx", found=version), *_builder_checks(builder_name, platforms))
-
-
-def _builder_checks(name: str | None, platforms: Sequence[str]) -> tuple[Check, ...]:
+        return (failed("buildx", error),), None
     subject = f"builder {name}" if name else "builder"
     try:
         builder = find_builder(name)
     except PipelineError as error:
-        return (failed(subject, error),)
+        return (buildx, failed(subject, error)), None
+    return (buildx, _builder_check(subject, builder, platforms)), builder
+
+
+def _builder_check(subject: str, builder: Builder, platforms: Sequence[str]) -> Check:
     if len(platforms) > 1 and not builder.exports_layout:
-        return (
-            Check(
-                subject=subject,
-                found=f"the engine's classic image store holds one platform, not {len(platforms)}",
-                problem=Problem.CONFIGURATION,
-                advice="Make a builder (`docker buildx create --name multi`) and set `build.builder: multi`.",
-            ),
+        return Check(
+            subject=subject,
+            found=f"the engine's classic image store holds one platform, not {len(platforms)}",
+            problem=Problem.CONFIGURATION,
+            advice="Make a builder (`docker buildx create --name multi`) and set `build.builder: multi`.",
         )
-    return (Check(subject=subject, found=f"{builder.tool.name} {builder.tool.version}"),)
+    return Check(subject=subject, found=f"{builder.tool.name} {builder.tool.version}")
 
 
 def disk_checks(places: Sequence[Path], context_bytes: int) -> tuple[Check, ...]:
@@ -46,12 +44,9 @@ def disk_checks(places: Sequence[Path], context_bytes: int) -> tuple[Check, ...]
     return tuple(_disk_check(place, needed) for place in reversed(devices.values()))
 
 
-def engine_folder(builder_name: str | None) -> tuple[Path, ...]:
+def engine_folder(builder: Builder | None) -> tuple[Path, ...]:
     """Return where the engine keeps its images, when that is a folder of this machine."""
-    try:
-        engine = find_builder(builder_name).engine
-    except PipelineError:
-        return ()
+    engine = builder.engine if builder is not None else None
     return (engine.data_root,) if engine is not None and _is_there(engine.data_root) else ()
 
 
