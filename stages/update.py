@@ -27,6 +27,8 @@ from stages.manifests.editing import EditedFile, edit, images_entry
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.tree import Folder, Tree
 
+__all__ = ["Author", "Target", "Update", "commit_message"]
+
 # what a check looks for before there is an image
 _ANY_TAG, _ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
 _NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"

@@ -5,6 +5,7 @@ the commit is built from an index that never had a working tree.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from stages.manifests.tree import Kind
 ANSWER_S = 120.0
 _REMOTE = "gitops"
 _KINDS = {"100644": Kind.FILE, "100755": Kind.FILE, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 # what git sets for its hooks and what a user may have set for another repository
 _FOREIGN = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -48,6 +50,7 @@ _SETTINGS = (
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("i18n.commitEncoding", "utf-8"),
+    ("core.quotePath", "false"),
 )
 
 
@@ -130,11 +133,16 @@ class Repository:
             arguments = ["--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin"]
             self._git("fetch", *arguments, _REMOTE, stdin="\n".join(objects))
 
-    def entries(self, commit: str, path: str, *, inside: bool = False) -> dict[str, Entry]:
-        """Return the entry at a path, or those in the folder at a path, by their full paths."""
-        where = (["--", f"{path}/"] if path else []) if inside else ["--", path]
-        listing = self._local("ls-tree", "-z", "--full-tree", commit, *where).stdout
-        return dict(_entry(line) for line in listing.split("\0") if line)
+    def entry(self, commit: str, path: str) -> Entry | None:
+        """Return what stands at a path of a commit; None where nothing does."""
+        lines = self._local("ls-tree", "--full-tree", commit, "--", path).stdout.splitlines()
+        return _entry(lines[0])[1] if lines else None
+
+    def folder_entries(self, commit: str, folder: str) -> dict[str, Entry]:
+        """Return what stands in a folder of a commit, by full path."""
+        where = ("--", f"{folder}/") if folder else ()
+        lines = self._local("ls-tree", "--full-tree", commit, *where).stdout.splitlines()
+        return dict(_entry(line) for line in lines)
 
     def read(self, object_id: str) -> bytes:
         """Return a blob's bytes as they are, fetched if need be.
@@ -184,11 +192,12 @@ class Repository:
         return outcome.succeeded
 
     def _written(self, head: str, file: EditedFile) -> str:
-        mode = self.entries(head, file.path)[file.path].mode
+        entry = self.entry(head, file.path)
+        assert entry is not None  # noqa: S101 - its content was read
         content = self.folder / "content"
         content.write_bytes(file.after)
         object_id = self._local("hash-object", "-w", "--no-filters", str(content)).stdout.strip()
-        return f"{mode} {object_id}"
+        return f"{entry.mode} {object_id}"
 
     def _local(
         self,
@@ -256,7 +265,7 @@ class CommitTree:
 
     def names(self, folder: str) -> tuple[str, ...]:
         """Return the names in a folder, sorted."""
-        found = self.repository.entries(self.commit, folder, inside=True)
+        found = self.repository.folder_entries(self.commit, folder)
         self._known.update(found)
         return tuple(sorted(path.rpartition("/")[2] for path in found))
 
@@ -274,11 +283,17 @@ class CommitTree:
 
     def _entry(self, path: str) -> Entry | None:
         if path not in self._known:
-            self._known[path] = self.repository.entries(self.commit, path).get(path)
+            self._known[path] = self.repository.entry(self.commit, path)
         return self._known[path]
 
 
 def _entry(line: str) -> tuple[str, Entry]:
     fields, _, path = line.partition("\t")
     mode, _, object_id = fields.split(" ")
+    if path.startswith('"'):  # as git writes a name with a quote or a control character in it
+        path = _ESCAPE.sub(lambda found: _unescaped(found[1]), path[1:-1])
     return path, Entry(mode, object_id)
+
+
+def _unescaped(code: str) -> str:
+    return chr(int(code, 8)) if code.isdigit() else {"t": "\t", "n": "\n", "r": "\r"}.get(code, code)

@@ -116,6 +116,7 @@ def content(tmp_path: Path) -> Path:
             "apps/digits/kustomization.yaml": _kustomization(REGISTRY),
             "apps/nightly/job.yaml": manifest,
             "apps/other/kustomization.yaml": _kustomization("nginx"),
+            'apps/nightly/"odd"\tnäme.yaml': "apiVersion: v1\nkind: Secret\n",
             "bin/render.sh": "#!/bin/sh\nkubectl kustomize apps/digits\n",
         },
     )
@@ -144,9 +145,9 @@ def desk(tmp_path: Path) -> Desk:
     return _desk(tmp_path / "desk")
 
 
-def _desk(folder: Path, **options: bool) -> Desk:
+def _desk(folder: Path, *, dry_run: bool = False) -> Desk:
     folder.mkdir(parents=True)
-    return Desk(folder=folder, cache=folder, run_name="20261122-080000-4f9c1d2e", **options)
+    return Desk(folder=folder, cache=folder, run_name="20261122-080000-4f9c1d2e", dry_run=dry_run)
 
 
 def _all_text(desk: Desk) -> str:
@@ -170,6 +171,7 @@ def test_a_commit_changes_the_image_of_every_target_and_nothing_else(
     made = _update(remote.url, *targets).run(_made(), desk)
 
     new = _digest("new")
+    assert "\0" not in _all_text(desk)  # the log is text
     assert (made.status, made.attempts, made.commit) == ("committed", 1, remote.head())
     assert remote.git("rev-parse", f"{remote.head()}^") == before
     assert remote.git("diff", "--name-only", before, remote.head()).split("\n") == [
