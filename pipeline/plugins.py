@@ -157,6 +157,9 @@ def _push(configuration: Configuration) -> Push:
 def _update(configuration: Configuration) -> Update:
     section = configuration.values.update
     return Update(
+        image=configuration.values.image,
+        repositories=configuration.values.repositories,
+        root=configuration.root,
         repository=section.repository,
         branch=section.branch,
         targets=tuple(Target(path=target.path, image=target.image) for target in section.targets),

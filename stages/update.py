@@ -45,7 +45,7 @@ class Update:
     repositories: tuple[Repository, ...] = ()
     """Where the image is pushed to; empty: into an image layout on this machine only."""
     root: Path = Path()
-    """The folder that targets lie in where no repository is named."""
+    """Where `check` looks for the targets when no repository is named; `run` looks below the source."""
     repository: str | None = None
     """URL of the GitOps repository; None: the edit is shown and nothing is written."""
     branch: str = "main"
@@ -100,7 +100,7 @@ class Update:
             return edit(tree, wishes)
 
         if self.repository is None:
-            return self._preview_folder(apply, layout_only=not references)
+            return self._preview_folder(have[Source].root, apply, layout_only=not references)
         if not references:
             raise ConfigurationError(f"update: {_NO_REGISTRY}", advice=_NO_REGISTRY_ADVICE)
         remote = self._remote(self.repository)
@@ -125,11 +125,11 @@ class Update:
         )
 
     def _preview_folder(
-        self, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool
+        self, root: Path, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool
     ) -> ManifestUpdate:
         note = "nothing was written: name the GitOps repository as `repository:` of `update:`"
         try:
-            files = apply(Folder(self.root))
+            files = apply(Folder(root))
         except ConfigurationError as error:
             if not layout_only:
                 raise
