@@ -1,0 +1,434 @@
+"""The benchmark on a real engine: a small v2 server in an image of its own, its model mounted in place."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pipeline import process
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import StageFailed, ToolMissing
+from pipeline.model import BenchmarkReport, BuiltImage, Problem, Tool
+from pipeline.reference import Digest, Tag
+from stages.benchmark import Benchmark
+from stages.oci.assemble import Additions, assemble
+from stages.oci.layout import Layout
+from stages.oci.model_layer import describe
+from stages.servers.engine import Engine as DockerEngine
+from stages.servers.memory import EngineStatistics
+from tests.support.engine import Engine
+
+SERVER = """
+    import json, os, sys, time
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from pathlib import Path
+
+    MODE = os.environ.get("MODE", "good")
+    if MODE == "dies":
+        sys.exit("cannot find the tokenizer")
+    if MODE == "hungry":
+        hoard = bytearray(200 * 1024 * 1024)
+        hoard[::4096] = b"x" * len(hoard[::4096])
+    WEIGHTS = Path("/models/tiny/weights.txt").read_text()
+    print("weights", WEIGHTS, "user", os.getuid(), flush=True)
+    served = 0
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status, document):
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            if self.path == "/v2/models/tiny":
+                inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+                self.answer(200, {"name": "tiny", "inputs": inputs})
+            elif self.path == "/v2/models":
+                self.answer(200, {"models": ["tiny"]})
+            else:
+                self.answer(503 if MODE == "never ready" else 200, {})
+
+        def do_POST(self):
+            global served
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == "/v2/repository/index":
+                return self.answer(404, {})
+            served += 1
+            if MODE == "crashes" and served > 20:
+                print("segmentation fault, or so", flush=True)
+                os._exit(3)
+            if MODE == "refuses":
+                return self.answer(400, {"error": "I want another shape"})
+            if MODE == "breaks" and served > 1:
+                return self.answer(500, {"error": "CUDA is tired"})
+            outputs = [{"name": "y", "datatype": "BYTES", "shape": [1], "data": [WEIGHTS]}]
+            self.answer(200, {"model_name": "tiny", "outputs": outputs})
+
+        def log_message(self, *arguments):
+            pass
+
+    ThreadingHTTPServer(("0.0.0.0", 8080), Server).serve_forever()
+"""
+DOCKERFILE = """
+    FROM python:3.11-slim
+    COPY server.py /server.py
+    USER 10001:10001
+    CMD ["python3", "-u", "/server.py"]
+"""
+MakeImage = Callable[[Path], BuiltImage]
+
+
+@pytest.fixture(scope="module")
+def application(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """What BuildKit makes of the server, without a model."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "server.py").write_text(textwrap.dedent(SERVER))
+    (context / "Dockerfile").write_text(textwrap.dedent(DOCKERFILE))
+    built = tmp_path_factory.mktemp("built")
+    output = f"type=oci,tar=false,dest={built}"
+    docker("buildx", "build", "--quiet", "--provenance=false", "--output", output, str(context))
+    return Layout.open(built)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of one file."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.txt").write_text("0.5")
+    (folder / "weights.txt").chmod(0o644)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def image(application: Layout, model: Path, tmp_path: Path) -> BuiltImage:
+    """The image: the server's layers and the model's."""
+    layer = describe(model, "/models/tiny")
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    target = Layout.create(tmp_path / "image")
+    additions = Additions(model_layers=(layer,), labels={}, annotations={}, created=created)
+    assembled = assemble(application, target, additions)
+    return BuiltImage(
+        name="tiny",
+        tag=Tag("test"),
+        digest=assembled.root.digest,
+        media_type=assembled.root.media_type,
+        layout=target.path,
+        platforms=assembled.platforms,
+        model_layers=(layer,),
+        revision="0" * 40,
+        dirty=False,
+        created=created,
+        builder=Tool(name="buildkit", version="0"),
+    )
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk that is cleared as the runner does it; nothing is left of the run then."""
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    desk = Desk(folder=folder, cache=tmp_path / "cache", run_name=f"test-{uuid4().hex[:12]}")
+    yield desk
+    desk.clear()
+    assert left_of(desk.run_name) == ([], [])
+    assert not (folder / "model").exists()
+
+
+def left_of(run_name: str) -> tuple[list[str], list[str]]:
+    """Return the containers and the images that a run left behind."""
+    containers = docker("ps", "--all", "--quiet", "--filter", f"label=model-image-pipeline.run={run_name}")
+    images = docker("image", "ls", "--quiet", f"model-image-pipeline/benchmark:*{run_name}*")
+    return containers.split(), images.split()
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.strip()
+
+
+def benchmark(mode: str = "good", **options: Any) -> Benchmark:
+    chosen = {"rate_rps": 50, "duration_s": 3, "warmup_s": 0.5, "readiness_timeout_s": 60, **options}
+    return Benchmark(port=8080, environment={"MODE": mode}, **chosen)
+
+
+def run(stage: Benchmark, image: BuiltImage, desk: Desk) -> BenchmarkReport:
+    return stage.run(Artifacts(image), desk)
+
+
+def test_a_server_is_measured_from_its_start_to_its_load(image: BuiltImage, desk: Desk) -> None:
+    said: list[str] = []
+    desk.say = said.append
+    report = run(benchmark(), image, desk)
+    assert report.digest == image.digest
+    assert (report.model, report.requests, report.errors, report.warmup_requests) == ("tiny", 150, 0, 25)
+    steps = report.cold_start
+    assert 0 < steps.port_open_ms <= steps.ready_ms <= steps.first_answer_ms
+    assert report.latency is not None
+    assert report.service_time is not None
+    assert report.latency.p50_ms <= report.latency.p99_ms <= report.latency.max_ms
+    assert 40 < report.throughput_rps <= 50
+    assert report.memory_source in {"cgroup v1", "cgroup v2"}
+    assert 2e6 < report.peak_memory_bytes < 200e6
+    assert any(line.startswith("load: ") for line in said)
+    desk.clear()
+    # Not root, and with the model in its place.
+    assert "weights 0.5 user 10001" in (desk.folder / "server.log").read_text()
+
+
+def test_the_engine_runs_the_application_layers_alone(image: BuiltImage, desk: Desk) -> None:
+    """The image in the engine has the configuration that was built, and no byte of the weights."""
+    seen: list[Any] = []
+
+    def look(line: str) -> None:
+        if line.startswith("load: ") and not seen:
+            (container,), images = left_of(desk.run_name)
+            assert len(images) == 1
+            (found,) = json.loads(docker("inspect", container))
+            (loaded,) = json.loads(docker("image", "inspect", found["Config"]["Image"]))
+            seen.extend((found, loaded))
+
+    desk.say = look
+    run(benchmark(memory_limit="256m", cpus=1), image, desk)
+    container, loaded = seen
+    config = Layout.open(image.layout).read_json(image.platforms[0].config.digest)
+    assert loaded["RootFS"]["Layers"] == config["rootfs"]["diff_ids"][:-1]
+    assert config["rootfs"]["diff_ids"][-1] == image.model_layers[0].descriptor.digest
+    assert container["Config"]["User"] == config["config"]["User"] == "10001:10001"
+    assert container["Config"]["Cmd"] == config["config"]["Cmd"]
+    assert container["HostConfig"]["Memory"] == container["HostConfig"]["MemorySwap"] == 256 * 1024**2
+    assert container["HostConfig"]["NanoCpus"] == 10**9
+    (mount,) = container["Mounts"]
+    assert (mount["Destination"], mount["RW"]) == ("/models/tiny", False)
+    (binding,) = container["NetworkSettings"]["Ports"]["8080/tcp"]
+    assert binding["HostIp"] == "127.0.0.1"
+
+
+def test_a_model_file_that_only_its_owner_may_read_is_shown_as_the_layer_gives_it(
+    image: BuiltImage, model: Path, desk: Desk
+) -> None:
+    (model / "weights.txt").chmod(0o600)
+    assert run(benchmark(duration_s=0.5), image, desk).errors == 0
+    assert (model / "weights.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_same_files_in_the_network_of_the_host(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark(network="host", duration_s=0.5), image, desk)
+    assert report.errors == 0
+
+
+def test_a_taken_port_of_the_host_is_named(image: BuiltImage, desk: Desk) -> None:
+    import http.server
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 8080), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(StageFailed, match="port 8080 of this machine is taken"):
+            run(benchmark(network="host"), image, desk)
+        other.shutdown()
+
+
+def test_a_server_that_is_never_ready_is_given_up(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="not ready after 3 s: /v2/health/ready answers 503") as raised:
+        run(benchmark("never ready", readiness_timeout_s=3), image, desk)
+    assert "weights 0.5" in raised.value.tail
+    assert "readiness_timeout_s" in raised.value.advice
+
+
+def test_a_server_that_dies_at_its_start_is_noticed_at_once(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised:
+        run(benchmark("dies", readiness_timeout_s=100_000), image, desk)
+    assert "cannot find the tokenizer" in raised.value.tail
+
+
+def test_a_server_that_crashes_under_load_is_noticed(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="ended by itself with exit code 3") as raised:
+        run(benchmark("crashes", duration_s=100_000), image, desk)
+    assert "segmentation fault, or so" in raised.value.tail
+
+
+def test_a_server_that_needs_more_memory_than_its_limit_is_named(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="more memory than its limit of 64 MiB") as raised:
+        run(benchmark("hungry", memory_limit="64m"), image, desk)
+    assert "benchmark.memory_limit" in raised.value.advice
+
+
+def test_a_request_that_the_model_refuses_stops_with_its_answer(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="I want another shape") as raised:
+        run(benchmark("refuses"), image, desk)
+    assert "benchmark.request" in raised.value.advice
+
+
+def test_errors_under_load_are_evidence(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("breaks", duration_s=1, warmup_s=0), image, desk)
+    assert (report.requests, report.errors) == (50, 50)
+    assert "50 times: 500" in report.error_samples[0]
+    assert "CUDA is tired" in report.error_samples[0]
+    assert report.latency is None
+    assert "none of 50 requests got a good answer" in report.invalid
+
+
+def test_the_request_of_the_user_is_sent(image: BuiltImage, desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}')
+    stage = benchmark(request=path, model="tiny", duration_s=0.5)
+    assert all(check.passed for check in stage.check(desk))
+    assert run(stage, image, desk).errors == 0
+
+
+def test_an_image_for_another_platform_is_named(image: BuiltImage, desk: Desk) -> None:
+    other = image.platforms[0].model_copy(update={"platform": "linux/s390x"})
+    with pytest.raises(StageFailed, match="the image is for linux/s390x"):
+        run(benchmark(), image.model_copy(update={"platforms": (other,)}), desk)
+
+
+def test_a_program_that_is_not_in_the_image_is_the_engines_error(
+    image: BuiltImage, application: Layout, desk: Desk
+) -> None:
+    layout, platform = Layout.open(image.layout), image.platforms[0]
+    config = layout.read_json(platform.config.digest)
+    config["config"]["Cmd"] = ["no-such-program"]
+    written = layout.write(json.dumps(config).encode(), platform.config.media_type)
+    manifest = layout.read_json(platform.manifest.digest)
+    manifest["config"] = {
+        "mediaType": written.media_type,
+        "digest": written.digest,
+        "size": written.size_bytes,
+    }
+    again = layout.write(json.dumps(manifest).encode(), platform.manifest.media_type)
+    changed = platform.model_copy(update={"config": written, "manifest": again})
+    with pytest.raises(StageFailed, match="no-such-program"):
+        run(benchmark(), image.model_copy(update={"platforms": (changed,)}), desk)
+
+
+def test_without_an_engine_nothing_begins(image: BuiltImage, desk: Desk) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+        checks = {check.subject: check for check in benchmark().check(desk)}
+        assert checks["benchmark engine"].problem is Problem.TOOL
+        assert benchmark().identity(Artifacts(image)) is None
+        with pytest.raises(ToolMissing, match="does not answer"):
+            run(benchmark(), image, desk)
+        desk.clear()
+
+
+def test_the_engine_of_this_machine_passes_the_checks(image: BuiltImage, desk: Desk) -> None:
+    facts = DockerEngine(process.run).facts()
+    assert facts.local
+    assert facts.platform == image.platforms[0].platform
+    assert all(check.passed for check in benchmark().check(desk))
+
+
+def test_the_same_inputs_have_the_same_identity(image: BuiltImage, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text("{}")
+    known = benchmark(request=path).identity(Artifacts(image))
+    assert known == benchmark(request=path).identity(Artifacts(image))
+    path.write_text('{"inputs": []}')
+    other = image.model_copy(update={"digest": Digest.of(b"other")})
+    different = {
+        benchmark(request=path).identity(Artifacts(image)),
+        benchmark().identity(Artifacts(image)),
+        benchmark(rate_rps=51).identity(Artifacts(image)),
+        benchmark("other").identity(Artifacts(image)),
+        benchmark().identity(Artifacts(other)),
+    }
+    assert len({known, None, *different}) == 7
+
+
+def test_the_engines_own_statistics_say_the_same_memory(image: BuiltImage, desk: Desk) -> None:
+    seen: list[int] = []
+
+    def look(line: str) -> None:
+        if line.startswith("load: ") and not seen:
+            (container,), _ = left_of(desk.run_name)
+            seen.append(EngineStatistics(DockerEngine(process.run), container).read())
+
+    desk.say = look
+    report = run(benchmark(), image, desk)
+    assert 0.5 * report.peak_memory_bytes < seen[0] <= 1.1 * report.peak_memory_bytes
+
+
+INTERRUPTED = """
+    import sys
+    from pathlib import Path
+
+    from pipeline.artifacts import Artifacts
+    from pipeline.desk import Desk
+    from pipeline.model import BuiltImage
+    from stages.benchmark import Benchmark
+
+    image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
+    desk = Desk(folder=Path(sys.argv[2]), cache=Path(sys.argv[2]), run_name=sys.argv[3])
+    desk.say = lambda line: print(line, flush=True)
+    stage = Benchmark(port=8080, rate_rps=50, duration_s=100_000, environment={"MODE": sys.argv[4]})
+    try:
+        stage.run(Artifacts(image), desk)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    finally:
+        desk.clear()
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "until"),
+    [("good", "loading the image"), ("never ready", "waiting for the server"), ("good", "load: 1 of")],
+    ids=["loading", "waiting", "load"],
+)
+def test_an_interrupted_benchmark_leaves_nothing(
+    image: BuiltImage, desk: Desk, tmp_path: Path, mode: str, until: str
+) -> None:
+    described = tmp_path / "image.json"
+    described.write_text(image.model_dump_json())
+    program = textwrap.dedent(INTERRUPTED)
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        program,
+        str(described),
+        str(desk.folder),
+        desk.run_name,
+        mode,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for line in child.stdout:
+            if line.startswith(until):
+                break
+        child.send_signal(signal.SIGINT)
+        rest = child.stdout.read()
+        complaints = child.stderr.read()
+    assert child.returncode == 0, complaints
+    assert "interrupted" in rest
+    assert complaints == ""
+    assert left_of(desk.run_name) == ([], [])
+
+
+def test_an_engine_with_the_classic_image_store(
+    image: BuiltImage, desk: Desk, classic_engine: Engine
+) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in classic_engine.environment().items():
+            environment.setenv(name, value)
+        report = run(benchmark(duration_s=0.5), image, desk)
+        assert report.errors == 0
+        desk.clear()
+        assert left_of(desk.run_name) == ([], [])
