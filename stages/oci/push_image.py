@@ -39,11 +39,7 @@ class ImagePush:
         blobs = self._push_blobs()
         for child in self.content.children:
             self._push_child(child.descriptor.digest, child.content, child.descriptor.media_type)
-        # asked again: somebody else may have been quicker
-        existed = self._tagged() == self._digest
-        if not existed:
-            top = self.content.image
-            self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+        existed = self._push_tag()
         self._verify()
         pushed = PushedReference(
             repository=self.client.repository,
@@ -66,7 +62,6 @@ class ImagePush:
         if there is None or there == self._digest:
             return there
         if self.tag.endswith(MOVING_SUFFIX):
-            self.say(f"{self.client.repository}:{self.tag} moves from {there} to {self._digest}")
             return there
         raise TagConflict(
             f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
@@ -92,6 +87,17 @@ class ImagePush:
     def _push_child(self, digest: Digest, content: bytes, media_type: str) -> None:
         if self.client.find_manifest(digest) is None:
             self.client.push_manifest(digest, content, media_type)
+
+    def _push_tag(self) -> bool:
+        """Give the image its tag; return whether it had it already."""
+        there = self._tagged()  # asked again: somebody else may have been quicker
+        if there == self._digest:
+            return True
+        if there is not None:
+            self.say(f"{self.client.repository}:{self.tag} moves from {there} to {self._digest}")
+        top = self.content.image
+        self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+        return False
 
     def _verify(self) -> None:
         """Ask by tag what everybody will get from now on."""

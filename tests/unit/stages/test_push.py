@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.interface import Stage
+from pipeline.model import BuiltImage, Problem
+from pipeline.reference import Repository
+from stages.oci.layout import Layout
+from stages.push import Push
+from stages.registries import recognise
+from tests.support.loopback import MemoryRegistry, Received, Reply, Server, refused, serving
+from tests.support.registry import free_port
+from tests.support.small_image import make_image
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "desk").mkdir()
+    desk = Desk(folder=tmp_path / "desk", cache=tmp_path)
+    yield desk
+    desk.clear()
+
+
+@pytest.fixture
+def said(desk: Desk) -> list[str]:
+    lines: list[str] = []
+    desk.say = lines.append
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("REGISTRY_USERNAME", "REGISTRY_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    (tmp_path / "docker").mkdir()
+    return tmp_path / "docker" / "config.json"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> BuiltImage:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_bytes(bytes(range(256)) * 4096)
+    return make_image(tmp_path / "image", {"app.py": b"1"}, model=model)
+
+
+@pytest.fixture
+def memory() -> MemoryRegistry:
+    return MemoryRegistry()
+
+
+@pytest.fixture
+def server(memory: MemoryRegistry) -> Iterator[Server]:
+    with serving(memory) as running:
+        yield running
+
+
+def push_to(tmp_path: Path, *names: str, **options: tuple[str, ...]) -> Push:
+    return Push(
+        repositories=tuple(Repository(name) for name in names), layout_folder=tmp_path / "out", **options
+    )
+
+
+def log_in(path: Path, host: str, password: str = PASSWORD) -> None:
+    encoded = base64.b64encode(f"ci:{password}".encode()).decode()
+    path.write_text(json.dumps({"auths": {host: {"auth": encoded}}}))
+
+
+def guard(request: Received) -> Reply | None:
+    """Let in who knows the password."""
+    wanted = f"Basic {base64.b64encode(f'ci:{PASSWORD}'.encode()).decode()}"
+    if request.headers.get("Authorization") == wanted:
+        return None
+    return refused(401, "UNAUTHORIZED", WWW_Authenticate='Basic realm="x"')
+
+
+def test_it_is_a_stage(tmp_path: Path) -> None:
+    stage: Stage = push_to(tmp_path)
+    assert (stage.name, stage.identity(Artifacts())) == ("push", None)
+    assert [each.__name__ for each in stage.needs] == ["BuiltImage", "ScanReport", "BenchmarkReport"]
+
+
+def test_without_a_registry_the_image_is_delivered_as_a_folder(
+    tmp_path: Path, image: BuiltImage, desk: Desk
+) -> None:
+    stage = push_to(tmp_path)
+    (check,) = stage.check(desk)
+    pushed = stage.run(Artifacts(image), desk)
+    assert check.passed
+    assert (pushed.digest, pushed.references, pushed.layout) == (image.digest, (), tmp_path / "out")
+    assert Layout.open(tmp_path / "out").has(image.model_layers[0].descriptor.digest)
+
+
+def test_all_repositories_get_the_image_and_a_registry_gets_each_blob_once(
+    tmp_path: Path, image: BuiltImage, desk: Desk, server: Server, said: list[str]
+) -> None:
+    names = (f"{server.address}/a/small", f"{server.address}/b/small")
+    pushed = push_to(tmp_path, *names).run(Artifacts(image), desk)
+    assert [str(each.repository) for each in pushed.references] == list(names)
+    assert {each.digest for each in pushed.references} == {image.digest}
+    assert [{blob.how for blob in each.blobs} for each in pushed.references] == [{"uploaded"}, {"mounted"}]
+    assert [line for line in said if f"{names[1]}:{image.tag}@{image.digest}" in line]
+
+
+def test_a_dry_run_sends_nothing_and_says_what_it_would(
+    tmp_path: Path, image: BuiltImage, desk: Desk, server: Server, said: list[str]
+) -> None:
+    desk.dry_run = True
+    pushed = push_to(tmp_path, f"{server.address}/a/small").run(Artifacts(image), desk)
+    assert (pushed.references, pushed.layout, server.received) == ((), None, [])
+    assert f"would push {server.address}/a/small:{image.tag}@{image.digest}" in said[0]
+
+
+def test_the_check_logs_in_with_the_right_to_push(
+    tmp_path: Path, desk: Desk, server: Server, memory: MemoryRegistry, docker_config: Path
+) -> None:
+    memory.before = guard
+    log_in(docker_config, server.address)
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert check.passed, check
+    assert check.found == f"logged in as ci (from {docker_config})"
+    assert desk.redact(PASSWORD) == "***"
+
+
+def test_the_check_finds_a_wrong_password_and_does_not_show_it(
+    tmp_path: Path, desk: Desk, server: Server, memory: MemoryRegistry, docker_config: Path
+) -> None:
+    memory.before = guard
+    log_in(docker_config, server.address, "wrong password")
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert check.problem is Problem.REMOTE
+    assert check.found == f"{server.address}: the registry refused the password of user 'ci'"
+    assert f"It came from {docker_config}. Run `docker login {server.address}`" in check.advice
+    assert "wrong password" not in repr(check)
+
+
+def test_the_check_finds_that_nobody_is_logged_in(
+    tmp_path: Path, desk: Desk, server: Server, memory: MemoryRegistry
+) -> None:
+    memory.before = guard
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert check.problem is Problem.REMOTE
+    assert "asks for a login and there is none" in check.found
+
+
+@pytest.mark.parametrize(("actions", "passed"), [(["pull", "push"], True), (["pull"], False)])
+def test_the_check_finds_a_user_who_may_only_pull(
+    desk: Desk, docker_config: Path, actions: list[str], passed: bool
+) -> None:
+    access = [{"type": "repository", "name": "a/small", "actions": actions}]
+    payload = base64.urlsafe_b64encode(json.dumps({"access": access}).encode()).decode().rstrip("=")
+
+    def answer(request: Received) -> Reply | None:
+        if request.path == "/token":
+            return Reply(200, {}, json.dumps({"token": f"e30.{payload}.x"}).encode())
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token",service="x"'
+        return refused(401, "UNAUTHORIZED", WWW_Authenticate=realm)
+
+    with serving(answer) as server:
+        log_in(docker_config, server.address)
+        (check,) = push_to(desk.folder, f"{server.address}/a/small").check(desk)
+    assert check.passed is passed
+    assert passed or "user 'ci' may not push to a/small" in check.found
+
+
+def test_the_check_says_when_there_is_no_login_to_ask_for(tmp_path: Path, desk: Desk, server: Server) -> None:
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert (check.passed, check.found) == (True, "answers, and asks for no login")
+
+
+def test_the_check_finds_a_registry_that_is_not_there(tmp_path: Path, desk: Desk) -> None:
+    (check,) = push_to(tmp_path, f"127.0.0.1:{free_port()}/a/small").check(desk)
+    assert check.problem is Problem.REMOTE
+    assert "Connection refused" in check.found
+
+
+def test_the_check_finds_half_a_login(
+    tmp_path: Path, desk: Desk, server: Server, memory: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.before = guard
+    monkeypatch.setenv("REGISTRY_USERNAME", "ci")
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert check.problem is Problem.CONFIGURATION
+    assert "REGISTRY_PASSWORD is not" in check.found
+
+
+def test_the_check_finds_a_missing_helper(
+    tmp_path: Path, desk: Desk, server: Server, memory: MemoryRegistry, docker_config: Path
+) -> None:
+    memory.before = guard
+    docker_config.write_text(json.dumps({"credHelpers": {server.address: "absent"}}))
+    (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
+    assert check.problem is Problem.TOOL
+    assert "docker-credential-absent" in check.found
+
+
+def test_docker_hub_answers_elsewhere() -> None:
+    assert recognise("docker.io").endpoint.api_host == "registry-1.docker.io"
+    assert recognise("ghcr.io").endpoint.api_host == "ghcr.io"
+    assert recognise("ghcr.io").endpoint.schemes == ("https",)
+    assert recognise("registry.local", insecure=("registry.local",)).endpoint.schemes == ("http", "https")
