@@ -4,8 +4,6 @@ import shlex
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from stages.update import Author, Target, Update
-
 from pipeline.cascade import Configuration
 from pipeline.config import BuildSection
 from pipeline.errors import ConfigurationError
@@ -23,6 +21,7 @@ from stages.push import Push
 from stages.scan import Scan
 from stages.scanners.trivy import Trivy
 from stages.test import Suite
+from stages.update import Author, Target, Update
 
 
 def compose(configuration: Configuration, source: Source, *, until: str | None = None) -> Plan:
