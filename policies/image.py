@@ -2,13 +2,22 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ByteSize, PositiveInt
+from pydantic import AfterValidator, ByteSize, PositiveInt
 
-from pipeline.model import Artifact, BuiltImage, PlatformImage, Reason, Verdict
+from pipeline.model import Artifact, BaseImage, BuiltImage, PlatformImage, Reason, Verdict
 from pipeline.reference import Reference
 from policies.rule import Rule, plural, size
+
+
+def _allowed_image(value: str) -> str:
+    if value != "scratch" and "*" not in value:
+        Reference.parse(value)
+    return value
+
+
+AllowedImage = Annotated[str, AfterValidator(_allowed_image)]
 
 
 class ImageRule(Rule):
@@ -23,7 +32,7 @@ class ImageRule(Rule):
     """Whether the image may run as root."""
     allow_dirty: bool = True
     """Whether it may be built from a work tree that differs from the commit."""
-    base_images: tuple[str, ...] | None = None
+    base_images: tuple[AllowedImage, ...] | None = None
     """Base images that are allowed: `python`, `python:3.12-slim`, `example.com/base/*`, `scratch`."""
     base_digest_required: bool = False
     """Whether the digest of the base image has to be known."""
@@ -73,9 +82,7 @@ class ImageRule(Rule):
 
     def _of_base(self, image: BuiltImage) -> Iterator[Reason]:
         base = image.base
-        if self.base_images is not None and not any(
-            _fits(base.name if base else None, one) for one in self.base_images
-        ):
+        if self.base_images is not None and not any(_fits(base, one) for one in self.base_images):
             found = base.name if base else "unknown"
             yield Reason(
                 message=f"the base image is {found}; allowed are {', '.join(self.base_images) or 'none'}",
@@ -92,16 +99,16 @@ def _is_root(image: PlatformImage) -> bool:
     return image.user.partition(":")[0] in {"", "0", "root"}
 
 
-def _fits(name: str | None, allowed: str) -> bool:
-    """Tell whether an image is an allowed one, in whichever spelling; `*` stands for any characters."""
-    if name is None or name == "scratch" or allowed == "scratch":
-        return name == allowed
-    image = Reference.parse(name)
+def _fits(base: BaseImage | None, allowed: str) -> bool:
+    """Tell whether a base image is an allowed one, in whichever spelling; `*` stands for any characters."""
+    if base is None or "scratch" in {base.name, allowed}:
+        return base is not None and base.name == allowed
+    image = Reference.parse(base.name)
     if "*" in allowed:
         return fnmatchcase(image.repository, allowed)
     wanted = Reference.parse(allowed)
     return (
         image.repository == wanted.repository
         and wanted.tag in {None, image.tag}
-        and wanted.digest in {None, image.digest}
+        and wanted.digest in {None, base.digest}
     )
