@@ -12,13 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.syntax import Syntax
 
 from tests.support import base_image, services, vulnerability_database
 from tests.support.commands import cache_folder, run_logged
@@ -106,7 +106,7 @@ def set_up(steps: Steps) -> Parts:
         _trivy(steps)
         registry = _registry(steps)
         database = _database(steps, registry)
-        git_server, gitops = _gitops(steps)
+        git_server, gitops = _gitops(steps, registry)
         _prepare_example(steps)
         _base_image(steps, image)
     return Parts(registry, git_server, gitops, database)
@@ -147,16 +147,26 @@ def _database(steps: Steps, registry: Registry) -> str:
     return published.reference
 
 
-def _gitops(steps: Steps) -> tuple[GitServer, Repository]:
+def _gitops(steps: Steps, registry: Registry) -> tuple[GitServer, Repository]:
     with steps.step("GitOps repository") as step:
         running = services.ensure_git_server(STATE / "git")
         repository = running.service.repository("gitops")
         step.reused = running.reused and repository.path.exists()
         if not repository.path.exists():
-            repository = running.service.create("gitops")
-            repository.commit(EXAMPLE, "Deploy digits", only=GITOPS_FOLDER)
+            _create_gitops_repository(running.service, registry)
         step.detail = repository.url
     return running.service, repository
+
+
+def _create_gitops_repository(server: GitServer, registry: Registry) -> None:
+    """Begin the repository with the example's manifests, at the same path as in the example."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifests = Path(shutil.copytree(EXAMPLE / GITOPS_FOLDER, Path(folder) / GITOPS_FOLDER))
+        # The example is written for the usual port, which another registry may hold on this machine.
+        for manifest in manifests.rglob("*.yaml"):
+            text = manifest.read_text()
+            manifest.write_text(text.replace(f"localhost:{services.REGISTRY_PORT}/", f"{registry.address}/"))
+        server.create("gitops", content=Path(folder), message="Deploy digits")
 
 
 def _prepare_example(steps: Steps) -> None:
@@ -196,8 +206,8 @@ def _show_delivery(console: Console, parts: Parts, before: str) -> None:
         console.print(f"\npushed    [bold]{reference}[/]")
     state = "landed in" if parts.gitops.head() != before else "stands since an earlier run in"
     console.print(f"deployed  {state} {parts.gitops.url}\n")
-    change = parts.gitops.git("show", "--format=commit %h%n%n%w(0,4,4)%B", "HEAD")
-    console.print(Syntax(change, "diff", background_color="default", word_wrap=True))
+    color = "always" if console.is_terminal else "never"
+    console.out(parts.gitops.git("show", f"--color={color}", "--format=commit %h%n%n%w(0,4,4)%B", "HEAD"))
 
 
 def _pushed_references() -> list[str]:

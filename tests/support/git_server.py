@@ -73,12 +73,12 @@ class Repository:
         """Return the content of a file at the branch's head."""
         return self.git("show", f"{BRANCH}:{path}")
 
-    def commit(self, folder: Path, message: str, *, only: str = ".") -> str:
-        """Commit a folder's content (or `only` one path in it) to the branch; return the commit."""
+    def commit(self, folder: Path, message: str) -> str:
+        """Commit the content of a folder, as it is, to the branch; return the commit."""
         with tempfile.TemporaryDirectory() as scratch:
             index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             work_tree = ("-C", str(folder), "--git-dir", str(self.path.resolve()), "--work-tree", ".")
-            run_git(*work_tree, "add", "--all", "--force", only, environment=index)
+            run_git(*work_tree, "add", "--all", "--force", ".", environment=index)
             tree = self.git("write-tree", environment=index)
         known = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{BRANCH}")
         parents = ["-p", known] if known else []
