@@ -42,7 +42,8 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
 
 def _policies(configuration: Configuration) -> tuple[Policy, ...]:
     choice = configuration.values.policies
-    return load_policies(choice if isinstance(choice, str) else list(choice), configuration.root)
+    given = choice if isinstance(choice, str) else list(choice)
+    return load_policies(given, configuration.root, configuration.tree)
 
 
 def _suite(configuration: Configuration) -> Suite:

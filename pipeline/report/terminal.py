@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.status import Status as Spinner
 from rich.table import Table
 
@@ -48,7 +47,7 @@ class TerminalReporter:
             dirty = f" [yellow]+ {len(record.source.changes)} uncommitted[/]" if record.source.dirty else ""
             self._console.print(f"commit [bold]{record.source.commit[:12]}[/]{dirty}  run {record.run}")
         if self._verbosity > 0:
-            self._console.print(checks_table(record.checks))
+            print_checks(self._console, record.checks)
 
     def begins(self, stage: StageRecord) -> None:
         """Show that a stage has begun."""
@@ -123,17 +122,23 @@ def _print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None
             f"    {word} {escape(verdict.policy)}: {escape(reason.message)}{origin}", soft_wrap=True
         )
         if reason.advice and verdict.level is Level.ENFORCE:
-            console.print(Padding(escape(reason.advice), (0, 0, 0, 12)), style="dim")
+            _print_indented(console, reason.advice, 12, style="dim")
+
+
+def _print_indented(console: Console, text: str, indent: int, style: str = "") -> None:
+    """Print text as it is, each line moved to the right; never cut, so that it can be copied."""
+    for line in text.splitlines():
+        console.print(f"{' ' * indent}{escape(line)}", style=style, soft_wrap=True)
 
 
 def print_failure(console: Console, failure: Failure) -> None:
     """Show why the run ended, the end of what was printed, and what to do next."""
     if failure.tail:
         console.print()
-        console.print(Padding(escape(failure.tail.rstrip()), (0, 0, 0, 4)), style="dim")
+        _print_indented(console, failure.tail.rstrip(), 4, style="dim")
     console.print(f"\n[bold red]error[/] {escape(failure.message)}", soft_wrap=True)
     if failure.advice:
-        console.print(Padding(escape(failure.advice), (0, 0, 0, 6)), soft_wrap=True)
+        _print_indented(console, failure.advice, 6)
     console.print(f"exit code {failure.exit_code} ({failure.kind})", style="dim")
 
 
@@ -164,13 +169,12 @@ def _print_update(console: Console, update: ManifestUpdate) -> None:
         console.print(escape(update.note), soft_wrap=True)
 
 
-def checks_table(checks: tuple[Check, ...]) -> Table:
-    """Return what was checked before any work, one line each."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+def print_checks(console: Console, checks: tuple[Check, ...]) -> None:
+    """Show what was checked before any work, one line each."""
+    width = max((len(check.subject) for check in checks), default=0)
     for check in checks:
         mark = "[green]✔[/]" if check.passed else "[red]✘[/]"
-        table.add_row(mark, escape(check.subject), escape(check.found))
-    return table
+        console.print(f"{mark} {escape(check.subject):<{width}}  {escape(check.found)}", soft_wrap=True)
 
 
 def stages_table(record: Record) -> Table:
@@ -241,7 +245,7 @@ class PlanReporter(TerminalReporter):
             dirty = f" [yellow]+ {len(record.source.changes)} uncommitted[/]" if record.source.dirty else ""
             self._console.print(f"commit [bold]{record.source.commit}[/]{dirty}")
         self._console.print(f"stages {' → '.join(stage.name for stage in record.stages)}")
-        self._console.print(checks_table(record.checks))
+        print_checks(self._console, record.checks)
 
     def finished(self, record: Record, folder: Path) -> None:
         """Show what is missing, or that nothing is."""
