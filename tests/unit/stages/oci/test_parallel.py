@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -33,3 +36,26 @@ def test_the_first_error_stops_what_has_not_begun() -> None:
         for_each(work, range(100), threads=1, stopped=stopped)
     assert stopped.is_set()
     assert begun == [0]
+
+
+SILENT_PEER = """
+import threading
+from stages.oci.parallel import for_each
+
+def work(number):
+    print("begun", flush=True)
+    threading.Event().wait()
+
+for_each(work, range(4), threads=2, stopped=threading.Event())
+"""
+
+
+def test_an_interruption_does_not_wait_for_a_silent_peer() -> None:
+    command = [sys.executable, "-c", SILENT_PEER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=30)
+    assert child.returncode not in {0, -signal.SIGKILL}
+    assert "KeyboardInterrupt" in said
