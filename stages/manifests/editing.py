@@ -71,7 +71,7 @@ def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[Edited
         edits = [e for f in chosen if f.file is file for e in f.place.edits(image.tag, image.digest)]
         after, fields = yaml_editing.apply(file, edits)
         if fields:
-            yield EditedFile(path=file.path, before=tree.read(file.path), after=after, fields=fields)
+            yield EditedFile(path=file.path, before=file.content, after=after, fields=fields)
 
 
 def _read(tree: Tree, path: str) -> YamlFile:

@@ -81,6 +81,11 @@ class YamlFile:
         mark = whole[: len(whole) - len(text)]
         return cls(path, mark, text, yaml_tree.parse(path, text))
 
+    @property
+    def content(self) -> bytes:
+        """The file as it was read."""
+        return f"{self.mark}{self.text}".encode()
+
 
 @dataclass(frozen=True, slots=True)
 class _Splice:

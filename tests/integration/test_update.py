@@ -353,6 +353,16 @@ def test_a_hook_that_declines_is_final_and_is_quoted(remote: ServedRepository, d
     assert (desk.folder / "git.log").read_text().count("$ git push") == 1
 
 
+@pytest.mark.usefixtures("credentials")
+def test_a_remote_that_repeats_the_password_does_not_reveal_it(
+    remote: ServedRepository, git_server: GitServer, desk: Desk
+) -> None:
+    remote.reject_pushes(f"token {git_server.password} is read-only")
+    with pytest.raises(RemoteError, match=r"token \*\*\* is read-only") as caught:
+        _update(remote.url).run(_made(), desk)
+    assert git_server.password not in f"{caught.value.message}{_all_text(desk)}"
+
+
 @pytest.mark.parametrize("how", ["environment", "address", "none"])
 def test_a_wrong_password_is_found_before_any_work_and_never_shown(
     how: str,
@@ -407,7 +417,8 @@ def test_our_credentials_are_not_stored_by_the_users_helpers(
         (tmp_path / "hooks" / hook).chmod(0o755)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
 
     assert _update(remote.url).run(_made(), desk).status == "committed"
     assert not store.exists()
@@ -438,6 +449,13 @@ def test_a_manifest_that_cannot_be_edited_makes_no_commit(remote: ServedReposito
 
 
 # --- other servers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("credentials")
+def test_no_file_is_fetched_but_the_edited_one(remote: ServedRepository, desk: Desk) -> None:
+    other = remote.git("rev-parse", "main:bin/render.sh")
+    (remote.path / "objects" / other[:2] / other[2:]).unlink()  # whoever asks for it fails
+    assert _update(remote.url).run(_made(), desk).status == "committed"
 
 
 @pytest.mark.usefixtures("credentials")
@@ -514,10 +532,20 @@ def test_without_a_repository_the_edit_is_shown_and_nothing_is_written(content: 
     before = (content / "apps/digits/kustomization.yaml").read_bytes()
     update = _update(None, root=content)
     assert _problems(update.check(desk)) == []
-    made = update.run(_made(), desk)
+    made = update.run(_made(root=content), desk)
     assert made.status == "preview"
     assert f"+  newTag: {COMMIT} # keep me\n+  digest: {_digest('new')}" in made.files[0].diff
     assert (content / "apps/digits/kustomization.yaml").read_bytes() == before
+
+
+def test_without_a_registry_an_image_that_is_not_found_stops_nothing(content: Path, desk: Desk) -> None:
+    update = _update(None, repository=None, root=content)
+    assert update.check(desk) == ()
+    made = update.run(_made(repository=None, root=content), desk)
+    assert (made.status, made.files) == ("preview", ())
+    assert "names no image docker.io/library/digits" in made.note
+    with pytest.raises(ConfigurationError):
+        update.run(_made(root=content / "apps"), desk)
 
 
 def test_without_targets_it_says_what_to_add(desk: Desk) -> None:
