@@ -418,7 +418,7 @@ def test_our_credentials_are_not_stored_by_the_users_helpers(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "not a date")
 
     assert _update(remote.url).run(_made(), desk).status == "committed"
     assert not store.exists()
