@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from stages.oci.assemble import Additions, assemble
 from stages.oci.layout import Layout
 from stages.oci.model_layer import describe
 from stages.servers.engine import Engine as DockerEngine
+from stages.servers.interface import Answer, ModelServer, Target
 from stages.servers.memory import EngineStatistics
+from stages.servers.v2 import OpenInference
 from tests.support.engine import Engine
 
 SERVER = """
@@ -363,8 +367,48 @@ def test_the_engines_own_statistics_say_the_same_memory(image: BuiltImage, desk:
     assert 0.5 * report.peak_memory_bytes < seen[0] <= 1.1 * report.peak_memory_bytes
 
 
+class Hogging:
+    """The protocol of a third party, whose first 25 requests keep the load generator itself busy."""
+
+    @asynccontextmanager
+    async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
+        async with OpenInference().connect(target) as server:
+            yield HoggingServer(server)
+
+
+class HoggingServer:
+    def __init__(self, server: ModelServer) -> None:
+        self._server = server
+        self._left = 25
+
+    @property
+    def model(self) -> str | None:
+        return self._server.model
+
+    async def unready(self) -> str:
+        return await self._server.unready()
+
+    async def prepare(self) -> None:
+        await self._server.prepare()
+
+    async def infer(self) -> Answer:
+        self._left -= 1
+        if self._left > 0:
+            time.sleep(0.1)
+        return await self._server.infer()
+
+
+def test_a_load_that_the_generator_was_late_for_is_repeated(image: BuiltImage, desk: Desk) -> None:
+    said: list[str] = []
+    desk.say = said.append
+    stage = benchmark(protocol="hog", protocols={"hog": Hogging()}, duration_s=0.5, warmup_s=0)
+    report = run(stage, image, desk)
+    assert (report.protocol, report.errors) == ("hog", 0)
+    assert any("the load generator was late" in line for line in said)
+
+
 INTERRUPTED = """
-    import sys
+    import signal, sys
     from pathlib import Path
 
     from pipeline.artifacts import Artifacts
@@ -372,6 +416,10 @@ INTERRUPTED = """
     from pipeline.model import BuiltImage
     from stages.benchmark import Benchmark
 
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # as the command line has it
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
     desk = Desk(folder=Path(sys.argv[2]), cache=Path(sys.argv[2]), run_name=sys.argv[3])
     desk.say = lambda line: print(line, flush=True)
@@ -386,14 +434,19 @@ INTERRUPTED = """
 
 
 @pytest.mark.parametrize(
-    ("mode", "until"),
-    [("good", "loading the image"), ("never ready", "waiting for the server"), ("good", "load: 1 of")],
-    ids=["loading", "waiting", "load"],
+    ("mode", "until", "sent"),
+    [
+        ("good", "loading the image", signal.SIGINT),
+        ("never ready", "waiting for the server", signal.SIGINT),
+        ("good", "load: 1 of", signal.SIGINT),
+        ("good", "load: 1 of", signal.SIGTERM),
+    ],
+    ids=["loading", "waiting", "load", "terminated"],
 )
 def test_an_interrupted_benchmark_leaves_nothing(
-    image: BuiltImage, desk: Desk, tmp_path: Path, mode: str, until: str
+    image: BuiltImage, desk: Desk, mode: str, until: str, sent: signal.Signals
 ) -> None:
-    described = tmp_path / "image.json"
+    described = desk.folder / "image.json"
     described.write_text(image.model_dump_json())
     program = textwrap.dedent(INTERRUPTED)
     command = [
@@ -413,7 +466,7 @@ def test_an_interrupted_benchmark_leaves_nothing(
         for line in child.stdout:
             if line.startswith(until):
                 break
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         rest = child.stdout.read()
         complaints = child.stderr.read()
     assert child.returncode == 0, complaints

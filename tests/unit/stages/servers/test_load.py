@@ -160,7 +160,7 @@ def test_the_summary_has_the_exact_values() -> None:
     ("measured", "words"),
     [
         (Measured(due=50, good=50, latencies_ms=[1.0] * 50), "the p99 of 50 answers"),
-        (Measured(due=200, good=200, latencies_ms=[10.0] * 200, lags_ms=[15.0] * 200), "was late"),
+        (Measured(due=200, good=200, latencies_ms=[10.0] * 200, lags_ms=[25.0] * 200), "was late"),
         (Measured(due=200, good=200, latencies_ms=[1.0] * 200, generator_cpu=0.95), "used 95% of a core"),
     ],
     ids=["few", "late", "busy"],
@@ -171,5 +171,5 @@ def test_numbers_that_must_not_be_trusted_say_why(measured: Measured, words: str
 
 
 def test_a_lag_that_is_small_beside_the_latency_is_no_doubt() -> None:
-    measured = Measured(due=200, good=200, latencies_ms=[400.0] * 200, lags_ms=[15.0] * 200)
+    measured = Measured(due=200, good=200, latencies_ms=[400.0] * 200, lags_ms=[25.0] * 200)
     assert doubts(measured) == ()
