@@ -11,7 +11,7 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, StageFailed, ToolMissing
-from pipeline.model import Artifact, Check, Problem, Source, SuiteReport, CaseFailure
+from pipeline.model import Artifact, CaseFailure, Check, Problem, Source, SuiteReport
 from pipeline.process import Command, Outcome
 from pipeline.reference import Digest
 from stages.suites.environment import UserEnvironment

@@ -9,7 +9,7 @@ from typing import cast
 from junitparser import Attr, Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
 
 from pipeline.errors import StageFailed
-from pipeline.model import SlowTest, CaseCounts, CaseFailure
+from pipeline.model import CaseCounts, CaseFailure, SlowTest
 
 SLOWEST = 5
 MESSAGE_LINES = 5

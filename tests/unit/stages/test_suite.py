@@ -1,6 +1,7 @@
 """The test stage on small real projects, each in a folder of its own."""
 
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -201,6 +202,8 @@ def test_our_own_environment_stays_out(tmp_path: Path) -> None:
     """A child that runs in a private environment must not lend it to the user's tests."""
     private = tmp_path / "private"
     assert run(Command(arguments=(sys.executable, "-m", "venv", "--without-pip", str(private)))).succeeded
+    (packages,) = private.glob("lib/python*/site-packages")
+    (packages / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     ours = Path(__file__).parents[3]
     code = (
         "import os, sys; from pathlib import Path\n"
