@@ -15,7 +15,7 @@ from pipeline.model import Artifact, BaseImage, BuiltImage, Check, Problem, Sour
 from pipeline.reference import Digest, Reference, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.builder import Builder, buildx_version, find_builder
-from stages.buildkit.dockerfile import base_name
+from stages.buildkit.dockerfile import base_name, declares
 from stages.buildkit.secrets import BuildSecret
 from stages.models.interface import ModelSource
 from stages.oci import store
@@ -26,6 +26,7 @@ from stages.oci.layout import Layout
 if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
+EPOCH = "SOURCE_DATE_EPOCH"
 FORM = 1
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
@@ -168,14 +169,19 @@ class Build:
             shown_dockerfile=self.dockerfile,
             target=self.target,
             platforms=self.platforms,
-            arguments=self.arguments,
+            arguments=self._arguments(source),
             secrets=tuple(str(secret) for secret in self.secrets),
             builder=self.builder,
             network=self.network,
             cache=self.cache,
-            created_s=int(source.committed_at.timestamp()),
         )
         return export(request, builder, desk, folder)
+
+    def _arguments(self, source: Source) -> Mapping[str, str]:
+        """Add the commit's time where the Dockerfile asks for it; others would lose BuildKit's cache."""
+        if not declares(self.dockerfile.read_text(), EPOCH):
+            return self.arguments
+        return {EPOCH: str(int(source.committed_at.timestamp())), **self.arguments}
 
     def _base(self, builder: Builder, export: "Export") -> BaseImage | None:
         """Name the base image, with the digest that BuildKit resolved or else the engine's."""

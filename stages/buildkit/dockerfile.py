@@ -38,6 +38,12 @@ def base_name(
     return None
 
 
+def declares(text: str, argument: str) -> bool:
+    """Tell whether an ARG instruction asks for this argument, anywhere in the Dockerfile."""
+    words = (word for keyword, rest in _instructions(text) if keyword == "ARG" for word in rest.split())
+    return any(word.partition("=")[0] == argument for word in words)
+
+
 def build_stages(text: str, arguments: Mapping[str, str]) -> tuple[BuildStage, ...]:
     """Return the build stages in their order."""
     values: dict[str, str] = {}

@@ -20,6 +20,13 @@ from stages.buildkit.builder import Builder
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
+LAYER_TIME_S = 315_619_200
+"""1980-01-02: files of a layer that are younger get this time, so that the same files give the same layer.
+
+The commit's time would do for the same commit twice. But with the next commit all layers would have other
+digests, however little changed, and as a build argument it would run steps again that BuildKit remembers. It
+is not 1970, because ZIP knows no time before 1980.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +46,6 @@ class Request:
     builder: str | None
     network: str | None
     cache: bool
-    created_s: int
-    """SOURCE_DATE_EPOCH: the commit's time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,8 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     metadata = folder / "metadata.json"
     path = folder / "built"
     if builder.exports_layout:
-        output = {"type": "oci", "dest": str(path), "tar": "false", "rewrite-timestamp": "true"}
-        _build(request, desk, metadata, output=output)
+        times = {"rewrite-timestamp": "true", "source-date-epoch": str(LAYER_TIME_S)}
+        _build(request, desk, metadata, output={"type": "oci", "dest": str(path), "tar": "false", **times})
     else:
         tag = f"pipeline-build:{uuid.uuid4().hex}"
         _build(request, desk, metadata, tag=tag)
@@ -98,7 +103,7 @@ def _build(
         file=request.dockerfile,
         target=request.target,
         platforms=list(request.platforms) or None,
-        build_args={**request.arguments, "SOURCE_DATE_EPOCH": str(request.created_s)},
+        build_args=dict(request.arguments),
         secrets=list(request.secrets),
         builder=request.builder,
         network=request.network,

@@ -128,7 +128,8 @@ def _config(document: dict[str, Any], additions: Additions) -> dict[str, Any]:
     created = timestamp(additions.created)
     settings = document.get("config") or {}
     labels = {**(settings.get("Labels") or {}), **additions.labels}
-    earlier = [_clamped(step, created) for step in document.get("history") or ()]
+    # when a step ran says only whether BuildKit remembered it; that must not change the digest
+    earlier = [{**step, "created": created} for step in document.get("history") or ()]
     steps = [_step(layer, created) for layer in additions.model_layers]
     diff_ids = [str(layer.descriptor.digest) for layer in additions.model_layers]
     return {
@@ -138,11 +139,6 @@ def _config(document: dict[str, Any], additions: Additions) -> dict[str, Any]:
         "history": [*earlier, *steps],
         "rootfs": {"type": "layers", "diff_ids": [*document["rootfs"]["diff_ids"], *diff_ids]},
     }
-
-
-def _clamped(step: dict[str, Any], created: str) -> dict[str, Any]:
-    """Return a step that is no younger than the commit: the classic store writes the time of day."""
-    return {**step, "created": min(step["created"], created)} if "created" in step else step
 
 
 def _step(layer: ModelLayer, created: str) -> dict[str, Any]:

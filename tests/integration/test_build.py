@@ -207,7 +207,7 @@ def test_the_same_commit_gives_the_same_digest(project: Path, desk: Desk, any_en
 def test_steps_that_run_at_another_time_give_the_same_digest(
     project: Path, desk: Desk, base_image: str, engine: Engine
 ) -> None:
-    if engine.image_store == "classic":  # it cannot rewrite times; the copy-only test above is all there is
+    if engine.image_store == "classic":  # it cannot rewrite times: only the copied files' own count
         return
     stage = build(project, f"FROM {base_image}\nRUN mkdir /made && echo made > /made/file\nCOPY app.py /\n")
     (project / "app.py").touch()  # a checkout is younger than its commit
@@ -218,13 +218,35 @@ def test_steps_that_run_at_another_time_give_the_same_digest(
     assert first == second
 
 
-def test_another_commit_of_the_same_content_moves_no_layer(project: Path, desk: Desk, engine: Engine) -> None:
-    stage = build(project, COPY_ONLY)
+def layer_digests(image: BuiltImage) -> list[Digest]:
+    return [layer.digest for layer in image.platforms[0].application_layers]
+
+
+def test_another_commit_moves_no_layer_that_did_not_change(
+    project: Path, desk: Desk, base_image: str, engine: Engine
+) -> None:
+    dockerfile = f"FROM {base_image}\nWORKDIR /app\nRUN date +%N > /made\nCOPY app.py .\n"
+    stage = build(project, dockerfile)
     first = run(stage, desk)
-    second = run(replace(stage, tag=Tag("v2")), desk)
+    (project / "app.py").write_text("print('goodbye')\n")
+    later = Source(root=project, commit=COMMIT[::-1], committed_at=datetime(2026, 2, 3, tzinfo=UTC))
+    second = stage.run(artifacts(project).plus(later), desk)
     assert first.digest != second.digest
-    assert first.platforms[0].application_layers == second.platforms[0].application_layers
     assert first.model_layers == second.model_layers
+    assert layer_digests(first)[:-1] == layer_digests(second)[:-1]
+    assert layer_digests(first)[-1] != layer_digests(second)[-1]
+
+
+def test_a_dockerfile_that_asks_for_the_commits_time_gets_it(
+    project: Path, desk: Desk, base_image: str
+) -> None:
+    dockerfile = f"FROM {base_image}\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /epoch\n"
+    made = run(build(project, dockerfile), desk)
+    last = Layout(made.layout).blob_path(layer_digests(made)[-1])
+    with tarfile.open(last) as tar:
+        epoch = tar.extractfile("epoch")
+        assert epoch is not None
+        assert int(epoch.read()) == int(COMMITTED.timestamp())
 
 
 def test_several_platforms_are_one_index(project: Path, desk: Desk, engine: Engine) -> None:
@@ -347,6 +369,23 @@ def test_an_unknown_builder_is_a_problem_of_the_configuration(
     (problem,) = (check for check in stage.check(desk) if not check.passed)
     assert problem.problem is Problem.CONFIGURATION
     assert "there is default" in problem.found
+
+
+@pytest.fixture
+def other_builder(engine: Engine, classic_engine: Engine) -> Iterator[str]:
+    """The name of a builder on another engine than the one in use: every docker context is one."""
+    name = "pipeline-tests-other"
+    engine.docker("context", "create", name, "--docker", f"host={classic_engine.endpoint()}")
+    yield name
+    engine.docker("context", "rm", "--force", name)
+
+
+def test_a_builder_is_chosen_by_its_name(project: Path, desk: Desk, other_builder: str) -> None:
+    stage = replace(build(project, COPY_ONLY), builder=other_builder)
+    assert [check for check in stage.check(desk) if not check.passed] == []
+    made = run(stage, desk)
+    assert made.builder.name == "buildkit (docker driver, classic store)"
+    assert Layout(made.layout).has(made.digest)
 
 
 def test_no_engine_is_a_missing_tool(

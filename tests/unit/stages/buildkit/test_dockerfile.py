@@ -1,6 +1,6 @@
 import pytest
 
-from stages.buildkit.dockerfile import base_name
+from stages.buildkit.dockerfile import base_name, declares
 
 MULTI = """\
 # syntax directives and comments come first
@@ -52,3 +52,15 @@ def test_a_target_begins_with(target: str, base: str | None) -> None:
 def test_build_arguments_win_over_defaults() -> None:
     assert base_name(MULTI, arguments={"PYTHON": "3.13"}) == "python:3.13-slim"
     assert base_name("FROM python:$VERSION", arguments={"VERSION": "3"}) == "python:"  # it was not declared
+
+
+@pytest.mark.parametrize(
+    ("text", "declared"),
+    [
+        ("FROM a\nARG B SOURCE_DATE_EPOCH=0\n", True),
+        ("arg SOURCE_DATE_EPOCH\nFROM a\n", True),
+        ("FROM a\nARG SOURCE_DATE_EPOCH_2\nENV SOURCE_DATE_EPOCH=1\n# ARG SOURCE_DATE_EPOCH\n", False),
+    ],
+)
+def test_a_declared_argument_is_found(text: str, declared: bool) -> None:
+    assert declares(text, "SOURCE_DATE_EPOCH") is declared
