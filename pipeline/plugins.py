@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from pipeline.cascade import Configuration
 from pipeline.config import BuildSection
@@ -160,12 +161,17 @@ def _update(configuration: Configuration) -> Update:
         image=configuration.values.image,
         repositories=configuration.values.repositories,
         root=configuration.root,
-        repository=section.repository,
+        repository=_git_address(section.repository, configuration.root),
         branch=section.branch,
         targets=tuple(Target(path=target.path, image=target.image) for target in section.targets),
         author=Author(name=section.author.name, email=section.author.email),
         time_limit_s=section.time_limit_s,
     )
+
+
+def _git_address(text: str | None, root: Path) -> str | None:
+    """Return the address; a relative path is taken from the folder of pipeline.yaml, as all others are."""
+    return str(root / text) if text is not None and ":" not in text else text
 
 
 MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {

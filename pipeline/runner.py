@@ -183,7 +183,9 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
         _entry(run, stage, identity=identity, reused_from=found[0], artifact=found[1].model_dump(mode="json"))
         return found[1], Status.REUSED
     made = stage.run(have, desk)
-    # the identity is kept as it was before the work: what changed meanwhile is not what was worked on
+    # as it was before the work: what changed meanwhile is not what was worked on; but a scanner's database,
+    # say, is known only once it was fetched
+    identity = identity or _identity(stage, have)
     _entry(run, stage, identity=identity, artifact=made.model_dump(mode="json"))
     return made, Status.PASSED
 

@@ -4,10 +4,11 @@ from typing import NoReturn
 
 import pytest
 
+from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.interface import Policy, Stage
-from pipeline.model import Check, Level, Problem, Skipped, Source, SuiteReport
+from pipeline.model import Artifact, Check, Level, Problem, Skipped, Source, SuiteReport
 from pipeline.plan import make_plan
 from pipeline.record import Record, Runs, Status, read_record
 from pipeline.runner import Options, deliver
@@ -175,3 +176,19 @@ def test_old_runs_are_removed(source: Source) -> None:
     for _ in range(23):
         run(source, Measure())
     assert len(Runs(source.root).names()) == 20
+
+
+def test_an_identity_that_only_the_work_brings_to_light_is_kept(source: Source) -> None:
+    known: list[str] = []
+
+    class Fetches(Measure):
+        def identity(self, have: Artifacts) -> str | None:
+            return known[0] if known else None
+
+        def run(self, have: Artifacts, desk: Desk) -> Artifact:
+            assert not known
+            known.append("database of today")
+            return REPORT
+
+    assert run(source, Fetches(), Make()).stages[0].status is Status.PASSED
+    assert run(source, Fetches(), Make()).stages[0].status is Status.REUSED

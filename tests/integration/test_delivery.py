@@ -1,0 +1,381 @@
+"""The whole way, as a user runs it: a commit becomes a GitOps commit, or stops where it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+
+from pipeline.artifacts import Artifacts
+from pipeline.model import BuiltImage, ManifestUpdate, PushedImage, SuiteReport
+from pipeline.record import Record, Runs, Status, read_record
+from tests.support.git_server import GitServer, Repository, run_git
+from tests.support.registry import Registry
+
+TINY = Path(__file__).parents[1] / "data" / "tiny"
+STAGES = ("test", "build", "scan", "benchmark", "push", "update")
+SCREEN_LINES = 45
+CreateRepository = Callable[[Path | None], Repository]
+Change = Callable[["Project"], None]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A model's repository, and everything that its delivery talks to."""
+
+    folder: Path
+    name: str
+    registry: Registry
+    gitops: Repository
+    environment: dict[str, str]
+
+    def pipeline(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        command = [*prefix, sys.executable, "-I", "-m", "pipeline", *arguments]
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        for secret in (self.registry.password, self.environment["GITOPS_PASSWORD"]):
+            assert secret not in done.stdout + done.stderr
+        return done
+
+    def record(self) -> Record:
+        runs = Runs(self.folder)
+        return read_record(runs.path(runs.names()[0]))
+
+    def set(self, **values: object) -> None:
+        """Write settings into the environment, as CI does: `update__branch=...`."""
+        for key, value in values.items():
+            self.environment[f"PIPELINE_{key.upper()}"] = (
+                value if isinstance(value, str) else json.dumps(value)
+            )
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).write_text(text)
+        self.commit()
+
+    def commit(self) -> None:
+        run_git("-C", str(self.folder), "add", "--all")
+        run_git("-C", str(self.folder), "commit", "--quiet", "--message", "change")
+
+    def tags(self) -> list[str]:
+        with self.registry.session() as session:
+            answer = session.get(self.registry.url(f"{self.name}/tiny/tags/list"), timeout=10)
+        return answer.json().get("tags") or []
+
+    def containers(self) -> str:
+        """Return the containers that the newest run has made and not removed."""
+        return docker(
+            "ps", "--all", "--quiet", "--filter", f"label=model-image-pipeline.run={self.record().run}"
+        )
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def project(  # noqa: PLR0913, PLR0917 - the real parts
+    tmp_path: Path,
+    base_image: str,
+    registry: Registry,
+    vulnerability_database: str,
+    git_server: GitServer,
+    create_repository: CreateRepository,
+) -> Project:
+    name = f"delivery-{uuid4().hex[:8]}"
+    folder = tmp_path / "tiny"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("gitops"))
+    (folder / "model").chmod(0o755)
+    run_git("init", "--quiet", "--initial-branch=main", str(folder))
+    content = tmp_path / "gitops"
+    shutil.copytree(TINY / "gitops", content)
+    overlay = content / "apps" / "tiny" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("IMAGE", f"{registry.address}/{name}/tiny"))
+    gitops = create_repository(content)
+    environment = {
+        "REGISTRY_USERNAME": registry.username,
+        "REGISTRY_PASSWORD": registry.password,
+        "GITOPS_USERNAME": git_server.username,
+        "GITOPS_PASSWORD": git_server.password,
+    }
+    made = Project(folder=folder, name=name, registry=registry, gitops=gitops, environment=environment)
+    made.set(
+        registries=f"{registry.address}/{name}",
+        scan__database__repository=vulnerability_database,
+        update__repository=gitops.url,
+    )
+    made.commit()
+    return made
+
+
+def test_a_commit_becomes_a_gitops_commit(project: Project, tmp_path: Path) -> None:
+    done = project.pipeline("run")
+    assert done.returncode == 0, done.stdout
+    record = project.record()
+    assert [(stage.name, stage.status) for stage in record.stages] == [
+        (name, Status.PASSED) for name in STAGES
+    ]
+    made = Artifacts(*record.made())
+    built, pushed, update = made[BuiltImage], made[PushedImage], made[ManifestUpdate]
+    commit = run_git("-C", str(project.folder), "rev-parse", "HEAD").strip()
+    repository = f"{project.registry.address}/{project.name}/tiny"
+    reference = f"{repository}:{commit}@{built.digest}"
+
+    found = remote_digest(project, f"{repository}:{commit}")
+    assert found == built.digest == pushed.digest
+    assert project.gitops.head() == update.commit
+    checkout = tmp_path / "checkout"
+    run_git("clone", "--quiet", project.gitops.url, str(checkout))
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", str(checkout / "apps/tiny")], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"image: {reference}" in rendered
+    assert reference in done.stdout
+    assert project.containers() == ""
+    assert answers_half(reference, project)
+
+
+def remote_digest(project: Project, reference: str) -> str:
+    credentials = f"{project.registry.username}:{project.registry.password}"
+    command = ["skopeo", "inspect", "--tls-verify=false", "--creds", credentials, "--format={{.Digest}}"]
+    done = subprocess.run([*command, f"docker://{reference}"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def answers_half(reference: str, project: Project) -> bool:
+    """Pull the image by its digest, start it as any runtime does, and ask its server."""
+    registry = project.registry
+    docker_login = ["docker", "login", "--username", registry.username, "--password-stdin", registry.address]
+    subprocess.run(docker_login, input=registry.password, text=True, check=True, capture_output=True)
+    container = docker("run", "--detach", "--rm", "--publish", "127.0.0.1::8080", reference)
+    try:
+        address = docker("port", container, "8080").splitlines()[0]
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [8.0]}]}
+        for _ in range(100):
+            try:
+                answer = requests.post(f"http://{address}/v2/models/tiny/infer", json=body, timeout=5)
+            except requests.ConnectionError:
+                time.sleep(0.1)
+                continue
+            return bool(answer.json()["outputs"][0]["data"] == [4.0])
+        return False
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_again_at_once_everything_is_reused_and_nothing_is_written(project: Project) -> None:
+    assert project.pipeline("run").returncode == 0
+    head = project.gitops.head()
+    done = project.pipeline("run")
+    assert done.returncode == 0
+    record = project.record()
+    assert {stage.name: stage.status for stage in record.stages if stage.status is Status.REUSED}.keys() == {
+        "test",
+        "build",
+        "scan",
+        "benchmark",
+    }
+    assert done.stdout.count("reused from") == 4
+    made = Artifacts(*record.made())
+    reference = made[PushedImage].references[0]
+    assert reference.tag_existed
+    assert reference.bytes_sent == 0
+    assert made[ManifestUpdate].status == "unchanged"
+    assert project.gitops.head() == head
+
+
+def test_a_change_of_code_does_not_move_the_weights(project: Project) -> None:
+    (project.folder / "model" / "big.bin").write_bytes(os.urandom(3_000_000))
+    project.commit()
+    assert project.pipeline("run").returncode == 0
+    project.write("serve.py", (project.folder / "serve.py").read_text() + "\n# a comment\n")
+    assert project.pipeline("run").returncode == 0
+    reference = Artifacts(*project.record().made())[PushedImage].references[0]
+    assert reference.bytes_sent < 20_000
+    assert reference.bytes_saved > 3_000_000
+
+
+def red_test(project: Project) -> None:
+    project.write("check.py", "raise SystemExit('the accuracy is 0.31')")
+
+
+def broken_dockerfile(project: Project) -> None:
+    project.write("Dockerfile", "FROM python:3.11-slim\nRUN echo building && false\n")
+
+
+def planted_vulnerability(project: Project) -> None:
+    metadata = "Metadata-Version: 2.1\nName: PyYAML\nVersion: 5.3\n"
+    folder = "/usr/lib/python3/dist-packages/PyYAML-5.3.dist-info"
+    (project.folder / "METADATA").write_text(metadata)
+    dockerfile = (project.folder / "Dockerfile").read_text()
+    project.write("Dockerfile", dockerfile.replace("USER", f"COPY METADATA {folder}/METADATA\nUSER"))
+
+
+def impossible_budget(project: Project) -> None:
+    project.set(policies=[{"rule": "performance", "maximum_p99_ms": 0.001}])
+
+
+def wrong_registry_password(project: Project) -> None:
+    project.environment["REGISTRY_PASSWORD"] = "wrong-password"
+
+
+def rejected_push(project: Project) -> None:
+    project.gitops.reject_pushes("only the release bot may push here")
+
+
+def no_engine(project: Project) -> None:
+    project.environment["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+
+
+def malformed_yaml(project: Project) -> None:
+    project.write("pipeline.yaml", "image: [tiny\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "exit_code", "stage", "words"),
+    [
+        (red_test, 1, "test", "the accuracy is 0.31"),
+        (broken_dockerfile, 1, "build", "Dockerfile:2"),
+        (planted_vulnerability, 3, "scan", "CVE-2020-14343"),
+        (impossible_budget, 3, "benchmark", "0.001 ms"),
+        (wrong_registry_password, 5, None, "password"),
+        (rejected_push, 5, "update", "only the release bot may push here"),
+        (no_engine, 4, None, "/nowhere/docker.sock"),
+        (malformed_yaml, 2, None, "pipeline.yaml:2"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_each_stage_made_to_fail_stops_there(
+    project: Project, change: Change, exit_code: int, stage: str | None, words: str
+) -> None:
+    head = project.gitops.head()
+    change(project)
+    done = project.pipeline("run")
+    assert done.returncode == exit_code, done.stdout
+    assert words in done.stdout
+    assert len(done.stdout.splitlines()) <= SCREEN_LINES
+    assert f"exit code {exit_code} " in done.stdout
+    record = project.record()
+    assert record.failure is not None
+    assert record.failure.exit_code == exit_code
+    assert record.failure.advice or exit_code == 1
+    assert record.finished_at is not None
+    later = STAGES[STAGES.index(stage) + 1 :] if stage else STAGES
+    states = {entry.name: entry.status for entry in record.stages}
+    assert all(states[name] is Status.PLANNED for name in later if states)
+    if stage:
+        assert states[stage] in {Status.FAILED, Status.REFUSED}
+    assert (project.tags() == []) is (stage != "update")
+    assert project.gitops.head() == head
+    assert project.containers() == ""
+
+
+def test_a_full_disk_is_told_before_any_work(project: Project) -> None:
+    (project.folder / ".pipeline").mkdir()
+    mount = f"mount -t tmpfs -o size=64m none '{project.folder}/.pipeline' && exec \"$@\""
+    root = () if os.geteuid() == 0 else ("sudo", "-n", "-E")
+    done = project.pipeline("run", prefix=(*root, "unshare", "--mount", "sh", "-c", mount, "sh"))
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert "free" in done.stdout
+    assert "nothing was started" in done.stdout
+    assert project.tags() == []
+
+
+def test_an_interruption_leaves_nothing_behind(project: Project) -> None:
+    project.set(benchmark__duration_s="60")
+    command = [sys.executable, "-I", "-m", "pipeline", "run"]
+    environment = {**os.environ, **project.environment}
+    with subprocess.Popen(
+        command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as child:
+        while not (Runs(project.folder).names() and project.containers()):
+            assert child.poll() is None
+            time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "exit code 130" in output
+    assert project.containers() == ""
+    record = project.record()
+    assert record.status is Status.INTERRUPTED
+    states = [entry.status for entry in record.stages]
+    assert states[3:] == [Status.INTERRUPTED, Status.PLANNED, Status.PLANNED]
+    assert project.tags() == []
+
+
+def test_a_dry_run_shows_the_edit_and_lets_nothing_leave(project: Project) -> None:
+    head = project.gitops.head()
+    done = project.pipeline("run", "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "+    newTag:" in done.stdout
+    assert "dry run: nothing left this machine" in done.stdout
+    assert project.tags() == []
+    assert project.gitops.head() == head
+
+
+def test_until_stops_after_a_stage(project: Project) -> None:
+    project.environment["REGISTRY_PASSWORD"] = "not needed yet"
+    done = project.pipeline("run", "--until", "build", "--json")
+    assert done.returncode == 0, done.stderr
+    record = Record.model_validate_json(done.stdout)
+    assert [stage.name for stage in record.stages] == ["test", "build"]
+    assert isinstance(record.made()[0], SuiteReport)
+
+
+def test_with_an_engine_alone_the_image_is_a_folder_and_the_edit_a_diff(project: Project) -> None:
+    for name in ("PIPELINE_REGISTRIES", "PIPELINE_UPDATE__REPOSITORY"):
+        del project.environment[name]
+    shutil.copytree(TINY / "gitops" / "apps", project.folder / "apps")
+    overlay = project.folder / "apps" / "tiny" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("IMAGE", "tiny"))
+    project.commit()
+    done = project.pipeline("run")
+    assert done.returncode == 0, done.stdout
+    made = Artifacts(*project.record().made())[PushedImage]
+    layout = f"oci:{made.layout}:{made.tag}"
+    command = ["skopeo", "inspect", "--format={{.Digest}}", layout]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == made.digest
+    assert "no registry configured" in done.stdout
+    assert f"+    digest: {made.digest}" in done.stdout
+    assert "none" in overlay.read_text()
+
+
+def test_a_tag_that_names_another_digest_is_a_conflict(project: Project) -> None:
+    project.set(tag="v1")
+    assert project.pipeline("run").returncode == 0
+    head = project.gitops.head()
+    project.write("serve.py", (project.folder / "serve.py").read_text() + "\n# another\n")
+    done = project.pipeline("run")
+    assert done.returncode == 7, done.stdout
+    assert project.gitops.head() == head
+
+
+def test_the_production_pack_refuses_a_dirty_tree(project: Project) -> None:
+    project.set(policies="production")
+    (project.folder / "serve.py").write_text(
+        (project.folder / "serve.py").read_text() + "\n# not committed\n"
+    )
+    done = project.pipeline("run")
+    assert done.returncode == 3, done.stdout
+    record = project.record()
+    assert record.stages[1].status is Status.REFUSED
+    assert project.tags() == []
