@@ -65,13 +65,15 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     """
     metadata = folder / "metadata.json"
     path = folder / "built"
+    client = _client(builder)
     if builder.exports_layout:
         times = {"rewrite-timestamp": "true", "source-date-epoch": str(LAYER_TIME_S)}
-        _build(request, desk, metadata, output={"type": "oci", "dest": str(path), "tar": "false", **times})
+        output = {"type": "oci", "dest": str(path), "tar": "false", **times}
+        _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk)
     else:
         tag = f"pipeline-build:{uuid.uuid4().hex}"
-        _build(request, desk, metadata, tag=tag)
-        _save(_client(builder), tag, desk, path)
+        _follow(_lines(client, request, metadata, tag=tag), request.shown_dockerfile, desk)
+        _save(client, tag, desk, path)
     return Export(Layout.open(path), _materials(metadata))
 
 
@@ -87,18 +89,20 @@ def local_digest(builder: Builder, name: str) -> Digest | None:
 
 
 def _client(builder: Builder) -> DockerClient:
+    """Return a client in the builder's own context, outside of which buildx does not let it be used."""
     return DockerClient(context=builder.engine.context if builder.engine else None)
 
 
-def _build(
+def _lines(
+    client: DockerClient,
     request: Request,
-    desk: Desk,
     metadata: Path,
     *,
     output: Mapping[str, str] | None = None,
     tag: str | None = None,
-) -> None:
-    lines = DockerClient().buildx.build(
+) -> Iterator[str]:
+    """Yield BuildKit's output while it builds, into an output or else into the engine's image store."""
+    lines = client.buildx.build(
         request.context,
         file=request.dockerfile,
         target=request.target,
@@ -117,7 +121,7 @@ def _build(
         stream_logs=True,
     )
     assert isinstance(lines, Iterator)  # noqa: S101 - stream_logs makes it one
-    _follow(lines, request.shown_dockerfile, desk)
+    return lines
 
 
 def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
