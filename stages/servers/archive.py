@@ -5,6 +5,7 @@ that engines without the containerd image store read.
 """
 
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,9 @@ def load_application(image: BuiltImage, facts: EngineFacts, engine: Engine, desk
     desk.say(f"loading the image into the engine ({size_mb:.0f} MB, without the model)")
     name = f"docker.io/model-image-pipeline/benchmark:{tag[-128:].lstrip('.-')}"
     desk.on_exit(lambda: _remove(engine, desk, name))
-    archive = application_archive(_application(image, chosen, desk.folder / "application"), name)
+    folder = desk.folder / "application"
+    desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
+    archive = application_archive(_application(image, chosen, folder), name)
     engine.ask("load", "--quiet", timeout_s=TIMEOUT_S, stdin=archive)
     return name
 

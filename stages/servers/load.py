@@ -17,6 +17,7 @@ from stages.servers.interface import Answer
 
 Send = Callable[[], Awaitable[Answer]]
 
+NOT_SENT = "not sent: the server had not kept up when the time was over"
 KINDS_OF_ERRORS = 100  # each message is kept once, and a server may put something unique into every one
 LAG_LIMIT_MS = 20.0
 LAG_LIMIT_SHARE = 0.25
@@ -89,7 +90,7 @@ async def drive(send: Send, load: Load, measured: Measured) -> None:
             else:
                 await slots.acquire()
             if time.perf_counter() > cutoff:
-                _give_up(load, measured, load.requests - index)
+                measured.errors[NOT_SENT] += load.requests - index
                 break
             task = tasks.create_task(_one(send, load, measured, due, max(due, free_since)))
             task.add_done_callback(lambda _: slots.release())
@@ -126,10 +127,6 @@ async def _one(send: Send, load: Load, measured: Measured, due: float, possible:
     now = time.perf_counter()
     measured.latencies_ms.append((now - due) * 1000)
     measured.service_ms.append((now - sent) * 1000)
-
-
-def _give_up(load: Load, measured: Measured, left: int) -> None:
-    measured.errors[f"not sent: {load.in_flight} requests were unanswered and the time was up"] += left
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
