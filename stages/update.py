@@ -91,7 +91,8 @@ class Update:
             RemoteError: the GitOps repository refuses, or cannot be reached.
         """
         image = _delivered(have)
-        references = tuple(reference.repository for reference in image.references)
+        pushed = tuple(reference.repository for reference in image.references)
+        references = self.repositories if desk.dry_run else pushed  # a dry run shows what a run would write
         if not self.targets:
             return ManifestUpdate(status="unconfigured", note=self._how_to_configure(image))
         wishes = self._wishes(references, image.tag, image.digest)
