@@ -1,17 +1,19 @@
 """Real, public advisories: enough of them for a scanner to have something true to say about small images.
 
-Facts only: package, identifier, affected and fixed versions, severity. The titles are our own words. Each row
-was compared on 22 November 2026 with public copies; rows that could not be confirmed were left out. The copies
-are of different ages, so a publisher may have changed a record since: this is data for tests, not a feed.
+Facts only: package, identifier, affected and fixed versions, severity. The titles are our own words. Each
+row was compared on 22 November 2026 with public copies; rows that could not be confirmed were left out.
+The copies are of different ages, so a publisher may have changed a record since: this is data for tests,
+not a feed.
 
-Python packages: records of the GitHub Advisory Database (its MODERATE is MEDIUM here) in copies made from 2021
-on, the newest where several were found. Of CVE-2025-43859 no copy of the record was found; published scan
-results and write-ups agree on it. PYSEC-2021-857 is a record of the Python Packaging Advisory Database.
+Python packages: records of the GitHub Advisory Database (its MODERATE is MEDIUM here) in copies made from
+2021 on, the newest where several were found. Of CVE-2025-43859 no copy of the record was found; published
+scan results and write-ups agree on it. PYSEC-2021-857 is a record of the Python Packaging Advisory
+Database.
 
-Debian 12: security advisories, and published scan results of Debian 12 images, which rest on Debian's security
-tracker. Severities are those of the scan results; that of CVE-2023-4911 is of its CVE record. Flaws without a
-fix had none in a scan of Debian 12.15 on 30 September 2026; those of krb5 and sqlite3 had none in a scan of
-Debian 12.11 on 2 August 2025.
+Debian 12: security advisories, and published scan results of Debian 12 images, which rest on Debian's
+security tracker. Severities are those of the scan results; that of CVE-2023-4911 is of its CVE record.
+Flaws without a fix had none in a scan of Debian 12.15 on 30 September 2026; those of krb5 and sqlite3 had
+none in a scan of Debian 12.11 on 2 August 2025.
 """
 
 from __future__ import annotations
