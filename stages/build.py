@@ -119,7 +119,7 @@ class Build:
             DiskFull: there is no room left.
         """
         source = have[Source]
-        builder = find_builder(self.builder)
+        builder = find_builder(self.builder, start=True)
         images = store.ImageStore(desk.cache / "images")
         with _full_disk_named(images.path), images.workplace() as folder:
             export = self._export(source, builder, desk, folder)

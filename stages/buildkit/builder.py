@@ -14,6 +14,7 @@ OLDEST_BUILDX = (0, 12)
 OLDEST_ENGINE = (24,)
 OLDEST_ENGINE_CLASSIC = (25,)  # the first whose `docker save` writes an OCI image layout
 TIMEOUT_S = 30.0
+START_TIMEOUT_S = 300.0  # a docker-container builder pulls its image first
 INSTALL_ADVICE = "Install an engine with buildx (https://docs.docker.com/engine/install) and start it."
 
 
@@ -66,14 +67,15 @@ def buildx_version() -> str:
     return found[1]
 
 
-def find_builder(name: str | None) -> Builder:
-    """Return the builder of this name, or the one in use.
+def find_builder(name: str | None, *, start: bool = False) -> Builder:
+    """Return the builder of this name, or the one in use; `start` wakes it, so that its version is known.
 
     Raises:
         ConfigurationError: there is no builder of this name.
-        ToolMissing: docker, buildx or the engine is missing, too old or does not answer.
+        ToolMissing: docker, buildx, the engine or the builder is missing, too old or does not answer.
     """
-    outcome = _ask("buildx", "inspect", *((name,) if name else ()))
+    options = (*(("--bootstrap",) if start else ()), *((name,) if name else ()))
+    outcome = _ask("buildx", "inspect", *options, timeout_s=START_TIMEOUT_S if start else TIMEOUT_S)
     if not outcome.succeeded:
         raise _no_builder(name, outcome)
     # one `Key:   value` a line; the first of each key is the builder's, or its first node's
@@ -142,5 +144,5 @@ def _refuse_older(what: str, version: str, oldest: tuple[int, ...]) -> None:
         )
 
 
-def _ask(*arguments: str) -> Outcome:
-    return run(Command(arguments=("docker", *arguments), timeout_s=TIMEOUT_S))
+def _ask(*arguments: str, timeout_s: float = TIMEOUT_S) -> Outcome:
+    return run(Command(arguments=("docker", *arguments), timeout_s=timeout_s))

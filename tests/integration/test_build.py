@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, DiskFull, StageFailed
+from pipeline.errors import ConfigurationError, DiskFull, StageFailed, ToolMissing
 from pipeline.model import BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
 from stages.build import Build
@@ -386,6 +386,21 @@ def test_a_builder_is_chosen_by_its_name(project: Path, desk: Desk, other_builde
     made = run(stage, desk)
     assert made.builder.name == "buildkit (docker driver, classic store)"
     assert Layout(made.layout).has(made.digest)
+
+
+def test_a_remote_builder_that_does_not_answer_is_a_missing_tool(
+    project: Path, desk: Desk, engine: Engine
+) -> None:
+    name = "pipeline-tests-remote"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        engine.docker("buildx", "create", "--driver", "remote", "--name", name, address)
+        try:
+            with pytest.raises(ToolMissing, match=f"the builder {name} does not answer"):
+                run(replace(build(project, COPY_ONLY), builder=name), desk)
+        finally:
+            engine.docker("buildx", "rm", "--force", name)
 
 
 def test_no_engine_is_a_missing_tool(
