@@ -34,10 +34,10 @@ def for_each(
                 done.put((number, error))
                 return
 
-    for _ in range(min(threads, len(things))):
-        threading.Thread(target=take_turns, name="push", daemon=True).start()
     made: dict[int, R] = {}
     try:
+        for _ in range(min(threads, len(things))):
+            threading.Thread(target=take_turns, name="push", daemon=True).start()
         while len(made) < len(things):
             number, result = done.get()
             if isinstance(result, BaseException):

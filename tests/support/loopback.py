@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,14 @@ class Server:
     def asked(self) -> list[str]:
         """Return the requests so far as `METHOD path`."""
         return [str(request) for request in self.received]
+
+    def wait_for(self, method: str) -> None:
+        """Wait until a request of this kind is noted, at most ten seconds."""
+        deadline = time.monotonic() + 10
+        while not any(request.method == method for request in list(self.received)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no {method} came")
+            time.sleep(0.01)
 
     def start(self) -> None:
         """Begin to answer."""

@@ -202,10 +202,13 @@ def test_a_wait_that_is_too_long_is_not_waited_for() -> None:
 @pytest.mark.parametrize("described", [CONTENT[:-1], CONTENT + b"more", CONTENT[:-1] + b"?"])
 def test_content_that_changed_is_never_completed(described: bytes) -> None:
     registry = MemoryRegistry()
-    with connected(registry) as (_, client):
+    with connected(registry) as (server, client):
         with pytest.raises(StageFailed, match="changed since the build"):
             client.push_blob(blob(CONTENT, described))
-        assert not registry.blobs
+        server.wait_for("PUT")  # the server notes it once the connection is broken
+        (put,) = [request for request in server.received if request.method == "PUT"]
+    assert len(put.body) < len(described)
+    assert not registry.blobs
 
 
 def test_another_digest_than_ours_fails_the_push() -> None:
@@ -238,8 +241,11 @@ def test_every_kind_of_manifest_is_accepted() -> None:
         assert kind in accepted
 
 
-def test_a_registry_that_does_not_tell_the_digest_is_asked_for_the_bytes() -> None:
-    silent = Reply(200, {"Content-Type": INDEX_TYPE}, MANIFEST)
+@pytest.mark.parametrize("told", [{}, {"Docker-Content-Digest": "sha512:abc"}])
+def test_a_registry_that_does_not_tell_our_kind_of_digest_is_asked_for_the_bytes(
+    told: dict[str, str],
+) -> None:
+    silent = Reply(200, {"Content-Type": INDEX_TYPE, **told}, MANIFEST)
     with connected(MemoryRegistry(before=lambda r: silent if "/manifests/" in r.path else None)) as (
         _,
         client,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import StageFailed
+from pipeline.reference import Digest
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
 from stages.oci.layout import Layout
@@ -63,3 +65,14 @@ def test_a_model_that_changed_since_the_build_is_not_delivered(tmp_path: Path, m
     with pytest.raises(StageFailed, match="changed since"):
         export(ImageContent.of(image), image.tag, tmp_path / "out", lambda _: None)
     assert Layout.open(tmp_path / "out").roots() == ()
+
+
+def test_a_layer_that_was_damaged_since_the_build_is_not_copied(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image", {"app.py": b"1"})
+    # nothing to link there, as on another file system: the blobs are read
+    content = replace(ImageContent.of(image), layout=Layout.create(tmp_path / "elsewhere"))
+    layer = image.platforms[0].application_layers[0].digest
+    Layout.open(image.layout).blob_path(layer).write_bytes(b"damaged")
+    with pytest.raises(StageFailed, match="changed since"):
+        export(content, image.tag, tmp_path / "out", lambda _: None)
+    assert not Layout.open(tmp_path / "out").has(Digest.of(b"damaged"))
