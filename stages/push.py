@@ -117,7 +117,7 @@ class Push:
             problem = PROBLEMS.get(type(error), Problem.REMOTE)
             return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
         if credentials is None:
-            return Check(subject=subject, found="answers, and asks for no login")
+            return Check(subject=subject, found="lets us in without a login")
         return Check(
             subject=subject, found=f"logged in as {credentials.username} (from {credentials.origin})"
         )

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from pipeline.model import Descriptor
 from pipeline.reference import Digest, Repository, Tag
-from stages.oci.authentication import Credentials, Scopes, granted
+from stages.oci.authentication import Credentials, Scopes, granted, login_refused
 from stages.oci.exchange import Answer, Request
 from stages.oci.layout import INDEX_TYPE
 from stages.oci.retries import Retries
@@ -57,12 +57,7 @@ class RepositoryClient:
         credentials, header = self._retry(lambda: self.transport.log_in(self._push))
         actions = granted(header, self.repository.path)
         if actions is not None and not actions & {"push", "*"}:
-            who = f"user {credentials.username!r}" if credentials else "an anonymous user"
-            origin = f"The login came from {credentials.origin}. " if credentials else ""
-            raise RemoteError(
-                f"{self.repository.host}: {who} may not push to {self.repository.path}",
-                advice=f"{origin}Give that user the right to push, or log in as another.",
-            )
+            raise self._may_not_push(credentials)
         return credentials
 
     def has_blob(self, digest: Digest) -> bool:
@@ -185,6 +180,16 @@ class RepositoryClient:
     @property
     def _push(self) -> Scopes:
         return frozenset({f"repository:{self.repository.path}:pull,push"})
+
+    def _may_not_push(self, credentials: Credentials | None) -> RemoteError:
+        host = self.repository.host
+        if credentials is None:
+            return login_refused(host, None)
+        return RemoteError(
+            f"{host}: user {credentials.username!r} may not push to {self.repository.path}",
+            advice=f"The login came from {credentials.origin}. Give that user the right to push, or log in as "
+            "another.",
+        )
 
     def _told_digest(self, answer: Answer) -> Digest | None:
         told = answer.headers.get(CONTENT_DIGEST)
