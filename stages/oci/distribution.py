@@ -187,8 +187,8 @@ class RepositoryClient:
             return login_refused(host, None)
         return RemoteError(
             f"{host}: user {credentials.username!r} may not push to {self.repository.path}",
-            advice=f"The login came from {credentials.origin}. Give that user the right to push, or log in as "
-            "another.",
+            advice=f"The login came from {credentials.origin}. Give that user the right to push, or log in "
+            "as another.",
         )
 
     def _told_digest(self, answer: Answer) -> Digest | None:
