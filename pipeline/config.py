@@ -101,8 +101,8 @@ class BuildSection(Section):
 class DatabaseSection(Section):
     """The vulnerability database."""
 
-    repository: str | None = None
-    """OCI repository of Trivy's database, with a tag or a digest; default: Trivy's own."""
+    repositories: Words = ()
+    """OCI repositories of Trivy's database, with tag or digest: one and its mirrors; default: Trivy's own."""
     maximum_age_days: Annotated[float, Field(gt=0)] = 7
     """A database that was updated longer ago is an error."""
     update: bool = True

@@ -307,6 +307,7 @@ class ScanReport(Evidence):
     database: VulnerabilityDatabase
     packages: int = Field(ge=0, description="how many installed packages were compared with the database")
     vulnerabilities: tuple[Vulnerability, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), description="what the scanner wants known about its own work")
 
     @property
     def database_age(self) -> timedelta:

@@ -122,7 +122,7 @@ def _scan(configuration: Configuration) -> Scan:
         registries=tuple(repository.host for repository in values.repositories),
         timeout_s=section.timeout_s,
         cache=Runs(configuration.root).cache / "trivy",
-        **({"databases": (database.repository,)} if database.repository else {}),
+        **({"databases": database.repositories} if database.repositories else {}),
     )
     return Scan(scanner=trivy)
 

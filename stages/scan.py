@@ -9,8 +9,8 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import Artifact, BuiltImage, Check, ScanReport
 from pipeline.reference import Digest
+from stages.oci.application_view import application_views
 from stages.scanners.interface import Scanner
-from stages.scanners.view import application_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +52,5 @@ class Scan:
             database=findings.database,
             packages=findings.packages,
             vulnerabilities=findings.vulnerabilities,
+            notes=findings.notes,
         )

@@ -228,7 +228,7 @@ def commit_message(
         [
             f"{name}: deploy {short} (sha256:{image.digest.short})",
             "",
-            f"{image.name}, built from commit {source.version}, now runs by its digest.",
+            f"Roll out {image.name} as it was built from commit {source.version}.",
             "",
             *(f"{key}: {_one_line(value)}" for key, value in trailers),
             "",

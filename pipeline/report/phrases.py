@@ -67,13 +67,10 @@ def _(image: BuiltImage) -> str:
 def _(report: ScanReport) -> str:
     counts = {severity: report.count(severity) for severity in Severity}
     found = ", ".join(f"{count} {severity.lower()}" for severity, count in counts.items() if count)
-    age = report.database_age.total_seconds() / 3600
-    return (
-        f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, "
-        f"database {age:.0f} h old"
-        if age >= 1
-        else f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, fresh database"
-    )
+    hours = report.database_age.total_seconds() / 3600
+    age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
+    text = f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, {age}"
+    return "; ".join((text, *report.notes))
 
 
 @describe.register

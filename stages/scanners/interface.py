@@ -1,19 +1,11 @@
 """The contract of a scanner of packages; Trivy is one, Grype could be another."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.desk import Desk
 from pipeline.model import Check, Tool, Vulnerability, VulnerabilityDatabase
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The application layers of one platform, as an OCI image layout with one manifest."""
-
-    platform: str
-    layout: Path
+from stages.oci.application_view import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +16,7 @@ class Findings:
     database: VulnerabilityDatabase
     packages: int
     vulnerabilities: tuple[Vulnerability, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Scanner(Protocol):

@@ -15,9 +15,10 @@ from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
 from pipeline.model import Check, Problem, Tool
 from pipeline.process import Command, Outcome
+from stages.oci.application_view import View
 from stages.oci.authentication import environment_name
 from stages.oci.endpoint import is_loopback
-from stages.scanners.interface import Findings, View
+from stages.scanners.interface import Findings
 from stages.scanners.trivy_database import PUBLISHED, TrivyDatabase, alone, describe_age
 from stages.scanners.trivy_program import Program, find
 from stages.scanners.trivy_report import Contents
@@ -85,6 +86,7 @@ class Trivy:
             database=database,
             packages=contents.packages,
             vulnerabilities=contents.vulnerabilities,
+            notes=contents.notes,
         )
 
     @property

@@ -59,8 +59,19 @@ class _Result(BaseModel):
     vulnerabilities: tuple[_Vulnerability, ...] = Field(default=(), alias="Vulnerabilities")
 
 
+class _System(BaseModel):
+    family: str = Field(default="", alias="Family")
+    name: str = Field(default="", alias="Name")
+    out_of_support: bool = Field(default=False, alias="EOSL")
+
+
+class _Metadata(BaseModel):
+    system: _System = Field(default=_System(), alias="OS")
+
+
 class _Report(BaseModel):
     schema_version: Literal[2] = Field(alias="SchemaVersion")
+    metadata: _Metadata = Field(default=_Metadata(), alias="Metadata")
     results: tuple[_Result, ...] = Field(default=(), alias="Results")
 
 
@@ -70,6 +81,7 @@ class Contents:
     def __init__(self) -> None:
         self._packages: set[Package] = set()
         self._vulnerabilities: dict[Vulnerability, None] = {}
+        self._notes: dict[str, None] = {}
 
     def add(self, path: Path) -> None:
         """Take in a report.
@@ -84,9 +96,18 @@ class Contents:
                 f"Trivy's report cannot be read: {error}",
                 advice=f"The log beside {path} says what Trivy did; is its version newer than this pipeline?",
             ) from error
+        system = report.metadata.system
+        if system.out_of_support:
+            note = f"{system.family} {system.name} gets no security updates any more, so its flaws go unseen"
+            self._notes[note] = None
         for result in report.results:
             self._packages.update(_packages(result))
             self._vulnerabilities.update(dict.fromkeys(_vulnerabilities(result)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the findings alone do not tell."""
+        return tuple(self._notes)
 
     @property
     def packages(self) -> int:

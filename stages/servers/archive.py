@@ -15,8 +15,8 @@ from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, PlatformImage
 from pipeline.reference import Digest
+from stages.oci.application_view import application_views
 from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_document, to_json
-from stages.scanners.view import application_views
 from stages.servers.engine import Engine, EngineFacts
 
 TIMEOUT_S = 1800.0

@@ -120,7 +120,7 @@ def project(  # noqa: PLR0913, PLR0917 - the real parts
     made = Project(folder=folder, name=name, registry=registry, gitops=gitops, environment=environment)
     made.set(
         registries=f"{registry.address}/{name}",
-        scan__database__repository=vulnerability_database,
+        scan__database__repositories=vulnerability_database,
         update__repository=gitops.url,
     )
     made.commit()

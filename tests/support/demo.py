@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -51,7 +50,7 @@ class Parts:
         """Return the settings and passwords that lead the pipeline to these parts."""
         return {
             "PIPELINE_REGISTRIES": f"{self.registry.address}/models",
-            "PIPELINE_SCAN__DATABASE__REPOSITORY": self.database,
+            "PIPELINE_SCAN__DATABASE__REPOSITORIES": self.database,
             "PIPELINE_UPDATE__REPOSITORY": self.gitops.url,
             "REGISTRY_USERNAME": self.registry.username,
             "REGISTRY_PASSWORD": self.registry.password,
@@ -202,22 +201,13 @@ def _run_pipeline(parts: Parts) -> int:
 
 
 def _show_delivery(console: Console, parts: Parts, before: str) -> None:
-    for reference in _pushed_references():
-        console.print(f"\npushed    [bold]{reference}[/]")
+    """Show what the record says, and the commit that Argo CD or Flux would now roll out."""
+    console.print("\n[bold]pipeline show[/]")
+    subprocess.run([PROGRAMS / "pipeline", "show"], cwd=EXAMPLE, check=True)
     state = "landed in" if parts.gitops.head() != before else "stands since an earlier run in"
-    console.print(f"deployed  {state} {parts.gitops.url}\n")
+    console.print(f"\n[bold]git show[/]: the commit {state} {parts.gitops.url}\n")
     color = "always" if console.is_terminal else "never"
     console.out(parts.gitops.git("show", f"--color={color}", "--format=commit %h%n%n%w(0,4,4)%B", "HEAD"))
-
-
-def _pushed_references() -> list[str]:
-    """Return what the record of the newest run says was pushed, by digest."""
-    shown = subprocess.run(
-        [PROGRAMS / "pipeline", "show", "--json"], cwd=EXAMPLE, capture_output=True, check=True
-    )
-    stages = json.loads(shown.stdout)["stages"]
-    pushed = next(stage["artifact"] for stage in stages if stage["name"] == "push")
-    return [f"{reference['repository']}@{reference['digest']}" for reference in pushed["references"]]
 
 
 def _runs() -> Path:

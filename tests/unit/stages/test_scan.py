@@ -18,10 +18,10 @@ from pipeline.model import (
     VulnerabilityDatabase,
 )
 from pipeline.reference import Digest, Tag
+from stages.oci.application_view import View, application_views
 from stages.oci.layout import Layout, to_document, to_json
 from stages.scan import Scan
-from stages.scanners.interface import Findings, View
-from stages.scanners.view import application_views
+from stages.scanners.interface import Findings
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -224,3 +224,12 @@ def test_changed_program_of_the_wheel_is_refused(tmp_path: Path) -> None:
     assert "was changed since it was installed" in answer("A" * 43)
     program.unlink()
     assert "Trivy is not installed" in answer(right)
+
+
+def test_a_distribution_that_gets_no_updates_any_more_is_noted(tmp_path: Path) -> None:
+    system = {"Family": "debian", "Name": "9.13", "EOSL": True}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"SchemaVersion": 2, "Metadata": {"OS": system}, "Results": []}))
+    contents = Contents()
+    contents.add(path)
+    assert contents.notes == ("debian 9.13 gets no security updates any more, so its flaws go unseen",)

@@ -4,13 +4,21 @@ The view is an OCI image layout of small new files and hard links to the layers.
 """
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, Descriptor, PlatformImage
 from stages.oci.layout import Layout, to_document, to_json
-from stages.scanners.interface import View
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The application layers of one platform, as an OCI image layout with one manifest."""
+
+    platform: str
+    layout: Path
 
 
 def application_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:
