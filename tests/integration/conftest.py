@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.support import apt
 from tests.support import engine as engines
 from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
@@ -96,6 +98,22 @@ def docker_config(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> I
 def docker_login(docker_config: Path, registry: Registry) -> Path:
     """The session's docker configuration, logged in to the registry."""
     return registries.write_docker_config(docker_config, registry)
+
+
+@pytest.fixture(scope="session")
+def skopeo() -> str:
+    """A registry client that is not ours."""
+    if shutil.which("skopeo") is None:
+        apt.install(["skopeo"], why="an independent registry client")
+    return "skopeo"
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """A kubectl whose kustomize renders what Argo CD and Flux would."""
+    if shutil.which("kubectl") is None:
+        apt.install_from_sid(["kubernetes-client"], why="kustomize, to render the manifests")
+    return "kubectl"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

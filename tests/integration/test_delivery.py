@@ -127,7 +127,9 @@ def project(  # noqa: PLR0913, PLR0917 - the real parts
     return made
 
 
-def test_a_commit_becomes_a_gitops_commit(project: Project, tmp_path: Path) -> None:
+def test_a_commit_becomes_a_gitops_commit(
+    project: Project, tmp_path: Path, skopeo: str, kubectl: str
+) -> None:
     done = project.pipeline("run")
     assert done.returncode == 0, done.stdout
     record = project.record()
@@ -140,13 +142,13 @@ def test_a_commit_becomes_a_gitops_commit(project: Project, tmp_path: Path) -> N
     repository = f"{project.registry.address}/{project.name}/tiny"
     reference = f"{repository}:{commit}@{built.digest}"
 
-    found = remote_digest(project, f"{repository}:{commit}")
+    found = remote_digest(skopeo, project, f"{repository}:{commit}")
     assert found == built.digest == pushed.digest
     assert project.gitops.head() == update.commit
     checkout = tmp_path / "checkout"
     run_git("clone", "--quiet", project.gitops.url, str(checkout))
     rendered = subprocess.run(
-        ["kubectl", "kustomize", str(checkout / "apps/tiny")], check=True, capture_output=True, text=True
+        [kubectl, "kustomize", str(checkout / "apps/tiny")], check=True, capture_output=True, text=True
     ).stdout
     assert f"image: {reference}" in rendered
     assert reference in done.stdout
@@ -154,9 +156,9 @@ def test_a_commit_becomes_a_gitops_commit(project: Project, tmp_path: Path) -> N
     assert answers_half(reference, project)
 
 
-def remote_digest(project: Project, reference: str) -> str:
+def remote_digest(skopeo: str, project: Project, reference: str) -> str:
     credentials = f"{project.registry.username}:{project.registry.password}"
-    command = ["skopeo", "inspect", "--tls-verify=false", "--creds", credentials, "--format={{.Digest}}"]
+    command = [skopeo, "inspect", "--tls-verify=false", "--creds", credentials, "--format={{.Digest}}"]
     done = subprocess.run([*command, f"docker://{reference}"], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -341,7 +343,9 @@ def test_until_stops_after_a_stage(project: Project) -> None:
     assert isinstance(record.made()[0], SuiteReport)
 
 
-def test_with_an_engine_alone_the_image_is_a_folder_and_the_edit_a_diff(project: Project) -> None:
+def test_with_an_engine_alone_the_image_is_a_folder_and_the_edit_a_diff(
+    project: Project, skopeo: str
+) -> None:
     for name in ("PIPELINE_REGISTRIES", "PIPELINE_UPDATE__REPOSITORY"):
         del project.environment[name]
     shutil.copytree(TINY / "gitops" / "apps", project.folder / "apps")
@@ -352,7 +356,7 @@ def test_with_an_engine_alone_the_image_is_a_folder_and_the_edit_a_diff(project:
     assert done.returncode == 0, done.stdout
     made = Artifacts(*project.record().made())[PushedImage]
     layout = f"oci:{made.layout}:{made.tag}"
-    command = ["skopeo", "inspect", "--format={{.Digest}}", layout]
+    command = [skopeo, "inspect", "--format={{.Digest}}", layout]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == made.digest
     assert "no registry configured" in done.stdout
     assert f"+    digest: {made.digest}" in done.stdout

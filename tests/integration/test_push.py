@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from pipeline.reference import Repository
 from stages.build import Build
 from stages.models.file import FileSource
 from stages.push import Push
-from tests.support import apt
 from tests.support.engine import Engine
 from tests.support.registry import Registry
 from tests.support.small_image import COMMIT, make_image
@@ -47,14 +45,6 @@ def model(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "weights.bin").write_bytes(WEIGHTS)
     return folder
-
-
-@pytest.fixture(scope="session")
-def skopeo() -> str:
-    """An independent client of registries and image layouts."""
-    if shutil.which("skopeo") is None:
-        apt.install(["skopeo"], why="an independent registry client")
-    return "skopeo"
 
 
 @pytest.fixture

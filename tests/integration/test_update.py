@@ -238,26 +238,26 @@ def test_a_target_behind_a_symbolic_link_is_edited_where_it_lies(
 
 @pytest.mark.usefixtures("credentials")
 def test_kubectl_renders_the_same_but_for_the_image(
-    create_repository: CreateRepository, desk: Desk, tmp_path: Path
+    kubectl: str, create_repository: CreateRepository, desk: Desk, tmp_path: Path
 ) -> None:
     served = create_repository(OVERLAY)
     deployed = Repository("localhost:5001/models/digits")
     target = Target(path="apps/digits/overlays/production")
-    before = _rendered(served, tmp_path / "before")
+    before = _rendered(kubectl, served, tmp_path / "before")
 
     _update(served.url, target, repository=deployed).run(_made(repository=deployed), desk)
 
-    after = _rendered(served, tmp_path / "after")
+    after = _rendered(kubectl, served, tmp_path / "after")
     (old,), (new,) = _images(before), _images(after)
     assert new == f"{deployed}:{COMMIT}@{_digest('new')}"
     assert after == before.replace(old, new)
 
 
-def _rendered(repository: ServedRepository, folder: Path) -> str:
+def _rendered(kubectl: str, repository: ServedRepository, folder: Path) -> str:
     folder.mkdir()
     run_git("--git-dir", str(repository.path), "--work-tree", str(folder), "checkout", "-f", "main")
     overlay = folder / "apps/digits/overlays/production"
-    done = subprocess.run(["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, check=True)
+    done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=True)
     return done.stdout
 
 
