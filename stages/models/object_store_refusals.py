@@ -1,0 +1,78 @@
+"""What an object store says when it does not give what was asked for, in words that help."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError
+from stages.models.resuming import changed
+
+STATUS = re.compile(r"status code: (\d{3})")
+CODE = re.compile(r"<Code>([\w.-]+)</Code>")
+QUERY = re.compile(r"\?[^\s)\"]*")
+CREDENTIALS = (
+    "S3: `aws sts get-caller-identity` shows who you are; Google: `gcloud auth application-default login`; "
+    "Azure: `az login`, or AZURE_STORAGE_ACCOUNT_KEY. Reading takes the right to list and to get objects."
+)
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+
+
+@contextmanager
+def refusals_named(source: str, path: str | None = None) -> Iterator[None]:
+    """Turn the library's exceptions into ours; `path` is the object that is read, None for a listing.
+
+    Raises:
+        ConfigurationError: there is no such bucket.
+        StageFailed: the object is gone, or changed.
+        TemporaryRemoteError: the store is busy, or the connection broke.
+        RemoteError: the store refuses us.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        if (refusal := _refusal(error, source, path)) is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(error: Exception, source: str, path: str | None) -> PipelineError | None:
+    kind, text = type(error).__name__, str(error)
+    if not type(error).__module__.startswith("obstore") and kind != "FileNotFoundError":
+        return _login_refusal(error, source)
+    code = found[1] if (found := CODE.search(text)) else ""
+    status = int(found[1]) if (found := STATUS.search(text)) else 0
+    said = " ".join(part for part in (str(status or ""), code) if part)
+    if path is not None and (kind == "FileNotFoundError" or status in {404, 412, 416}):
+        return changed(source, path)
+    if status == 404 or kind == "FileNotFoundError":
+        return ConfigurationError(f"there is no {source} ({said})", advice="Mend `model.source`.")
+    if code in EXPIRED:
+        return RemoteError(
+            f"{source}: the credentials have expired ({said})", advice=f"Log in again. {CREDENTIALS}"
+        )
+    if status in {401, 403} or kind in {"PermissionDeniedError", "UnauthenticatedError"}:
+        return RemoteError(f"{source}: the store refuses these credentials ({said})", advice=CREDENTIALS)
+    if status in {301, 307, 400}:
+        return RemoteError(
+            f"{source}: the store refuses the request ({said})",
+            advice="A bucket of another region? Set AWS_REGION to the region of the bucket.",
+        )
+    return TemporaryRemoteError(
+        f"{source}: {said or _short(text)}",
+        advice="Run again; check the network, a proxy, and the endpoint's address.",
+    )
+
+
+def _login_refusal(error: Exception, source: str) -> PipelineError | None:
+    """Name an error of boto3, google-auth or azure-identity: no credentials, or none that can be refreshed."""
+    module = type(error).__module__
+    if not module.startswith(("botocore", "boto3", "google.auth", "azure")):
+        return None
+    return RemoteError(f"{source}: {type(error).__name__}: {_short(str(error))}", advice=CREDENTIALS)
+
+
+def _short(text: str) -> str:
+    """Return the first line without the queries of URLs, which may hold a signature."""
+    return QUERY.sub("", text.strip().splitlines()[0] if text.strip() else "no answer")[:300]
