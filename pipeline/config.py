@@ -43,6 +43,8 @@ class ModelSection(Section):
     """Folder with the model's files, relative to pipeline.yaml."""
     path: ImagePath | None = None
     """Folder in the image; default: /models/ and the image's name."""
+    verify: bool = False
+    """Read all weights again; default: files that have not changed since the last run are not read."""
 
 
 class SuiteSection(Section):

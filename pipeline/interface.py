@@ -54,6 +54,19 @@ class Perishable(Protocol):
         ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A stage whose identity takes work (hashing gigabytes, say): done once, and it shows how far it is."""
+
+    def prepared(self, desk: Desk) -> Stage:
+        """Return the stage with what it found; the runner goes on with that one.
+
+        Raises:
+            PipelineError: the work could not be done; the run stops with its message and advice.
+        """
+        ...
+
+
 class Policy(Protocol):
     """A rule over one type of artifact; pure, so that a stored record can be judged again."""
 

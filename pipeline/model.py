@@ -191,17 +191,20 @@ class ModelFile(Value):
     path: str = Field(description="relative, with forward slashes")
     size_bytes: int = Field(ge=0)
     digest: Digest
+    identity: str = Field(
+        default="", description="what a remote source calls this content, such as an object's version"
+    )
 
 
 class ModelLayer(Value):
     """A layer of weights described by its recipe: an uncompressed tar of these files, streamed when needed.
 
-    Its digest is its diff id. `source` is the folder the files are read from, `path` the folder in the image.
+    Its digest is its diff id.
     """
 
     descriptor: Descriptor
-    source: Path
-    path: str
+    source: str = Field(description="absolute folder or URL that the files are read from")
+    path: str = Field(description="folder in the image")
     files: tuple[ModelFile, ...]
 
 
@@ -376,6 +379,9 @@ class PushedBlob(Value):
     digest: Digest
     size_bytes: int
     how: Literal["exists", "mounted", "uploaded"]
+    sent_bytes: int = Field(
+        default=0, ge=0, description="over the network, what had to be sent again counted again"
+    )
 
 
 class PushedReference(Value):
@@ -390,8 +396,8 @@ class PushedReference(Value):
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes of blobs that were uploaded."""
-        return sum(blob.size_bytes for blob in self.blobs if blob.how == "uploaded")
+        """Bytes of blobs that went over the network."""
+        return sum(blob.sent_bytes for blob in self.blobs)
 
     @property
     def bytes_saved(self) -> int:

@@ -17,7 +17,8 @@ from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
-from stages.models.file import FileSource
+from stages.models.file import FolderFiles
+from stages.models.model import Model
 from stages.push import Push
 from stages.scan import Scan
 from stages.scanners.trivy import Trivy
@@ -102,12 +103,16 @@ def _secrets(section: BuildSection, configuration: Configuration) -> tuple[Build
     )
 
 
-def _model(configuration: Configuration) -> FileSource | None:
+def _model(configuration: Configuration) -> Model | None:
     section = configuration.values.model
     if section is None:
         return None
     name = configuration.values.image.rpartition("/")[2]
-    return FileSource(folder=configuration.root / section.source, path=section.path or f"/models/{name}")
+    return Model(
+        files=FolderFiles(folder=configuration.root / section.source),
+        path=section.path or f"/models/{name}",
+        verify=section.verify,
+    )
 
 
 def _scan(configuration: Configuration) -> Scan:
@@ -147,9 +152,10 @@ def _benchmark(configuration: Configuration) -> Benchmark:
 
 
 def _push(configuration: Configuration) -> Push:
-    values = configuration.values
+    values, model = configuration.values, _model(configuration)
     return Push(
         layout_folder=Runs(configuration.root).folder / "image",
+        files=model.files if model is not None else None,
         repositories=values.repositories,
         insecure=values.insecure_registries,
     )

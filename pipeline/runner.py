@@ -14,7 +14,7 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused, StageFailed
-from pipeline.interface import Perishable, Policy, Stage
+from pipeline.interface import Perishable, Policy, Preparing, Stage
 from pipeline.model import Artifact, Source, Verdict
 from pipeline.plan import Plan, check, missing
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
@@ -177,6 +177,8 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
         skipped = plan.skipped[stage.name]
         _entry(run, stage, artifact=skipped.model_dump(mode="json"))
         return skipped, Status.SKIPPED
+    if isinstance(stage, Preparing):
+        stage = stage.prepared(desk)
     identity = _identity(stage, have)
     found = run.runs.reusable(stage.name, identity) if identity and run.options.reuse else None
     if found is not None and (not isinstance(stage, Perishable) or stage.usable(found[1])):

@@ -4,20 +4,29 @@ import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, DiskFull, PipelineError
-from pipeline.model import Artifact, BaseImage, BuiltImage, Check, Problem, Source, SuiteReport
+from pipeline.model import (
+    Artifact,
+    BaseImage,
+    BuiltImage,
+    Check,
+    ModelLayer,
+    Problem,
+    Source,
+    SuiteReport,
+)
 from pipeline.reference import Digest, Reference, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.builder import Builder, buildx_version, find_builder
 from stages.buildkit.dockerfile import base_name, declares
 from stages.buildkit.secrets import BuildSecret
-from stages.models.interface import ModelSource
+from stages.models.model import Model
 from stages.oci import store
 from stages.oci.annotations import annotations
 from stages.oci.assemble import Additions, assemble
@@ -47,7 +56,9 @@ class Build:
     secrets: tuple[BuildSecret, ...] = ()
     builder: str | None = None
     network: str | None = None
-    model: ModelSource | None = None
+    model: Model | None = None
+    weights: tuple[ModelLayer, ...] | None = None
+    """The model's layers, once `prepared` has described them."""
     labels: Mapping[str, str] = field(default_factory=dict)
     cache: bool = True
     """Off: every step runs again, whatever BuildKit remembers."""
@@ -63,19 +74,28 @@ class Build:
             *tools,
             *self._file_checks(),
             *(secret.check() for secret in self.secrets),
-            *(self.model.check() if self.model is not None else ()),
+            *(self.model.check(desk) if self.model is not None else ()),
             *self._disk_checks(desk, builder),
         )
+
+    def prepared(self, desk: Desk) -> "Build":
+        """Describe the weights, once in a run; files that are known from an earlier run are not read.
+
+        Raises:
+            PipelineError: the weights cannot be read or cannot go into layers.
+        """
+        return replace(self, weights=self.model.layers(desk) if self.model is not None else ())
 
     def identity(self, have: Artifacts) -> str | None:
         """Return the commit, the context as it lies there, the options, the weights and the builder.
 
         A base image whose tag was moved meanwhile is not seen, nor is anything that a RUN step fetches.
         """
+        if self.weights is None and self.model is not None:
+            return None  # `prepared` says what the model is
         source = have[Source]
         try:
             builder = find_builder(self.builder)
-            weights = self.model.identity() if self.model is not None else None
             contents = context.survey(self.context, self._left_out(source.root))
             dockerfile = Digest.of(self.dockerfile.read_bytes())
             buildx = buildx_version()
@@ -90,14 +110,19 @@ class Build:
             "arguments": dict(self.arguments),
             "labels": dict(self.labels),
             "secrets": [str(secret) for secret in self.secrets],
-            "model": weights,
+            "model": [[layer.descriptor.digest, layer.source, layer.path] for layer in self.weights or ()],
             "builder": [builder.name, builder.tool.name, builder.tool.version, buildx],
         }
         return json.dumps(parts, sort_keys=True)
 
     def usable(self, made: Artifact) -> bool:
-        """Tell whether an earlier result is still on the disk; it is kept there while this process lives."""
-        if not isinstance(made, BuiltImage) or not made.layout.is_dir():
+        """Tell whether an earlier result is still on the disk, and its model is the one that is there now.
+
+        The result is kept on the disk while this process lives.
+        """
+        if not isinstance(made, BuiltImage) or made.model_layers != (self.weights or ()):
+            return False
+        if not made.layout.is_dir():
             return False
         store.hold(made.layout)
         layout = Layout(made.layout)
@@ -105,8 +130,6 @@ class Build:
             blob for one in made.platforms for blob in (one.manifest, one.config, *one.application_layers)
         ]
         expected = {layout.blob_path(blob.digest): blob.size_bytes for blob in blobs}
-        for layer in made.model_layers:
-            expected |= {layer.source / file.path: file.size_bytes for file in layer.files}
         return layout.has(made.digest) and all(_size(path) == size for path, size in expected.items())
 
     def run(self, have: Artifacts, desk: Desk) -> BuiltImage:
@@ -119,6 +142,7 @@ class Build:
             DiskFull: there is no room left.
         """
         source = have[Source]
+        weights = self.weights if self.weights is not None else self.prepared(desk).weights or ()
         builder = find_builder(self.builder, start=True)
         images = store.ImageStore(desk.cache / "images")
         with _full_disk_named(images.path), images.workplace() as folder:
@@ -127,7 +151,7 @@ class Build:
             tag = self.tag or Tag(source.version)
             said = annotations(self.image, tag, source, base)
             additions = Additions(
-                model_layers=self.model.layers(desk) if self.model is not None else (),
+                model_layers=weights,
                 labels={**self.labels, **said},
                 annotations=said,
                 created=source.committed_at,
@@ -143,7 +167,7 @@ class Build:
             media_type=assembled.root.media_type,
             layout=layout,
             platforms=assembled.platforms,
-            model_layers=additions.model_layers,
+            model_layers=weights,
             annotations=said,
             base=base,
             revision=source.commit,
@@ -199,8 +223,8 @@ class Build:
     def _left_out(self, root: Path) -> tuple[Path, ...]:
         """Return what the build must not see: records of runs, and the weights."""
         own = {folder.resolve() / context.OWN_FOLDER for folder in (root, self.context)}
-        weights = {self.model.local_folder.resolve()} if self.model and self.model.local_folder else set()
-        return tuple(sorted(own | weights))
+        folder = self.model.files.local_folder if self.model is not None else None
+        return tuple(sorted(own | ({folder.resolve()} if folder is not None else set())))
 
     def _file_checks(self) -> tuple[Check, ...]:
         return (

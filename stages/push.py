@@ -20,6 +20,7 @@ from pipeline.model import (
     ScanReport,
 )
 from pipeline.reference import Repository
+from stages.models.interface import Files
 from stages.oci.distribution import RepositoryClient
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
@@ -50,6 +51,8 @@ class Push:
     repositories: tuple[Repository, ...] = ()
     insecure: tuple[str, ...] = ()
     """Hosts that may be spoken to without TLS; loopback always may."""
+    files: Files | None = None
+    """Where the weights are read from; default: the folder that the image names."""
 
     name: ClassVar[str] = "push"
     needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage, ScanReport, BenchmarkReport)
@@ -73,7 +76,7 @@ class Push:
             PipelineError: a registry refused, cannot be reached, or has another digest under the tag.
         """
         image = have[BuiltImage]
-        content = ImageContent.of(image)
+        content = ImageContent.of(image, self.files)
         layout: Path | None = None
         references: tuple[PushedReference, ...] = ()
         if not self.repositories:

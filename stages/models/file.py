@@ -1,50 +1,180 @@
 """Weights in a folder of this machine."""
 
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError
-from pipeline.model import Check, ModelLayer, Problem
-from stages.oci import model_layer
+from pipeline.errors import ConfigurationError, PipelineError, StageFailed
+from pipeline.model import Check, Problem
+from stages.models.interface import SourceFile
+from stages.oci.layout import CHUNK_BYTES
+
+# A file system counts time in ticks: two writes within one leave the same times behind. Two seconds are the
+# coarsest tick in use (FAT), so older times cannot come again. Git calls a file as young as this "racy".
+TICK_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileSource:
-    """A folder of model files, put below `path` in the image as they are."""
+class FolderFiles:
+    """All files below a folder."""
 
     folder: Path
-    path: str
+
+    @property
+    def name(self) -> str:
+        """The absolute path of the folder, so that a later run may stand elsewhere."""
+        return str(self.folder.resolve())
 
     @property
     def local_folder(self) -> Path:
         """The folder itself."""
         return self.folder
 
-    def check(self) -> tuple[Check, ...]:
+    def check(self, desk: Desk) -> tuple[Check, ...]:
         """Look whether there are files, and whether all of them can go into a layer."""
         subject = f"model {self.folder}"
         try:
-            model_layer.image_path(self.path)
-            names = model_layer.list_files(self.folder)
-        except ConfigurationError as error:
-            return (
-                Check(
-                    subject=subject,
-                    found=error.message,
-                    problem=Problem.CONFIGURATION,
-                    advice=error.advice,
-                ),
-            )
-        size_bytes = sum((self.folder / name).stat().st_size for name in names)
-        files = f"{len(names)} file{'s' if len(names) != 1 else ''}"
-        return (Check(subject=subject, found=f"{files}, {size_bytes / 1e6:.1f} MB, for {self.path}"),)
+            files = self.list(desk)
+        except PipelineError as error:
+            found, advice = error.message, error.advice
+            return (Check(subject=subject, found=found, problem=Problem.CONFIGURATION, advice=advice),)
+        size_bytes = sum(file.size_bytes for file in files)
+        count = f"{len(files)} file{'s' if len(files) != 1 else ''}"
+        return (Check(subject=subject, found=f"{count}, {size_bytes / 1e6:.1f} MB"),)
 
-    def identity(self) -> str:
-        """Return the digest of the layer."""
-        return str(model_layer.describe(self.folder, self.path).descriptor.digest)
+    def list(self, desk: Desk) -> tuple[SourceFile, ...]:
+        """Return every file with what `stat` says of it.
 
-    def layers(self, desk: Desk) -> tuple[ModelLayer, ...]:
-        """Return one layer of all files."""
-        desk.say(f"reading the model in {self.folder}")
-        return (model_layer.describe(self.folder.resolve(), self.path),)
+        Raises:
+            ConfigurationError: there are none, or there is an entry that is neither file nor folder.
+        """
+        del desk
+        return list_folder(self.folder)
+
+    def read(self, file: SourceFile, offset: int = 0) -> Iterator[bytes]:
+        """Yield exactly as many bytes as were listed; see `Files.read`."""
+        path = self.folder / file.path
+        with _opened(path) as descriptor:
+            _require_unchanged(path, descriptor, file)
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            left = file.size_bytes - offset
+            while left and (chunk := os.read(descriptor, min(CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+            if left:
+                raise changed(path)
+            _require_unchanged(path, descriptor, file)
+
+
+def list_folder(folder: Path) -> tuple[SourceFile, ...]:
+    """Return every file below a folder with what `stat` says of it; see `FolderFiles.list`."""
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise ConfigurationError(
+            f"the model folder {folder} {what}",
+            advice="Set `model.source` to the folder of the model's files.",
+        )
+    now_ns = time.time_ns()  # taken before: what is written while we look is too young
+    files = tuple(_walk(folder, "", now_ns))
+    if not files:
+        raise ConfigurationError(
+            f"the model folder {folder} holds no file",
+            advice="Train or fetch the model first, or mend `model.source`.",
+        )
+    return files
+
+
+def changed(path: Path) -> StageFailed:
+    """Return the error for a file that is not what it was when its layer was described."""
+    return StageFailed(
+        f"{path} changed since its layer was described",
+        advice="Let nothing write to the model folder during a run, and run again.",
+    )
+
+
+def _walk(folder: Path, prefix: str, now_ns: int) -> Iterator[SourceFile]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                _refuse_unfit(entry)
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", now_ns)
+                else:
+                    yield _listed(f"{prefix}{entry.name}", entry.stat(follow_symlinks=False), now_ns)
+    except PermissionError as error:
+        raise _unreadable(Path(error.filename or folder), error) from error
+    except FileNotFoundError as error:
+        raise changed(Path(error.filename or folder)) from error
+
+
+def _listed(path: str, status: os.stat_result, now_ns: int) -> SourceFile:
+    youngest_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    return SourceFile(
+        path=path,
+        size_bytes=status.st_size,
+        identity=_identity(status),
+        settled=youngest_ns < now_ns - TICK_NS,
+    )
+
+
+def _identity(status: os.stat_result) -> str:
+    """Return what changes when the file does; the time of the last change (ctime) cannot be set back."""
+    times = f"{status.st_mtime_ns}:{status.st_ctime_ns}"
+    return f"file:{status.st_dev}:{status.st_ino}:{status.st_size}:{times}"
+
+
+def _require_unchanged(path: Path, descriptor: int, file: SourceFile) -> None:
+    status = os.fstat(descriptor)
+    same = status.st_size == file.size_bytes and stat.S_ISREG(status.st_mode)
+    # with a known digest its content is compared by the caller, so that a touched file does no harm
+    if not same or (file.digest is None and _identity(status) != file.identity):
+        raise changed(path)
+
+
+def _refuse_unfit(entry: "os.DirEntry[str]") -> None:
+    path = Path(entry.path)
+    if entry.is_symlink():
+        raise ConfigurationError(
+            f"{path} is a symbolic link, which cannot go into a model layer",
+            advice="Put the file itself into the model folder (`cp --dereference`).",
+        )
+    if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+        kind = stat.filemode(entry.stat(follow_symlinks=False).st_mode)
+        raise ConfigurationError(
+            f"{path} is neither a file nor a folder ({kind})", advice="Remove it from the model folder."
+        )
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"the name {os.fsencode(entry.path)!r} is not UTF-8", advice="Rename it."
+        ) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:  # without O_NONBLOCK, a pipe that took the file's place would be waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise _unreadable(path, error) from error
+    except OSError as error:
+        raise changed(path) from error
+    try:
+        yield descriptor
+    except OSError as error:  # inside an upload it would pass for a broken connection
+        raise StageFailed(
+            f"{path} cannot be read: {error.strerror}", advice="Check the disk that the model is on."
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} cannot be read: {error.strerror}", advice=f"Try `chmod -R u+rX {path.parent}`."
+    )

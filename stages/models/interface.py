@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.desk import Desk
-from pipeline.model import Check, ModelLayer
+from pipeline.model import Check
 from pipeline.reference import Digest
 
 
@@ -23,7 +23,7 @@ class SourceFile:
     digest: Digest | None = None
     """The sha256 of the content, where the source knows it without reading."""
     settled: bool = True
-    """False: the identity may yet name other bytes (the file was written a moment ago), so that nothing may be
+    """False: the identity may yet name other bytes (the file was written a moment ago), so nothing may be
     remembered under it."""
 
 
@@ -53,7 +53,7 @@ class Files(Protocol):
         ...
 
     def read(self, file: SourceFile, offset: int = 0) -> Iterator[bytes]:
-        """Yield the content from `offset` on, in pieces of at most a megabyte; several threads may read at a time.
+        """Yield the content from `offset` on, in pieces of at most a megabyte; several threads may do so.
 
         The content is the one that `file.identity` names. Where the digest is known, the caller compares it,
         so a file that was touched but not changed may be given.
@@ -62,19 +62,3 @@ class Files(Protocol):
             PipelineError: the file is gone, unreadable, or changed before or while it was read.
         """
         ...
-
-
-class ModelSource(Protocol):
-    """What Build is given until it is wired to `Files`."""
-
-    @property
-    def path(self) -> str: ...  # noqa: D102
-
-    @property
-    def local_folder(self) -> Path | None: ...  # noqa: D102
-
-    def check(self) -> tuple[Check, ...]: ...  # noqa: D102
-
-    def identity(self) -> str: ...  # noqa: D102
-
-    def layers(self, desk: Desk) -> tuple[ModelLayer, ...]: ...  # noqa: D102

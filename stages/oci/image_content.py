@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, Descriptor, ModelLayer
 from pipeline.reference import Digest
-from stages.oci import model_layer
+from stages.models.file import FolderFiles
+from stages.models.interface import Files
+from stages.oci.blob_stream import Blob
 from stages.oci.layout import CHUNK_BYTES, Layout, to_descriptor
-from stages.oci.uploads import Blob
+from stages.oci.model_layer import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,10 @@ class ImageContent:
     manifests: tuple[Manifest, ...]
 
     @classmethod
-    def of(cls, image: BuiltImage) -> "ImageContent":
+    def of(cls, image: BuiltImage, files: Files | None = None) -> "ImageContent":
         """Read the image's manifests and find where its blobs come from: the layout or the model's files.
+
+        Without `files`, the model is read from the folder that its layers name.
 
         Raises:
             StageFailed: something that a manifest names is nowhere, or is not what its digest says.
@@ -44,7 +50,7 @@ class ImageContent:
             for manifest in manifests
             for blob in _named(layout, manifest.descriptor.digest, ("config", "layers"))
         }
-        return cls(layout, tuple(_blob(layout, blob, recipes) for blob in named.values()), manifests)
+        return cls(layout, tuple(_blob(layout, blob, recipes, files) for blob in named.values()), manifests)
 
     @property
     def image(self) -> Manifest:
@@ -89,21 +95,25 @@ def _named(layout: Layout, digest: Digest, keys: tuple[str, ...]) -> Iterator[De
                 ) from error
 
 
-def _blob(layout: Layout, descriptor: Descriptor, recipes: dict[Digest, ModelLayer]) -> Blob:
+def _blob(
+    layout: Layout, descriptor: Descriptor, recipes: dict[Digest, ModelLayer], files: Files | None
+) -> Blob:
     recipe = recipes.get(descriptor.digest)
     if recipe is not None:
-        return Blob(descriptor=descriptor, read=lambda: model_layer.stream(recipe))
+        source = files or FolderFiles(folder=Path(recipe.source))
+        return Blob(descriptor=descriptor, read=partial(stream, recipe, source))
     if not layout.has(descriptor.digest):
         raise StageFailed(
             f"{descriptor.digest} ({descriptor.media_type}) is missing in {layout.path}",
             advice="Run the build stage again.",
         )
-    return Blob(descriptor=descriptor, read=lambda: _read(layout, descriptor.digest))
+    return Blob(descriptor=descriptor, read=partial(_read, layout, descriptor.digest))
 
 
-def _read(layout: Layout, digest: Digest) -> Iterator[bytes]:
+def _read(layout: Layout, digest: Digest, offset: int = 0) -> Iterator[bytes]:
     try:
         with layout.blob_path(digest).open("rb", buffering=0) as file:
+            file.seek(offset)
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except OSError as error:  # inside an upload it would pass for a broken connection

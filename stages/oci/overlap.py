@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor
 from stages.oci.layout import Layout
-from stages.oci.model_layer import FOLDER_MODE, parents
+from stages.oci.model_tar import FOLDER_MODE, parents
 
 _HIDDEN, _OPAQUE = ".wh.", ".wh..wh..opq"
 

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import DiskFull, StageFailed
 from pipeline.model import ModelFile, ModelLayer
-from stages.oci.model_layer import FILE_MODE, FOLDER_MODE, list_files
+from stages.models.file import list_folder
+from stages.oci.model_tar import FILE_MODE, FOLDER_MODE
 
 # Nobody writes through a read-only mount, so the write bits make no difference.
 NOT_WRITE = 0o555
@@ -41,48 +42,70 @@ def model_mounts(layers: Sequence[ModelLayer], staging: Path) -> tuple[Mount, ..
     """Return the mounts that show the layers' files with their modes; copies are made below `staging`.
 
     Raises:
-        StageFailed: a file is gone or has another size than when its layer was described.
+        StageFailed: a file is gone, has another size than when its layer was described, or is not here.
         DiskFull: there is no room for the copies.
     """
-    for layer in layers:
-        for file in layer.files:
-            _refuse_changed(layer, file)
-    _refuse_full_disk(layers, staging)
+    trees = _trees(layers)
+    for tree in trees:
+        for file in tree.files:
+            _refuse_changed(tree, file)
+    _refuse_full_disk(trees, staging)
     return tuple(
         mount
-        for number, layer in enumerate(layers)
+        for number, tree in enumerate(trees)
         for mount in (
-            (Mount(layer.source, layer.path),)
-            if _alone(layer, layers) and _same_as_layer(layer)
-            else _files(layer, staging / str(number))
+            (Mount(tree.source, str(tree.path)),)
+            if _alone(tree, trees) and _same_as_layers(tree)
+            else _files(tree, staging / str(number))
         )
     )
 
 
-def _alone(layer: ModelLayer, layers: Sequence[ModelLayer]) -> bool:
-    """Tell whether no other layer has files in, above or below its folder."""
-    path = PurePosixPath(layer.path)
-    others = [PurePosixPath(other.path) for other in layers if other is not layer]
-    return not any(path.is_relative_to(other) or other.is_relative_to(path) for other in others)
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The files that all layers together take from one folder to one place."""
+
+    source: Path
+    path: PurePosixPath
+    files: tuple[ModelFile, ...]
 
 
-def _same_as_layer(layer: ModelLayer) -> bool:
-    """Tell whether the folder on disk shows exactly what the layer will: the same files, readable alike."""
-    if set(list_files(layer.source)) != {file.path for file in layer.files}:
+def _trees(layers: Sequence[ModelLayer]) -> tuple[_Tree, ...]:
+    files: dict[tuple[str, str], tuple[ModelFile, ...]] = {}
+    for layer in layers:
+        if "://" in layer.source:
+            raise StageFailed(
+                f"the model is in {layer.source}, and the server needs its files on this machine",
+                advice="Fetch them into a folder and name it in `model.source`, or leave the benchmark out.",
+            )
+        place = (layer.source, layer.path)
+        files[place] = (*files.get(place, ()), *layer.files)
+    return tuple(_Tree(Path(source), PurePosixPath(path), found) for (source, path), found in files.items())
+
+
+def _alone(tree: _Tree, trees: Sequence[_Tree]) -> bool:
+    """Tell whether no other tree has files in, above or below this one's place."""
+    others = [other.path for other in trees if other is not tree]
+    return not any(tree.path.is_relative_to(other) or other.is_relative_to(tree.path) for other in others)
+
+
+def _same_as_layers(tree: _Tree) -> bool:
+    """Tell whether the folder on disk shows exactly what the layers will: the same files, readable alike."""
+    if {file.path for file in list_folder(tree.source)} != {file.path for file in tree.files}:
         return False
-    folders = {parent for file in layer.files for parent in (layer.source / file.path).parents}
-    inside = {folder for folder in folders if folder.is_relative_to(layer.source)}
+    folders = {parent for file in tree.files for parent in (tree.source / file.path).parents}
+    inside = {folder for folder in folders if folder.is_relative_to(tree.source)}
     return all(_mode_fits(folder, FOLDER_MODE) for folder in inside) and all(
-        _mode_fits(layer.source / file.path, FILE_MODE) for file in layer.files
+        _mode_fits(tree.source / file.path, FILE_MODE) for file in tree.files
     )
 
 
-def _files(layer: ModelLayer, staging: Path) -> Iterator[Mount]:
-    for file in layer.files:
-        source = layer.source / file.path
+def _files(tree: _Tree, staging: Path) -> Iterator[Mount]:
+    for file in tree.files:
+        source = tree.source / file.path
         if not _mode_fits(source, FILE_MODE):
             source = _copy(source, staging / file.path)
-        yield Mount(source, str(PurePosixPath(layer.path) / file.path))
+        yield Mount(source, str(tree.path / file.path))
 
 
 def _copy(source: Path, target: Path) -> Path:
@@ -96,8 +119,8 @@ def _mode_fits(path: Path, mode: int) -> bool:
     return stat.S_IMODE(path.stat().st_mode) & NOT_WRITE == mode & NOT_WRITE
 
 
-def _refuse_changed(layer: ModelLayer, file: ModelFile) -> None:
-    path = layer.source / file.path
+def _refuse_changed(tree: _Tree, file: ModelFile) -> None:
+    path = tree.source / file.path
     try:
         size_bytes = path.stat().st_size
     except OSError as error:
@@ -112,12 +135,12 @@ def _refuse_changed(layer: ModelLayer, file: ModelFile) -> None:
         )
 
 
-def _refuse_full_disk(layers: Sequence[ModelLayer], staging: Path) -> None:
+def _refuse_full_disk(trees: Sequence[_Tree], staging: Path) -> None:
     needed = sum(
         file.size_bytes
-        for layer in layers
-        for file in layer.files
-        if not _mode_fits(layer.source / file.path, FILE_MODE)
+        for tree in trees
+        for file in tree.files
+        if not _mode_fits(tree.source / file.path, FILE_MODE)
     )
     free = shutil.disk_usage(staging.parent).free
     if needed > free:

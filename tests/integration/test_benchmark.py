@@ -25,12 +25,12 @@ from pipeline.reference import Digest, Tag
 from stages.benchmark import Benchmark
 from stages.oci.assemble import Additions, assemble
 from stages.oci.layout import Layout
-from stages.oci.model_layer import describe
 from stages.servers.engine import Engine as DockerEngine
 from stages.servers.interface import Answer, ModelServer, Target
 from stages.servers.memory import EngineStatistics
 from stages.servers.v2 import OpenInference
 from tests.support.engine import Engine
+from tests.support.weights import describe
 
 SERVER = """
     import json, os, sys, time

@@ -26,10 +26,11 @@ from pipeline.model import BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
-from stages.models.file import FileSource
-from stages.oci import model_layer
+from stages.models.file import FolderFiles
+from stages.models.model import Model
 from stages.oci.layout import Layout
 from tests.support.engine import Engine
+from tests.support.weights import content
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -83,7 +84,7 @@ def build(project: Path, dockerfile: str) -> Build:
         image="digits",
         context=project,
         dockerfile=project / "Dockerfile",
-        model=FileSource(folder=project / "model", path=MODEL_PATH),
+        model=Model(files=FolderFiles(folder=project / "model"), path=MODEL_PATH),
     )
 
 
@@ -128,8 +129,7 @@ def load(image: BuiltImage, engine: Engine, tmp_path: Path) -> str:
         for blob in (layout.path / "blobs/sha256").iterdir():
             tar.add(blob, f"blobs/sha256/{blob.name}")
         for layer in image.model_layers:
-            content = b"".join(model_layer.stream(layer))
-            _add(tar, f"blobs/sha256/{layer.descriptor.digest.encoded}", content)
+            _add(tar, f"blobs/sha256/{layer.descriptor.digest.encoded}", content(layer))
     engine.docker("load", "--input", str(archive))
     return name
 
@@ -435,18 +435,20 @@ def test_a_small_disk_is_found_before_and_named_during_the_build(
 
 
 def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Desk, engine: Engine) -> None:
-    stage = build(project, COPY_ONLY)
+    unprepared = build(project, COPY_ONLY)
     have = artifacts(project)
+    assert unprepared.identity(have) is None
+    stage = unprepared.prepared(desk)
     identity = stage.identity(have)
     assert identity is not None
-    assert stage.identity(have) == identity
-    others = [replace(stage, tag=Tag("v2")), replace(stage, arguments={"A": "b"}), replace(stage, model=None)]
+    assert unprepared.prepared(desk).identity(have) == identity
+    others = [replace(stage, tag=Tag("v2")), replace(stage, arguments={"A": "b"}), replace(stage, weights=())]
     assert identity not in [other.identity(have) for other in others]
     (project / ".pipeline").mkdir()
     (project / ".pipeline/record.json").write_text("{}")
     assert stage.identity(have) == identity
     (project / "model/weights.bin").write_bytes(WEIGHTS.swapcase())
-    assert stage.identity(have) != identity
+    assert unprepared.prepared(desk).identity(have) != identity
 
 
 def damage_blob(made: BuiltImage) -> None:
@@ -459,7 +461,7 @@ def remove_layout(made: BuiltImage) -> None:
 
 
 def truncate_weights(made: BuiltImage) -> None:
-    os.truncate(made.model_layers[0].source / "weights.bin", 3)
+    os.truncate(Path(made.model_layers[0].source) / "weights.bin", 3)
 
 
 @pytest.mark.parametrize("damage", [damage_blob, remove_layout, truncate_weights])
@@ -468,9 +470,9 @@ def test_a_result_is_usable_while_all_of_it_is_there(
 ) -> None:
     stage = build(project, COPY_ONLY)
     made = BuiltImage.model_validate_json(run(stage, desk).model_dump_json())  # as the record gives it back
-    assert stage.usable(made)
+    assert stage.prepared(desk).usable(made)
     damage(made)
-    assert not stage.usable(made)
+    assert not stage.prepared(desk).usable(made)
 
 
 INTERRUPTED = """

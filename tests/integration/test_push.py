@@ -19,7 +19,8 @@ from pipeline.errors import RemoteError, TagConflict
 from pipeline.model import BuiltImage, Problem, PushedImage, Source, SuiteReport
 from pipeline.reference import Repository
 from stages.build import Build
-from stages.models.file import FileSource
+from stages.models.file import FolderFiles
+from stages.models.model import Model
 from stages.push import Push
 from tests.support.engine import Engine
 from tests.support.registry import Registry
@@ -218,7 +219,7 @@ def test_an_engine_pulls_and_runs_it_with_the_weights_inside(
         image="small",
         context=context,
         dockerfile=context / "Dockerfile",
-        model=FileSource(folder=model, path=MODEL_PATH),
+        model=Model(files=FolderFiles(folder=model), path=MODEL_PATH),
     )
     source = Source(root=context, commit=COMMIT, committed_at=datetime(2026, 1, 1, tzinfo=UTC))
     image = build.run(Artifacts(source, SuiteReport(command=("true",), exit_code=0, duration_s=0)), desk)

@@ -108,7 +108,7 @@ def image(folder: Path, platforms: Mapping[str, tuple[Files, ...]]) -> Artifacts
         media_type=MANIFEST,
         layout=layout.path,
         platforms=tuple(platform_image(layout, name, layers, weights) for name, layers in platforms.items()),
-        model_layers=(ModelLayer(descriptor=weights, source=folder, path="/models", files=(file,)),),
+        model_layers=(ModelLayer(descriptor=weights, source=str(folder), path="/models", files=(file,)),),
         revision="a" * 40,
         dirty=False,
         created=datetime(2026, 1, 1, tzinfo=UTC),

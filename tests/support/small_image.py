@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pipeline.model import BuiltImage, Descriptor, ModelLayer, PlatformImage, Tool
 from pipeline.reference import Digest, Tag
-from stages.oci import model_layer
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
+from stages.oci.model_tar import LAYER_TYPE
+from tests.support.weights import describe_all
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -29,7 +30,7 @@ def make_image(
 ) -> BuiltImage:
     """Make an image of these files and a model folder; an index when there are several platforms."""
     layout = Layout.create(folder)
-    layers = (model_layer.describe(model, "/models/small"),) if model is not None else ()
+    layers = describe_all(model, "/models/small") if model is not None else ()
     images = tuple(_platform_image(layout, platform, files, layers) for platform in platforms)
     top = images[0].manifest if len(images) == 1 else _index(layout, images)
     layout.put_root(top, tag)
@@ -52,7 +53,7 @@ def _platform_image(
     layout: Layout, platform: str, files: Mapping[str, bytes], model_layers: tuple[ModelLayer, ...]
 ) -> PlatformImage:
     content = _tar({**files, "platform": platform.encode()})
-    layer = layout.write(content, model_layer.LAYER_TYPE)
+    layer = layout.write(content, LAYER_TYPE)
     layers = (layer, *(each.descriptor for each in model_layers))
     config = layout.write(to_json(_config(platform, layers)), CONFIG_TYPE)
     manifest = {

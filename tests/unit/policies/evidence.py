@@ -63,7 +63,7 @@ def image(
         model_layers=(
             ModelLayer(
                 descriptor=weights,
-                source=Path("model"),
+                source="/model",
                 path="/models/digits",
                 files=(ModelFile(path="m", size_bytes=1, digest=Digest.of(b"m")),),
             ),

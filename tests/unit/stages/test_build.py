@@ -10,7 +10,8 @@ from pipeline.interface import Stage
 from pipeline.model import BaseImage, Check, Problem, Source
 from pipeline.reference import Digest, Tag
 from stages.build import Build
-from stages.models.file import FileSource
+from stages.models.file import FolderFiles
+from stages.models.model import Model
 from stages.oci.annotations import annotations
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -33,7 +34,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def build(project: Path) -> Build:
-    model = FileSource(folder=project / "model", path="/models/digits")
+    model = Model(files=FolderFiles(folder=project / "model"), path="/models/digits")
     return Build(image="digits", context=project, dockerfile=project / "Dockerfile", model=model)
 
 

@@ -1,46 +1,188 @@
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, StageFailed
 from pipeline.model import Problem
-from stages.models.file import FileSource
-from stages.models.interface import ModelSource
+from stages.models.file import FolderFiles
+from stages.models.interface import Files, SourceFile
+
+LONG_AGO_NS = 1_600_000_000_123_456_789
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "weights.bin").write_bytes(b"weights")
-    return tmp_path
+    model = tmp_path / "model"
+    (model / "part").mkdir(parents=True)
+    (model / "weights.bin").write_bytes(bytes(range(256)) * 8192)  # two pieces
+    (model / "part/empty").touch()
+    return model
 
 
-def test_a_folder_is_one_layer(folder: Path) -> None:
-    source: ModelSource = FileSource(folder=folder, path="/models/digits")
-    (layer,) = source.layers(Desk(folder=folder, cache=folder))
-    assert [file.path for file in layer.files] == ["weights.bin"]
-    assert layer.path == "/models/digits"
-    assert source.identity() == layer.descriptor.digest
-    assert source.local_folder == folder
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(folder=tmp_path, cache=tmp_path)
 
 
-def test_the_layer_knows_its_folder_wherever_the_run_goes_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def listed(folder: Path, desk: Desk, path: str = "weights.bin") -> SourceFile:
+    return next(file for file in FolderFiles(folder=folder).list(desk) if file.path == path)
+
+
+def read(folder: Path, file: SourceFile, offset: int = 0) -> bytes:
+    return b"".join(FolderFiles(folder=folder).read(file, offset))
+
+
+def test_it_lists_all_files_with_their_sizes(folder: Path, desk: Desk) -> None:
+    files: Files = FolderFiles(folder=folder)
+    found = {file.path: (file.size_bytes, file.digest) for file in files.list(desk)}
+    assert found == {"weights.bin": (2 << 20, None), "part/empty": (0, None)}
+    assert files.local_folder == folder
+
+
+def test_it_is_named_by_its_whole_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    (layer,) = FileSource(folder=Path(folder.name), path="/m").layers(Desk(folder=folder, cache=folder))
-    assert layer.source == folder.resolve()
+    assert FolderFiles(folder=Path(folder.name)).name == str(folder.resolve())
 
 
-def test_the_check_counts_the_files(folder: Path) -> None:
-    (check,) = FileSource(folder=folder, path="/models/digits").check()
-    assert check.passed
-    assert check.found == "1 file, 0.0 MB, for /models/digits"
+@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (2 << 20) - 1, 2 << 20])
+def test_it_reads_from_any_byte_on(folder: Path, desk: Desk, offset: int) -> None:
+    content = (folder / "weights.bin").read_bytes()
+    assert read(folder, listed(folder, desk), offset) == content[offset:]
 
 
-@pytest.mark.parametrize(("name", "path"), [("missing", "/models/digits"), (".", "models/digits")])
-def test_what_cannot_become_a_layer_is_a_problem_of_the_configuration(
-    folder: Path, name: str, path: str
+def test_its_pieces_are_small(folder: Path, desk: Desk) -> None:
+    pieces = FolderFiles(folder=folder).read(listed(folder, desk))
+    assert [len(piece) for piece in pieces] == [1 << 20, 1 << 20]
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def overwrite_and_set_the_time_back(file: Path) -> None:
+    before = file.stat()
+    overwrite(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_by_one_of_the_same_size_and_time(file: Path) -> None:
+    before = file.stat()
+    file.unlink()
+    file.write_bytes(bytes(before.st_size))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change", [overwrite, overwrite_and_set_the_time_back, replace_by_one_of_the_same_size_and_time]
+)
+def test_another_content_has_another_identity(
+    folder: Path, desk: Desk, change: Callable[[Path], None]
 ) -> None:
-    (check,) = FileSource(folder=folder / name, path=path).check()
+    before = listed(folder, desk)
+    assert listed(folder, desk) == before
+    time.sleep(0.05)  # longer than a tick of the file system's clock
+    change(folder / "weights.bin")
+    assert listed(folder, desk).identity != before.identity
+
+
+def test_a_file_that_was_written_a_moment_ago_is_not_settled(folder: Path, desk: Desk) -> None:
+    assert not listed(folder, desk).settled
+    os.utime(folder / "weights.bin", ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert not listed(folder, desk).settled  # the time was set just now: what is young is the change of it
+
+
+def test_a_file_of_the_future_is_not_settled(folder: Path, desk: Desk) -> None:
+    future_ns = time.time_ns() + 3600 * 10**9
+    os.utime(folder / "weights.bin", ns=(future_ns, future_ns))
+    assert not listed(folder, desk).settled
+
+
+def grow(file: Path) -> None:
+    with file.open("ab") as stream:
+        stream.write(b"more")
+
+
+def shrink(file: Path) -> None:
+    os.truncate(file, 5)
+
+
+def replace_by_link(file: Path) -> None:
+    file.rename(file.with_name("moved"))
+    file.symlink_to("moved")
+
+
+def replace_by_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+CHANGES = (grow, shrink, overwrite, replace_by_link, replace_by_pipe, Path.unlink)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changed_since_it_was_listed_is_refused(
+    folder: Path, desk: Desk, change: Callable[[Path], None]
+) -> None:
+    file = listed(folder, desk)
+    time.sleep(0.05)
+    change(folder / "weights.bin")
+    with pytest.raises(StageFailed, match=r"weights\.bin changed since"):
+        read(folder, file)
+
+
+@pytest.mark.parametrize("change", [grow, shrink, overwrite])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    folder: Path, desk: Desk, change: Callable[[Path], None]
+) -> None:
+    pieces = FolderFiles(folder=folder).read(listed(folder, desk))
+    next(pieces)
+    time.sleep(0.05)
+    change(folder / "weights.bin")
+    with pytest.raises(StageFailed, match=r"weights\.bin changed since"):
+        list(pieces)
+
+
+def test_links_are_refused(folder: Path, desk: Desk) -> None:
+    (folder / "link").symlink_to("weights.bin")
+    with pytest.raises(ConfigurationError, match="link is a symbolic link"):
+        FolderFiles(folder=folder).list(desk)
+
+
+def test_special_files_are_refused(folder: Path, desk: Desk) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ConfigurationError, match=r"pipe is neither a file nor a folder \(p"):
+        FolderFiles(folder=folder).list(desk)
+
+
+def test_names_that_are_not_text_are_refused(folder: Path, desk: Desk) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).touch()
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        FolderFiles(folder=folder).list(desk)
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(Path.mkdir, "holds no file"), (Path.touch, "is not a folder"), (nothing, "not exist")],
+)
+def test_a_folder_without_files_is_a_problem_of_the_configuration(
+    tmp_path: Path, desk: Desk, make: Callable[[Path], None], reason: str
+) -> None:
+    make(tmp_path / "none")
+    (check,) = FolderFiles(folder=tmp_path / "none").check(desk)
     assert check.problem is Problem.CONFIGURATION
+    assert reason in check.found
     assert check.advice
+
+
+def test_the_check_counts_the_files(folder: Path, desk: Desk) -> None:
+    (check,) = FolderFiles(folder=folder).check(desk)
+    assert check.passed
+    assert check.found == "2 files, 2.1 MB"

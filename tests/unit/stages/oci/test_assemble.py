@@ -13,7 +13,7 @@ from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer
 from stages.oci.assemble import LAYER_TYPE, MANIFEST_TYPE, Additions, assemble
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
-from stages.oci.model_layer import describe
+from tests.support.weights import describe
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -9,7 +9,10 @@ import pytest
 
 from pipeline.errors import ConfigurationError, StageFailed
 from pipeline.model import ModelLayer
-from stages.oci.model_layer import describe, stream
+from stages.models.file import FolderFiles
+from stages.oci.model_layer import stream
+from stages.oci.model_tar import file_header
+from tests.support.weights import content, describe
 
 LONG = "weights-of-a-rather-verbose-experiment-" * 5
 
@@ -25,10 +28,6 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def content(layer: ModelLayer) -> bytes:
-    return b"".join(stream(layer))
-
-
 def opened(layer: ModelLayer) -> tarfile.TarFile:
     return tarfile.open(fileobj=io.BytesIO(content(layer)))
 
@@ -39,7 +38,7 @@ def test_the_stream_is_what_was_described(model: Path) -> None:
     assert len(written) == layer.descriptor.size_bytes
     assert hashlib.sha256(written).hexdigest() == layer.descriptor.digest.encoded
     assert len(written) % tarfile.RECORDSIZE == 0
-    assert max(map(len, stream(layer))) <= 1024 * 1024
+    assert max(map(len, stream(layer, FolderFiles(folder=model)))) <= 1024 * 1024
 
 
 def test_any_tar_reads_it(model: Path) -> None:
@@ -87,11 +86,9 @@ def test_the_path_is_part_of_the_layer(model: Path, path: str) -> None:
 
 
 def test_a_header_of_a_huge_file_says_its_size(tmp_path: Path) -> None:
-    from stages.oci.model_layer import _file
-
-    header = tarfile.TarInfo.frombuf(_file("huge", 2**33 - 1), "utf-8", "strict")
+    header = tarfile.TarInfo.frombuf(file_header("huge", 2**33 - 1), "utf-8", "strict")
     assert header.size == 2**33 - 1
-    assert b"size=8589934592" in _file("huge", 2**33)  # beyond the octal field: a PAX record
+    assert b"size=8589934592" in file_header("huge", 2**33)  # beyond the octal field: a PAX record
 
 
 def grow(file: Path) -> None:

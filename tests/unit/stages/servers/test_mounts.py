@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.model import ModelLayer
-from stages.oci.model_layer import describe
 from stages.servers.mounts import Mount, model_mounts
+from tests.support.weights import describe
 
 
 @pytest.fixture
@@ -61,10 +61,32 @@ def test_a_file_that_is_in_no_layer_is_not_shown(folder: Path, tmp_path: Path) -
     assert set(mounts(layer, at=tmp_path)) == {"/models/m/weights.bin", "/models/m/part/config.json"}
 
 
-def test_several_layers_of_one_folder_are_mounted_beside_each_other(folder: Path, tmp_path: Path) -> None:
-    whole = describe(folder, "/models/m")
-    layers = [whole.model_copy(update={"files": (file,)}) for file in whole.files]
-    assert set(mounts(*layers, at=tmp_path)) == {"/models/m/weights.bin", "/models/m/part/config.json"}
+def one_each(layer: ModelLayer) -> list[ModelLayer]:
+    return [layer.model_copy(update={"files": (file,)}) for file in layer.files]
+
+
+def test_a_folder_whose_files_are_in_several_layers_is_mounted_itself(folder: Path, tmp_path: Path) -> None:
+    layers = one_each(describe(folder, "/models/m"))
+    assert mounts(*layers, at=tmp_path) == {"/models/m": folder}
+    assert mounts(layers[0], at=tmp_path) == {"/models/m/part/config.json": folder / "part/config.json"}
+
+
+def test_layers_of_two_folders_are_mounted_beside_each_other(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "adapter.bin").write_text("adapter")
+    layers = (*one_each(describe(folder, "/models/m")), describe(other, "/models/m/adapter"))
+    assert set(mounts(*layers, at=tmp_path)) == {
+        "/models/m/weights.bin",
+        "/models/m/part/config.json",
+        "/models/m/adapter/adapter.bin",
+    }
+
+
+def test_weights_that_are_elsewhere_cannot_be_mounted(folder: Path, tmp_path: Path) -> None:
+    layer = describe(folder, "/models/m").model_copy(update={"source": "s3://bucket/digits"})
+    with pytest.raises(StageFailed, match="the model is in s3://bucket/digits"):
+        mounts(layer, at=tmp_path)
 
 
 def test_a_folder_that_only_differs_in_write_permission_is_mounted_itself(
