@@ -3,21 +3,24 @@
 Source: OCI distribution specification 1.1.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Literal, TypeVar
-from urllib.parse import urljoin
+from typing import TypeVar
 
-from pipeline.errors import RemoteError, TemporaryRemoteError
-from pipeline.model import Descriptor
+from pipeline.errors import RemoteError
+from pipeline.model import Descriptor, PushedBlob
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials, Scopes, granted, login_refused
+from stages.oci.blob_push import CONTENT_DIGEST, BlobPush, other_digest, require_digest
+from stages.oci.blob_stream import Blob
 from stages.oci.exchange import Answer, Request
 from stages.oci.layout import INDEX_TYPE
 from stages.oci.retries import Retries
+from stages.oci.sessions import Sessions
 from stages.oci.transport import Purpose, Transport
-from stages.oci.uploads import Blob, Upload, UploadStrategy
+from stages.oci.uploads import UploadStrategy
 
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -25,9 +28,6 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-CONTENT_DIGEST = "Docker-Content-Digest"
-
-How = Literal["exists", "mounted", "uploaded"]
 T = TypeVar("T")
 
 
@@ -50,6 +50,8 @@ class RepositoryClient:
     transport: Transport
     uploads: UploadStrategy
     retries: Retries = field(default_factory=Retries)
+    sessions: Sessions = field(default_factory=Sessions)
+    """Where broken uploads are remembered for the next run."""
     say: Callable[[str], None] = _quiet
 
     def log_in(self) -> Credentials | None:
@@ -72,12 +74,24 @@ class RepositoryClient:
 
     def push_blob(
         self, blob: Blob, *, mount_from: Iterable[Repository] = (), sent: Callable[[int], None] = _uncounted
-    ) -> How:
+    ) -> PushedBlob:
         """See to it that the repository holds the blob, with as few bytes sent as possible."""
-        if self.has_blob(blob.descriptor.digest):
-            return "exists"
-        sources = tuple(source for source in mount_from if source.host == self.repository.host)
-        return self._retry(lambda: self._mount_or_upload(blob, sources, sent))
+        digest, size_bytes = blob.descriptor.digest, blob.descriptor.size_bytes
+        with contextlib.closing(self.sessions.take(self.repository, digest)) as session:
+            push = BlobPush(
+                blob=blob,
+                repository=self.repository,
+                transport=self.transport,
+                strategy=self.uploads,
+                purpose=self._purpose("", ()),
+                mount_from=tuple(source for source in mount_from if source.host == self.repository.host),
+                session=session,
+                sent=sent,
+            )
+            how = self.retries.run(
+                push.attempt, self.transport.stopped, self.say, progress=lambda: push.furthest_bytes
+            )
+        return PushedBlob(digest=digest, size_bytes=size_bytes, how=how, sent_bytes=push.stream.sent_bytes)
 
     def read_manifest(self, reference: Tag | Digest) -> tuple[Descriptor, bytes] | None:
         """Return a manifest or index with its bytes; None where there is none."""
@@ -114,48 +128,7 @@ class RepositoryClient:
             body=content,
         )
         answer = self._send(request, f"write the manifest {reference}", (201,))
-        self._require_digest(answer, Digest.of(content))
-
-    def _mount_or_upload(
-        self, blob: Blob, sources: tuple[Repository, ...], sent: Callable[[int], None]
-    ) -> How:
-        for source in sources:
-            answer = self._mount(blob.descriptor.digest, source)
-            if answer is not None and answer.status == HTTPStatus.CREATED:
-                self._require_digest(answer, blob.descriptor.digest)
-                return "mounted"
-            if answer is not None:  # not mounted, but an upload was opened: as good as any other
-                return self._upload(answer, blob, sent)
-        purpose = self._purpose(f"begin the upload of {blob.descriptor.digest.short}", (202,))
-        opened = self.transport.send(self._request("POST", "blobs/uploads/"), purpose)
-        return self._upload(opened, blob, sent)
-
-    def _mount(self, digest: Digest, source: Repository) -> Answer | None:
-        """Ask to mount; None where the registry, or its token service, refuses even to be asked."""
-        purpose = self._purpose(f"mount {digest.short}", (201, 202))
-        purpose = replace(purpose, scopes=purpose.scopes | {f"repository:{source.path}:pull"})
-        request = self._request("POST", f"blobs/uploads/?mount={digest}&from={source.path}")
-        try:
-            return self.transport.send(request, purpose)
-        except TemporaryRemoteError:
-            raise
-        except RemoteError:
-            return None
-
-    def _upload(self, opened: Answer, blob: Blob, sent: Callable[[int], None]) -> How:
-        location = opened.headers.get("Location")
-        if not location:
-            raise RemoteError(
-                f"{self.repository.host} opened an upload without saying where",
-                advice="Ask the registry's administrator: a proxy may drop the Location header.",
-            )
-        upload = Upload(
-            location=urljoin(opened.url, location),
-            purpose=self._purpose(f"upload {blob.descriptor.digest.short}", (201,)),
-            sent=sent,
-        )
-        self._require_digest(self.uploads.send(self.transport, upload, blob), blob.descriptor.digest)
-        return "uploaded"
+        require_digest(answer, Digest.of(content), self.repository)
 
     def _send(self, request: Request, doing: str, expect: tuple[int, ...]) -> Answer:
         return self._retry(lambda: self.transport.send(request, self._purpose(doing, expect)))
@@ -198,19 +171,8 @@ class RepositoryClient:
         except ValueError:
             return None  # of another algorithm, or nonsense: the bytes tell
 
-    def _require_digest(self, answer: Answer, digest: Digest) -> None:
-        told = answer.headers.get(CONTENT_DIGEST)
-        if told is not None and told != digest:
-            raise self._other_digest(told, digest)
-
     def _checked(self, content: bytes, digest: Digest | None) -> bytes:
         if digest is not None and Digest.of(content) != digest:
             # perhaps cut off on the way: worth another run, never worth trusting
-            raise self._other_digest(Digest.of(content), digest)
+            raise other_digest(Digest.of(content), digest, self.repository)
         return content
-
-    def _other_digest(self, told: str, digest: Digest) -> RemoteError:
-        return RemoteError(
-            f"{self.repository}: the registry answered with {told} where {digest} was expected",
-            advice="Check what lies between here and the registry (a proxy, a mirror), and run again.",
-        )

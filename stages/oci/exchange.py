@@ -16,10 +16,19 @@ from stages.oci.endpoint import hostname, is_loopback
 if TYPE_CHECKING:
     import requests
 
-CONNECT_TIMEOUT_S = 30.0  # also bounds the sending of one chunk
-READ_TIMEOUT_S = 300.0  # a registry may check or move gigabytes before it answers
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for a connection, and for a peer that neither takes nor gives a byte."""
+
+    connect_s: float = 30.0
+    read_s: float = 300.0  # a registry may check or move gigabytes before it answers
+
+
+TIMEOUTS = Timeouts()
 
 
 class Body(Protocol):
@@ -95,7 +104,13 @@ def new_session() -> "requests.Session":
     return session
 
 
-def exchange(session: "requests.Session", request: Request, authorization: str | None = None) -> Answer:
+def exchange(
+    session: "requests.Session",
+    request: Request,
+    authorization: str | None = None,
+    *,
+    timeouts: Timeouts = TIMEOUTS,
+) -> Answer:
     """Send one request, follow nothing, and return the whole answer.
 
     Raises:
@@ -121,7 +136,7 @@ def exchange(session: "requests.Session", request: Request, authorization: str |
             auth=authorize,
             allow_redirects=False,
             stream=True,
-            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            timeout=(timeouts.connect_s, timeouts.read_s),
             proxies={"no_proxy": hostname(host)} if is_loopback(host) else None,
         ) as response:
             return Answer(request.url, response.status_code, response.headers, _content(response, host))

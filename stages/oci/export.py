@@ -7,10 +7,10 @@ from pathlib import Path
 from pipeline.desk import Say
 from pipeline.errors import DiskFull, StageFailed
 from pipeline.reference import Tag
+from stages.oci.blob_stream import Blob, changed
 from stages.oci.image_content import ImageContent
 from stages.oci.layout import Layout
 from stages.oci.progress import Progress, in_words
-from stages.oci.uploads import Blob, changed
 
 
 def export(content: ImageContent, tag: Tag, folder: Path, say: Say) -> Path:
@@ -45,7 +45,7 @@ def _bring(built: Layout, layout: Layout, blob: Blob) -> None:
             layout.take(built, described.digest)
     if layout.has(described.digest):
         return
-    written = layout.write(blob.read(), described.media_type)
+    written = layout.write(blob.read(0), described.media_type)
     if written.digest != described.digest:
         layout.blob_path(written.digest).unlink()
         raise changed(described)

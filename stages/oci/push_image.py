@@ -7,11 +7,11 @@ from pipeline.desk import Say
 from pipeline.errors import RemoteError, TagConflict
 from pipeline.model import PushedBlob, PushedReference
 from pipeline.reference import Digest, Repository, Tag
+from stages.oci.blob_stream import Blob
 from stages.oci.distribution import RepositoryClient
 from stages.oci.image_content import ImageContent
 from stages.oci.parallel import for_each
 from stages.oci.progress import Progress, in_words
-from stages.oci.uploads import Blob
 
 UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
@@ -75,11 +75,11 @@ class ImagePush:
 
         def push(blob: Blob) -> PushedBlob:
             digest, size_bytes = blob.descriptor.digest, blob.descriptor.size_bytes
-            how = self.client.push_blob(
+            pushed = self.client.push_blob(
                 blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count)
             )
             progress.there(digest, size_bytes)
-            return PushedBlob(digest=digest, size_bytes=size_bytes, how=how)
+            return pushed
 
         stopped = self.client.transport.stopped
         return for_each(push, self.content.blobs, threads=UPLOADS_AT_A_TIME, stopped=stopped)

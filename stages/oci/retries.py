@@ -19,24 +19,34 @@ class Retries:
     first_wait_s: float = 0.5
     longest_wait_s: float = 60.0
 
-    def run(self, work: Callable[[], T], stopped: threading.Event, say: Callable[[str], None]) -> T:
-        """Return what `work` returns, as soon as it does.
+    def run(
+        self,
+        work: Callable[[], T],
+        stopped: threading.Event,
+        say: Callable[[str], None],
+        *,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """Return what `work` returns, as soon as it does; attempts are counted anew when `progress` grew.
 
         Raises:
             TemporaryRemoteError: it kept failing, or the server asks for a longer wait than is allowed.
             Interrupted: the run was stopped while waiting.
         """
-        for attempt in range(1, self.attempts + 1):
+        attempt, furthest = 0, progress()
+        while True:
+            attempt += 1
             try:
                 return work()
             except TemporaryRemoteError as error:
+                if progress() > furthest:
+                    attempt, furthest = 1, progress()
                 wait_s = self._wait_s(attempt, error)
-                if attempt == self.attempts or wait_s > self.longest_wait_s:
+                if attempt >= self.attempts or wait_s > self.longest_wait_s:
                     raise
                 say(f"{error.message}; trying again in {wait_s:.0f} s ({attempt} of {self.attempts - 1})")
             if stopped.wait(wait_s):
                 raise Interrupted("stopped while waiting for a registry")
-        raise AssertionError("at least one attempt is made")
 
     def _wait_s(self, attempt: int, error: TemporaryRemoteError) -> float:
         grown = min(self.first_wait_s * 2.0 ** (attempt - 1), self.longest_wait_s)

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Authenticator, Credentials, Scopes
 from stages.oci.endpoint import Endpoint, origin
-from stages.oci.exchange import Answer, Request, exchange, new_session
+from stages.oci.exchange import TIMEOUTS, Answer, Request, Timeouts, exchange, new_session
 from stages.oci.refusals import Attempt, refusal
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -36,9 +36,14 @@ class Transport:
         endpoint: Endpoint,
         credentials: Callable[[], Credentials | None],
         keep_secret: Callable[[str], None],
+        *,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         self.endpoint = endpoint
         self.stopped = threading.Event()
+        self.takes_chunks = True
+        """False once the registry has refused to take a blob in several requests."""
+        self._timeouts = timeouts
         self._session = new_session()
         self._authenticator = Authenticator(endpoint, self._session, credentials, keep_secret)
         self._lock = threading.Lock()
@@ -47,6 +52,11 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    @property
+    def base(self) -> str:
+        """The registry's base URL, once it has answered there."""
+        return self._reach()
 
     def log_in(self, scopes: Scopes) -> tuple[Credentials | None, str | None]:
         """Ask the registry to let us in; return who we are to it, and the header that it accepted.
@@ -93,7 +103,7 @@ class Transport:
         for _ in range(LONGEST_CHAIN):
             self.endpoint.require_allowed(request.url)
             ours = origin(request.url) == origin(self._base or "")
-            answer = exchange(self._session, request, header if ours else None)
+            answer = exchange(self._session, request, header if ours else None, timeouts=self._timeouts)
             location = answer.headers.get("Location")
             if answer.status not in followed or location is None:
                 return answer
@@ -115,7 +125,9 @@ class Transport:
         for scheme in self.endpoint.schemes:
             base = f"{scheme}://{self.endpoint.api_host}"
             try:
-                answer = exchange(self._session, Request(method="GET", url=f"{base}/v2/"))
+                answer = exchange(
+                    self._session, Request(method="GET", url=f"{base}/v2/"), timeouts=self._timeouts
+                )
             except RemoteError as error:
                 problems.append(error)
                 continue

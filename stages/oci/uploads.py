@@ -1,49 +1,110 @@
-"""How the bytes of a blob travel once the registry has opened an upload; the registry's adapter chooses.
+"""A blob on its way: its bytes, an upload that the registry has opened, and how the bytes may travel.
 
-A later strategy (chunks, resuming) is one more class here.
+How they travel is the registry's matter: its adapter chooses `Monolithic` here, or `Chunked` in `chunked.py`.
 """
 
-import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
-from pipeline.errors import Interrupted, StageFailed
-from pipeline.model import Descriptor
+from pipeline.errors import Interrupted, RemoteError
+from stages.oci.blob_stream import Blob, BlobStream
 from stages.oci.exchange import Answer, Request
 from stages.oci.transport import Purpose, Transport
 
-SMALLEST_PIECE_BYTES = 64 * 1024
+OCTETS = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
-    """Bytes to push, read anew at every attempt and never held in memory as a whole."""
-
-    descriptor: Descriptor
-    read: Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Upload:
-    """An upload that the registry has opened."""
+    """An upload that the registry has opened: where it goes on, and how far it is."""
 
-    location: str
+    transport: Transport
     purpose: Purpose
+    stream: BlobStream
     sent: Callable[[int], None]
-    """Told how many bytes of the blob are sent so far."""
+    """Told how many bytes of the blob are on their way or there."""
+    keep: Callable[[str], None]
+    """Told where the upload goes on, whenever that changes."""
+    location: str
+    offset: int = 0
+    """Bytes that the registry says it has."""
+    shortest_chunk_bytes: int = 0
+    """What the registry asks for, if it does."""
+    resumed: bool = False
+    """It was broken and goes on: its beginning was sent by another request than we know of."""
+
+    @property
+    def blob(self) -> Blob:
+        """What is sent."""
+        return self.stream.blob
+
+    def send(self, request: Request, *statuses: int) -> Answer:
+        """Send a request of this upload; the statuses are the answers that make sense."""
+        return self.transport.send(request, replace(self.purpose, expect=statuses))
+
+    def part(self, begin: int, end: int) -> "Part":
+        """Return these bytes of the blob as a request's body."""
+        return Part(self, begin, end)
+
+    def moved(self, answer: Answer, offset: int) -> None:
+        """Note where the upload goes on, and what the registry has by now."""
+        self.location = urljoin(answer.url, answer.headers.get("Location") or self.location)
+        self.offset = offset
+        self.keep(self.location)
+
+    def complete(self, body: "Part | bytes") -> Answer:
+        """Send the last request, which names the digest; the registry compares it with what it has."""
+        joint = "&" if "?" in self.location else "?"
+        request = Request(
+            method="PUT",
+            url=f"{self.location}{joint}digest={quote(self.blob.descriptor.digest, safe='')}",
+            headers={"Content-Type": OCTETS},
+            body=body,
+        )
+        return self.send(request, HTTPStatus.CREATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some bytes of a blob as a request's body, the same again whenever they are asked for."""
+
+    upload: Upload
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def __iter__(self) -> Iterator[bytes]:
+        position, stopped = self.begin, self.upload.transport.stopped
+        for piece in self.upload.stream.read(self.begin, self.end):
+            if stopped.is_set():
+                raise Interrupted("the push was stopped")
+            yield piece
+            position += len(piece)
+            self.upload.sent(position)
+
+
+class ChunksRefused(RemoteError):
+    """The registry does not take a blob in several requests; it may take it in one."""
 
 
 class UploadStrategy(Protocol):
     """Sends a blob into an open upload."""
 
-    def send(self, transport: Transport, upload: Upload, blob: Blob) -> Answer:
-        """Send all bytes, and return the registry's answer to the last request.
+    def resumes(self, blob: Blob) -> bool:
+        """Tell whether a broken upload of this blob can go on where the registry says that it is."""
+        ...
+
+    def send(self, upload: Upload) -> Answer:
+        """Send what the registry does not have yet, and return its answer to the last request.
 
         Raises:
             RemoteError: the registry refused.
+            ChunksRefused: the registry wants the blob as a whole; nothing is lost by beginning anew.
             StageFailed: the bytes are no longer what the digest says.
         """
         ...
@@ -53,66 +114,12 @@ class UploadStrategy(Protocol):
 class Monolithic:
     """One request with the whole blob, as every registry takes it."""
 
-    def send(self, transport: Transport, upload: Upload, blob: Blob) -> Answer:
+    def resumes(self, blob: Blob) -> bool:
+        """See `UploadStrategy.resumes`."""
+        del blob
+        return False
+
+    def send(self, upload: Upload) -> Answer:
         """Send the blob in one PUT with its length; see `UploadStrategy.send`."""
-        joint = "&" if "?" in upload.location else "?"
-        request = Request(
-            method="PUT",
-            url=f"{upload.location}{joint}digest={quote(blob.descriptor.digest, safe='')}",
-            headers={"Content-Type": "application/octet-stream"},
-            body=CheckedBody(blob, transport.stopped, upload.sent) if blob.descriptor.size_bytes else b"",
-        )
-        return transport.send(request, upload.purpose)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedBody:
-    """A blob as a request's body: hashed on its way, so that changed bytes are never completed."""
-
-    blob: Blob
-    stopped: threading.Event
-    sent: Callable[[int], None]
-
-    def __len__(self) -> int:
-        return self.blob.descriptor.size_bytes
-
-    def __iter__(self) -> Iterator[bytes]:
-        digest, count = hashlib.sha256(), 0
-        for chunk in gathered(self.blob.read()):
-            if self.stopped.is_set():
-                raise Interrupted("the push was stopped")
-            digest.update(chunk)
-            count += len(chunk)
-            if count >= len(self):  # before the last piece is sent: the registry must not get other bytes
-                self._require(count, digest)
-            yield chunk
-            self.sent(count)
-        self._require(count, digest)
-
-    def _require(self, count: int, digest: "hashlib._Hash") -> None:
-        described = self.blob.descriptor
-        if count != described.size_bytes or f"sha256:{digest.hexdigest()}" != described.digest:
-            raise changed(described)
-
-
-def changed(described: Descriptor) -> StageFailed:
-    """Return the error for a blob whose source no longer gives the bytes that were described."""
-    return StageFailed(
-        f"the content of {described.digest} changed since the build",
-        advice="Let nothing write to the model and the run's folders during a run, and run again.",
-    )
-
-
-def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes without tiny pieces: each costs a packet."""
-    small = bytearray()
-    for chunk in chunks:
-        if not small and len(chunk) >= SMALLEST_PIECE_BYTES:
-            yield chunk
-            continue
-        small += chunk
-        if len(small) >= SMALLEST_PIECE_BYTES:
-            yield bytes(small)
-            small.clear()
-    if small:
-        yield bytes(small)
+        size_bytes = upload.blob.descriptor.size_bytes
+        return upload.complete(upload.part(0, size_bytes) if size_bytes else b"")

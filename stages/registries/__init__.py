@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from stages.registries.credentials import find
 from stages.registries.generic import GenericRegistry
+from stages.registries.habits import habit
 from stages.registries.interface import Registry
 
 
@@ -14,5 +15,8 @@ def recognise(host: str, *, insecure: Collection[str] = (), only: bool = True) -
     registry, so that the credentials for "the" registry are meant for it.
     """
     return GenericRegistry(
-        host=host, find_credentials=lambda: find(host, only=only), insecure=frozenset(insecure)
+        host=host,
+        find_credentials=lambda: find(host, only=only),
+        insecure=frozenset(insecure),
+        uploads=habit(host).uploads(),
     )

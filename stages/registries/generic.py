@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stages.oci.authentication import Credentials
+from stages.oci.chunked import Chunked
 from stages.oci.endpoint import Endpoint
-from stages.oci.uploads import Monolithic, UploadStrategy
+from stages.oci.uploads import UploadStrategy
 
 # The names that references use for Docker Hub are not where its API answers.
 API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
@@ -18,7 +19,7 @@ class GenericRegistry:
     host: str
     find_credentials: Callable[[], Credentials | None]
     insecure: frozenset[str] = frozenset()
-    uploads: UploadStrategy = field(default_factory=Monolithic)
+    uploads: UploadStrategy = field(default_factory=Chunked)
     mounts: bool = True
 
     @property

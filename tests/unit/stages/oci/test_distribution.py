@@ -10,12 +10,13 @@ from pipeline.errors import Interrupted, RemoteError, StageFailed, TemporaryRemo
 from pipeline.model import Descriptor
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
+from stages.oci.blob_stream import Blob
 from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
 from stages.oci.layout import INDEX_TYPE
 from stages.oci.retries import Retries
 from stages.oci.transport import Transport
-from stages.oci.uploads import Blob, Monolithic
+from stages.oci.uploads import Monolithic
 from tests.support.loopback import Answer, MemoryRegistry, Received, Reply, Server, refused, serving
 
 CONTENT = hashlib.shake_256(b"weights").digest(3 << 20)
@@ -28,7 +29,8 @@ def blob(content: bytes = CONTENT, described: bytes | None = None) -> Blob:
     described = content if described is None else described
     descriptor = Descriptor(media_type="x", digest=Digest.of(described), size_bytes=len(described))
     return Blob(
-        descriptor=descriptor, read=lambda: (content[i : i + 65536] for i in range(0, len(content), 65536))
+        descriptor=descriptor,
+        read=lambda offset: (content[i : i + 65536] for i in range(offset, len(content), 65536)),
     )
 
 
@@ -69,8 +71,8 @@ def on(method: str, part: str, *replies: Reply) -> Callable[[Received], Reply | 
 def test_a_blob_is_sent_in_one_put_with_its_length() -> None:
     registry, sent = MemoryRegistry(), list[int]()
     with connected(registry) as (server, client):
-        assert client.push_blob(blob(), sent=sent.append) == "uploaded"
-        assert client.push_blob(blob()) == "exists"
+        assert client.push_blob(blob(), sent=sent.append).how == "uploaded"
+        assert client.push_blob(blob()).how == "exists"
         puts = [request for request in server.received if request.method == "PUT"]
     assert registry.blobs["team/model", DIGEST] == CONTENT
     assert [put.headers["Content-Length"] for put in puts] == [str(len(CONTENT))]
@@ -81,20 +83,20 @@ def test_a_blob_is_sent_in_one_put_with_its_length() -> None:
 def test_an_empty_blob_can_be_sent() -> None:
     registry = MemoryRegistry()
     with connected(registry) as (_, client):
-        assert client.push_blob(blob(b"")) == "uploaded"
+        assert client.push_blob(blob(b"")).how == "uploaded"
     assert registry.blobs["team/model", Digest.of(b"")] == b""
 
 
 def test_a_blob_of_another_repository_is_mounted() -> None:
     registry = MemoryRegistry(blobs={("team/base", DIGEST): CONTENT})
     with connected(registry) as (server, client):
-        assert client.push_blob(blob(), mount_from=[base(client)]) == "mounted"
+        assert client.push_blob(blob(), mount_from=[base(client)]).how == "mounted"
         assert not [request for request in server.asked() if request.startswith("PUT")]
 
 
 def test_an_upload_that_is_opened_instead_of_a_mount_is_used() -> None:
     with connected(MemoryRegistry()) as (server, client):
-        assert client.push_blob(blob(), mount_from=[base(client)]) == "uploaded"
+        assert client.push_blob(blob(), mount_from=[base(client)]).how == "uploaded"
         assert sum(request.startswith("POST") for request in server.asked()) == 1
 
 
@@ -102,7 +104,7 @@ def test_an_upload_that_is_opened_instead_of_a_mount_is_used() -> None:
 def test_a_refused_mount_becomes_an_upload(status: int) -> None:
     registry = MemoryRegistry(before=on("POST", "uploads", refused(status, "DENIED")))
     with connected(registry) as (_, client):
-        assert client.push_blob(blob(), mount_from=[base(client)]) == "uploaded"
+        assert client.push_blob(blob(), mount_from=[base(client)]).how == "uploaded"
     assert registry.blobs["team/model", DIGEST] == CONTENT
 
 
@@ -133,7 +135,7 @@ def test_a_location_on_another_host_gets_the_blob_and_not_our_authorization() ->
                 transport=transport,
                 uploads=Monolithic(),
             )
-            assert client.push_blob(blob()) == "uploaded"
+            assert client.push_blob(blob()).how == "uploaded"
             transport.close()
         assert [request.headers.get("Authorization") for request in storage.received] == [None]
 
@@ -156,7 +158,7 @@ def test_an_upload_goes_on_after_the_token_expired_on_its_way() -> None:
 
     registry = MemoryRegistry(before=before)
     with connected(registry) as (server, client):
-        assert client.push_blob(blob()) == "uploaded"
+        assert client.push_blob(blob()).how == "uploaded"
         assert sum(request.startswith("POST") for request in server.asked()) == 1
     assert registry.blobs["team/model", DIGEST] == CONTENT
     assert len(issued) == 2
@@ -176,7 +178,7 @@ def test_an_upload_goes_on_after_the_token_expired_on_its_way() -> None:
 def test_a_broken_upload_begins_anew(reply: Reply) -> None:
     registry = MemoryRegistry(before=on("PUT", "uploads", reply, reply))
     with connected(registry) as (server, client):
-        assert client.push_blob(blob()) == "uploaded"
+        assert client.push_blob(blob()).how == "uploaded"
         assert sum(request.startswith("POST") for request in server.asked()) == 3
     assert registry.blobs["team/model", DIGEST] == CONTENT
 

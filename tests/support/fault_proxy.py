@@ -1,0 +1,242 @@
+"""A reverse proxy on loopback that breaks requests on demand, in front of a registry that is real.
+
+It notes every request with the bytes of its body that came, so that a test can count what was sent twice.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+PIECE_BYTES = 64 * 1024
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"})
+LONGEST_STALL_S = 30.0
+NO_LINGER = struct.pack("ii", 1, 0)  # close() then resets the connection
+
+
+@dataclass(slots=True)
+class Seen:
+    """A request as it came; `body_bytes` grows while its body arrives."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body_bytes: int = 0
+    status: int | None = None
+    """What was answered, or None where the connection was broken first."""
+
+    @property
+    def length(self) -> int:
+        """How long the body was announced to be."""
+        return int(self.headers.get("Content-Length", "0"))
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with one request.
+
+    `cut` breaks both connections after `after_bytes` of the body, `stall` stops taking bytes there, `answer`
+    answers in the registry's place without reading the body, `lose` drops the registry's answer, `truncate`
+    breaks off within the answer, and `rewrite` puts other headers into it.
+    """
+
+    kind: Literal["cut", "stall", "answer", "lose", "truncate", "rewrite"]
+    after_bytes: int = 0
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+Plan = Callable[[Seen], Fault | None]
+
+
+def nothing(_: Seen) -> Fault | None:
+    """Break nothing."""
+    return None
+
+
+class FaultProxy:
+    """Forwards to a port of this machine and breaks what `plan` says.
+
+    With `buffered`, a request is forwarded once its whole body is here, as nginx does unless told otherwise.
+    """
+
+    def __init__(self, port: int, plan: Plan = nothing, *, buffered: bool = False) -> None:
+        self.plan = plan
+        self.seen: list[Seen] = []
+        self.upstream_port = port
+        self.buffered = buffered
+        self.stopping = threading.Event()
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=lambda: self._http.serve_forever(0.02), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._http.server_port
+
+    def of(self, method: str, part: str = "") -> list[Seen]:
+        """Return the requests of a method whose path contains a text."""
+        return [seen for seen in list(self.seen) if seen.method == method and part in seen.path]
+
+    def body_bytes(self) -> int:
+        """Return how many bytes of blobs came so far."""
+        return sum(seen.body_bytes for seen in list(self.seen) if "/blobs/uploads/" in seen.path)
+
+    def wait_for_bytes(self, count: int, *, timeout_s: float = 60.0) -> None:
+        """Wait until so many bytes of blobs came."""
+        deadline = time.monotonic() + timeout_s
+        while self.body_bytes() < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.body_bytes()} of {count} bytes came")
+            time.sleep(0.002)
+
+    def start(self) -> None:
+        """Begin to forward."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop forwarding."""
+        self.stopping.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@contextmanager
+def fault_proxy(port: int, plan: Plan = nothing, *, buffered: bool = False) -> Iterator[FaultProxy]:
+    """Run a proxy in front of a port for as long as the `with` block lasts."""
+    proxy = FaultProxy(port, plan, buffered=buffered)
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Broken connections are what this is for."""
+
+
+class _Broken(Exception):  # noqa: N818 - it is raised on purpose
+    """The connection to the client ends here."""
+
+
+def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle_any(self) -> None:
+            seen = Seen(self.command, self.path, dict(self.headers.items()))
+            proxy.seen.append(seen)
+            fault = proxy.plan(seen)
+            try:
+                self._serve(seen, fault)
+            except (_Broken, OSError, http.client.HTTPException):
+                self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+
+        def _serve(self, seen: Seen, fault: Fault | None) -> None:
+            if fault is not None and fault.kind == "answer":
+                self.close_connection = True
+                self._answer(seen, fault.status, fault.headers, fault.body)
+                return
+            upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream_port, timeout=LONGEST_STALL_S)
+            try:
+                if proxy.buffered:
+                    body = b"".join(self._body(seen, fault))
+                    self._open(upstream, seen)
+                    upstream.send(body)
+                else:
+                    self._open(upstream, seen)
+                    for piece in self._body(seen, fault):
+                        upstream.send(piece)
+                response = upstream.getresponse()
+                self._pass_on(seen, fault, response)
+            finally:
+                upstream.close()
+
+        def _open(self, upstream: http.client.HTTPConnection, seen: Seen) -> None:
+            upstream.putrequest(seen.method, seen.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in seen.headers.items():
+                if name.lower() not in HOP_BY_HOP:
+                    upstream.putheader(name, value)
+            if "Content-Length" in seen.headers:
+                upstream.putheader("Content-Length", seen.headers["Content-Length"])
+            upstream.endheaders()
+
+        def _body(self, seen: Seen, fault: Fault | None) -> Iterator[bytes]:
+            breaks = fault is not None and fault.kind in {"cut", "stall"}
+            end = min(fault.after_bytes, seen.length) if fault is not None and breaks else seen.length
+            while seen.body_bytes < end:
+                piece = self.rfile.read(min(PIECE_BYTES, end - seen.body_bytes))
+                if not piece:
+                    raise _Broken
+                seen.body_bytes += len(piece)
+                yield piece
+            if fault is not None and fault.kind == "stall":
+                self._stall()
+            if breaks:
+                raise _Broken
+
+        def _stall(self) -> None:
+            """Take nothing more, until the client gives up."""
+            hung_up = select.poll()
+            hung_up.register(self.connection, select.POLLRDHUP)
+            deadline = time.monotonic() + LONGEST_STALL_S
+            while time.monotonic() < deadline and not proxy.stopping.is_set() and not hung_up.poll(50):
+                pass
+
+        def _pass_on(self, seen: Seen, fault: Fault | None, response: http.client.HTTPResponse) -> None:
+            headers = {name: value for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP}
+            content = response.read()
+            if fault is not None and fault.kind == "lose":
+                raise _Broken
+            if fault is not None and fault.kind == "truncate":
+                self._truncate(response.status, headers)
+            if fault is not None and fault.kind == "rewrite":
+                headers = {**headers, **fault.headers}
+            length = response.getheader("Content-Length") or str(len(content))
+            self._answer(seen, response.status, {**headers, "Content-Length": length}, content)
+
+        def _truncate(self, status: int, headers: Mapping[str, str]) -> None:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            self.wfile.write(f"HTTP/1.1 {status} Cut\r\n{lines}Content-Length: 100\r\n\r\n{{".encode())
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            raise _Broken
+
+        def _answer(self, seen: Seen, status: int, headers: Mapping[str, str], content: bytes) -> None:
+            seen.status = status
+            self.send_response_only(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Say nothing."""
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+    return Handler
