@@ -39,8 +39,14 @@ class Section(BaseModel):
 class ModelSection(Section):
     """The weights: streamed into layers of their own, so they are not in the Dockerfile."""
 
-    source: Path
-    """Folder with the model's files, relative to pipeline.yaml."""
+    source: Annotated[str, Field(min_length=1)]
+    """Folder (relative to pipeline.yaml), s3://, gs://, az://, https://*.blob.core.windows.net or hf://."""
+    revision: str | None = None
+    """Branch, tag or commit (hf://); default: what the source says. pipeline.lock pins it."""
+    include: Words = ()
+    """Patterns of the files to take; `*` goes across folders. Default: all."""
+    exclude: Words = ()
+    """Patterns of the files to leave out."""
     path: ImagePath | None = None
     """Folder in the image; default: /models/ and the image's name."""
     verify: bool = False

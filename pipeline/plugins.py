@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.cascade import Configuration
-from pipeline.config import BuildSection
+from pipeline.config import BuildSection, ModelSection
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
 from pipeline.model import Source
@@ -17,8 +17,10 @@ from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
-from stages.models.file import FolderFiles
+from stages.models import recognise
+from stages.models.interface import Files
 from stages.models.model import Model
+from stages.models.patterns import Selected
 from stages.push import Push
 from stages.scan import Scan
 from stages.scanners.trivy import Trivy
@@ -50,14 +52,14 @@ def _policies(configuration: Configuration) -> tuple[Policy, ...]:
 
 def _suite(configuration: Configuration) -> Suite:
     section = configuration.values.test
-    model = configuration.values.model
+    model = _model(configuration)
     return Suite(
         command=_split(section.command),
         timeout_s=section.timeout_s,
         junit=section.junit,
         environment=section.environment,
         root=configuration.root,
-        inputs=(configuration.root / model.source,) if model is not None else (),
+        inputs=(model.files.local_folder,) if model is not None and model.files.local_folder else (),
     )
 
 
@@ -109,10 +111,17 @@ def _model(configuration: Configuration) -> Model | None:
         return None
     name = configuration.values.image.rpartition("/")[2]
     return Model(
-        files=FolderFiles(folder=configuration.root / section.source),
+        files=_files(section, configuration.root),
         path=section.path or f"/models/{name}",
         verify=section.verify,
     )
+
+
+def _files(section: ModelSection, root: Path) -> Files:
+    files = recognise(section.source, root, section.revision)
+    if not section.include and not section.exclude:
+        return files
+    return Selected(files=files, include=section.include, exclude=section.exclude)
 
 
 def _scan(configuration: Configuration) -> Scan:

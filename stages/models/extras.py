@@ -1,4 +1,4 @@
-"""Libraries that only some model sources need: imported on use, and named with their install line when missing."""
+"""Libraries that only some model sources need: imported on use; a missing one names its install line."""
 
 import importlib
 from types import ModuleType

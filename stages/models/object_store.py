@@ -1,6 +1,6 @@
-"""Weights in an object store: Amazon S3 (and what speaks its protocol), Google Cloud Storage, Azure Blob Storage.
+"""Weights in an object store: one library, obstore, reads all three.
 
-One library, obstore, reads all three.
+Amazon S3 (and what speaks its protocol), Google Cloud Storage, Azure Blob Storage.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """Who we are at each object store: found as the cloud's own tools find it, with no setting of our own.
 
-S3: boto3's sessions (environment, profiles, single sign-on, web identity, instance roles; a profile's endpoint
-and region). Google: application default credentials. Azure: the storage variables, else DefaultAzureCredential.
+S3: boto3's sessions (environment, profiles, single sign-on, web identity, instance roles; a profile's
+endpoint and region). Google: application default credentials. Azure: the storage variables, else
+azure-identity's DefaultAzureCredential.
 """
 
 import os
@@ -75,8 +76,8 @@ def google_store(source: str, bucket: str, prefix: str) -> "GCSStore":
         except DefaultCredentialsError as error:
             raise ConfigurationError(
                 f"{source}: no Google credentials were found",
-                advice="Run `gcloud auth application-default login`, set GOOGLE_APPLICATION_CREDENTIALS, or for a "
-                "public bucket GOOGLE_SKIP_SIGNATURE=true.",
+                advice="Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS; "
+                "for a public bucket GOOGLE_SKIP_SIGNATURE=true.",
             ) from error
     return GCSStore(
         bucket,
@@ -102,7 +103,7 @@ def azure_store(source: str, container: str, prefix: str, account: str | None) -
     if account is None:
         raise ConfigurationError(
             f"{source} does not say which storage account it means",
-            advice="Write https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER, or set AZURE_STORAGE_ACCOUNT.",
+            advice="Write https://ACCOUNT.blob.core.windows.net/CONTAINER/…, or set AZURE_STORAGE_ACCOUNT.",
         )
     provider = None
     if not any(os.environ.get(name) for name in (*AZURE_SECRETS, "AZURE_SKIP_SIGNATURE")):
@@ -121,7 +122,7 @@ def azure_store(source: str, container: str, prefix: str, account: str | None) -
 
 
 def _client_options(endpoint: str) -> "ClientConfig":
-    """Allow plain HTTP where the endpoint that was configured says so, and let no stalled socket wait for ever."""
+    """Allow plain HTTP where the configured endpoint says so; let no stalled socket wait for ever."""
     return {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=10),

@@ -44,10 +44,9 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
     code = found[1] if (found := CODE.search(text)) else ""
     status = int(found[1]) if (found := STATUS.search(text)) else 0
     said = " ".join(part for part in (str(status or ""), code) if part)
-    if path is not None and (kind == "FileNotFoundError" or status in {404, 412, 416}):
-        return changed(source, path)
-    if status == 404 or kind == "FileNotFoundError":
-        return ConfigurationError(f"there is no {source} ({said})", advice="Mend `model.source`.")
+    if status in {404, 412, 416} or kind == "FileNotFoundError":
+        missing = ConfigurationError(f"there is no {source} ({said})", advice="Mend `model.source`.")
+        return missing if path is None else changed(source, path)
     if code in EXPIRED:
         return RemoteError(
             f"{source}: the credentials have expired ({said})", advice=f"Log in again. {CREDENTIALS}"
@@ -66,7 +65,7 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
 
 
 def _login_refusal(error: Exception, source: str) -> PipelineError | None:
-    """Name an error of boto3, google-auth or azure-identity: no credentials, or none that can be refreshed."""
+    """Name an error of boto3, google-auth or azure-identity: no credentials, or they cannot be refreshed."""
     module = type(error).__module__
     if not module.startswith(("botocore", "boto3", "google.auth", "azure")):
         return None

@@ -1,4 +1,4 @@
-"""Which of a source's files are the model: include and exclude patterns, as Hugging Face's tools read them."""
+"""Which of a source's files are the model: include and exclude patterns, read as Hugging Face does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stages.models.interface import Files, SourceFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """The files of another source that fit the patterns; `*` goes across folders, a final `/` means all below."""
+    """The files of another source that fit: `*` goes across folders, a final `/` means all below."""
 
     files: Files
     include: tuple[str, ...] = ()

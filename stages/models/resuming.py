@@ -42,7 +42,7 @@ class _Body:
 
     def next_piece(self) -> bytes:
         """Return some bytes, or none at the end."""
-        if self.position == self.file.size_bytes:
+        if self.position >= self.file.size_bytes:
             return b""
         try:
             if self.pieces is None:
