@@ -1,7 +1,7 @@
 """Push the image to every configured registry, or deliver it as a folder where there is none."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -27,6 +27,7 @@ from stages.oci.image_content import ImageContent
 from stages.oci.progress import in_words
 from stages.oci.push_image import ImagePush
 from stages.oci.retries import Retries
+from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
 from stages.registries import recognise
 from stages.registries.interface import Registry
@@ -35,6 +36,7 @@ PROBLEMS: Mapping[type[PipelineError], Problem] = {
     ConfigurationError: Problem.CONFIGURATION,
     ToolMissing: Problem.TOOL,
 }
+SESSIONS = "uploads"  # in the cache
 IMPATIENT = Retries(attempts=2)  # a plan answers soon
 
 
@@ -51,6 +53,8 @@ class Push:
     repositories: tuple[Repository, ...] = ()
     insecure: tuple[str, ...] = ()
     """Hosts that may be spoken to without TLS; loopback always may."""
+    mount_from: tuple[Repository, ...] = ()
+    """Further repositories that may hold the weights already, such as where the image went until now."""
     files: Files | None = None
     """Where the weights are read from; default: the folder that the image names."""
 
@@ -91,15 +95,21 @@ class Push:
 
     def _push(self, image: BuiltImage, content: ImageContent, desk: Desk) -> tuple[PushedReference, ...]:
         registries = {each.host: self._registry(each.host) for each in self.repositories}
+        Sessions(desk.cache / SESSIONS).clean()
         transports = {host: _transport(registry, desk) for host, registry in registries.items()}
         pushed: list[PushedReference] = []
         for repository in self.repositories:
             registry = registries[repository.host]
             client = _client(repository, registry, transports[repository.host], desk)
-            known = tuple(each.repository for each in pushed) if registry.mounts else ()
+            known = self._siblings(repository, pushed) if registry.mounts else ()
             push = ImagePush(content=content, tag=image.tag, client=client, mount_from=known, say=desk.say)
             pushed.append(push.run())
         return tuple(pushed)
+
+    def _siblings(self, repository: Repository, pushed: Sequence[PushedReference]) -> tuple[Repository, ...]:
+        """Return where the blobs may be already: first where this run has pushed them."""
+        known = (*(each.repository for each in pushed), *self.mount_from, *self.repositories)
+        return tuple(dict.fromkeys(each for each in known if each != repository))
 
     def _say_only(self, image: BuiltImage, content: ImageContent, desk: Desk) -> None:
         for repository in self.repositories:
@@ -148,5 +158,6 @@ def _client(
         transport=transport,
         uploads=registry.uploads,
         retries=retries or Retries(),
+        sessions=Sessions(desk.cache / SESSIONS),
         say=desk.say,
     )

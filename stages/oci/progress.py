@@ -1,4 +1,4 @@
-"""What is shown while blobs travel: how much is there, how much was sent, how fast."""
+"""What is shown while blobs travel: what became of each, how much is there, how fast, and how long yet."""
 
 import threading
 import time
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pipeline.reference import Digest
 
 INTERVAL_S = 0.5
+NOTABLE_BYTES = 1_000_000  # a smaller blob is not worth a line of its own
 
 
 class Progress:
@@ -26,10 +27,12 @@ class Progress:
             self._sent[digest] = count
             self._say_sometimes()
 
-    def there(self, digest: Digest, size_bytes: int) -> None:
-        """Note that the registry has all of a blob, wherever it got it from."""
+    def there(self, digest: Digest, size_bytes: int, how: str = "") -> None:
+        """Note that the registry has all of a blob; `how` says where from, if that is worth saying."""
         with self._lock:
             self._there[digest] = size_bytes
+            if how and size_bytes >= NOTABLE_BYTES:
+                self._say(f"{self._subject}: {digest.short} {in_words(size_bytes)} {how}")
             self._say_sometimes()
 
     def _say_sometimes(self) -> None:
@@ -37,13 +40,23 @@ class Progress:
         if now < self._next:
             return
         self._next = now + INTERVAL_S
+        self._say(f"{self._subject}: {self._total(now - self._begin)}{self._each()}")
+
+    def _total(self, elapsed_s: float) -> str:
         sent = sum(self._sent.values())
         there = sum((self._sent | self._there).values())
-        rate = in_words(sent / (now - self._begin))
-        self._say(
-            f"{self._subject}: {in_words(there)} of {in_words(self._total_bytes)} there, "
-            f"{in_words(sent)} sent at {rate}/s"
+        rate = sent / elapsed_s
+        left = f", {duration((self._total_bytes - there) / rate)} left" if rate else ""
+        return (
+            f"{in_words(there)} of {in_words(self._total_bytes)} there, "
+            f"{in_words(sent)} sent at {in_words(rate)}/s{left}"
         )
+
+    def _each(self) -> str:
+        """Return how far the blobs are that are on their way."""
+        under_way = {digest: count for digest, count in self._sent.items() if digest not in self._there}
+        parts = ", ".join(f"{digest.short} {in_words(count)}" for digest, count in under_way.items())
+        return f" ({parts})" if parts else ""
 
 
 def in_words(size_bytes: float) -> str:
@@ -52,3 +65,11 @@ def in_words(size_bytes: float) -> str:
         if size_bytes >= size:
             return f"{size_bytes / size:.1f} {unit}"
     return f"{size_bytes:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `45 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

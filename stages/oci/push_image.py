@@ -1,6 +1,7 @@
 """One image into one repository: blobs, then manifests, then the tag; nothing is sent that is there."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.desk import Say
@@ -78,7 +79,7 @@ class ImagePush:
             pushed = self.client.push_blob(
                 blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count)
             )
-            progress.there(digest, size_bytes)
+            progress.there(digest, size_bytes, pushed.how)
             return pushed
 
         stopped = self.client.transport.stopped
@@ -110,8 +111,8 @@ class ImagePush:
             )
 
     def _report(self, pushed: PushedReference) -> None:
-        uploaded = sum(blob.how == "uploaded" for blob in pushed.blobs)
+        counts = Counter(blob.how for blob in pushed.blobs)
+        told = ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
         self.say(
-            f"{pushed}: {uploaded} of {len(pushed.blobs)} blobs uploaded ({in_words(pushed.bytes_sent)}), "
-            f"{in_words(pushed.bytes_saved)} were there"
+            f"{pushed}: {told}; {in_words(pushed.bytes_sent)} sent, {in_words(pushed.bytes_saved)} were there"
         )

@@ -79,7 +79,7 @@ class FaultProxy:
         self.upstream_port = port
         self.buffered = buffered
         self.stopping = threading.Event()
-        self._http = _Server(("127.0.0.1", 0), _handler(self))
+        self._http = _Server(self)
         self._thread = threading.Thread(target=lambda: self._http.serve_forever(0.02), daemon=True)
 
     @property
@@ -129,114 +129,118 @@ def fault_proxy(port: int, plan: Plan = nothing, *, buffered: bool = False) -> I
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, proxy: FaultProxy) -> None:
+        self.proxy = proxy
+        super().__init__(("127.0.0.1", 0), _Handler)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Broken connections are what this is for."""
 
 
-class _Broken(Exception):  # noqa: N818 - it is raised on purpose
+class _Broken(Exception):
     """The connection to the client ends here."""
 
 
-def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-        def handle_any(self) -> None:
-            seen = Seen(self.command, self.path, dict(self.headers.items()))
-            proxy.seen.append(seen)
-            fault = proxy.plan(seen)
-            try:
-                self._serve(seen, fault)
-            except (_Broken, OSError, http.client.HTTPException):
-                self.close_connection = True
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-
-        def _serve(self, seen: Seen, fault: Fault | None) -> None:
-            if fault is not None and fault.kind == "answer":
-                self.close_connection = True
-                self._answer(seen, fault.status, fault.headers, fault.body)
-                return
-            upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream_port, timeout=LONGEST_STALL_S)
-            try:
-                if proxy.buffered:
-                    body = b"".join(self._body(seen, fault))
-                    self._open(upstream, seen)
-                    upstream.send(body)
-                else:
-                    self._open(upstream, seen)
-                    for piece in self._body(seen, fault):
-                        upstream.send(piece)
-                response = upstream.getresponse()
-                self._pass_on(seen, fault, response)
-            finally:
-                upstream.close()
-
-        def _open(self, upstream: http.client.HTTPConnection, seen: Seen) -> None:
-            upstream.putrequest(seen.method, seen.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in seen.headers.items():
-                if name.lower() not in HOP_BY_HOP:
-                    upstream.putheader(name, value)
-            if "Content-Length" in seen.headers:
-                upstream.putheader("Content-Length", seen.headers["Content-Length"])
-            upstream.endheaders()
-
-        def _body(self, seen: Seen, fault: Fault | None) -> Iterator[bytes]:
-            breaks = fault is not None and fault.kind in {"cut", "stall"}
-            end = min(fault.after_bytes, seen.length) if fault is not None and breaks else seen.length
-            while seen.body_bytes < end:
-                piece = self.rfile.read(min(PIECE_BYTES, end - seen.body_bytes))
-                if not piece:
-                    raise _Broken
-                seen.body_bytes += len(piece)
-                yield piece
-            if fault is not None and fault.kind == "stall":
-                self._stall()
-            if breaks:
-                raise _Broken
-
-        def _stall(self) -> None:
-            """Take nothing more, until the client gives up."""
-            hung_up = select.poll()
-            hung_up.register(self.connection, select.POLLRDHUP)
-            deadline = time.monotonic() + LONGEST_STALL_S
-            while time.monotonic() < deadline and not proxy.stopping.is_set() and not hung_up.poll(50):
-                pass
-
-        def _pass_on(self, seen: Seen, fault: Fault | None, response: http.client.HTTPResponse) -> None:
-            headers = {name: value for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP}
-            content = response.read()
-            if fault is not None and fault.kind == "lose":
-                raise _Broken
-            if fault is not None and fault.kind == "truncate":
-                self._truncate(response.status, headers)
-            if fault is not None and fault.kind == "rewrite":
-                headers = {**headers, **fault.headers}
-            length = response.getheader("Content-Length") or str(len(content))
-            self._answer(seen, response.status, {**headers, "Content-Length": length}, content)
-
-        def _truncate(self, status: int, headers: Mapping[str, str]) -> None:
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            self.wfile.write(f"HTTP/1.1 {status} Cut\r\n{lines}Content-Length: 100\r\n\r\n{{".encode())
-            self.wfile.flush()
+    def handle_any(self) -> None:
+        seen = Seen(self.command, self.path, dict(self.headers.items()))
+        self.server.proxy.seen.append(seen)
+        fault = self.server.proxy.plan(seen)
+        try:
+            self._serve(seen, fault)
+        except (_Broken, OSError, http.client.HTTPException):
             self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+
+    def _serve(self, seen: Seen, fault: Fault | None) -> None:
+        if fault is not None and fault.kind == "answer":
+            self.close_connection = True
+            self._answer(seen, fault.status, fault.headers, fault.body)
+            return
+        port = self.server.proxy.upstream_port
+        upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_STALL_S)
+        try:
+            if self.server.proxy.buffered:
+                body = b"".join(self._body(seen, fault))
+                self._open(upstream, seen)
+                upstream.send(body)
+            else:
+                self._open(upstream, seen)
+                for piece in self._body(seen, fault):
+                    upstream.send(piece)
+            response = upstream.getresponse()
+            self._pass_on(seen, fault, response)
+        finally:
+            upstream.close()
+
+    def _open(self, upstream: http.client.HTTPConnection, seen: Seen) -> None:
+        upstream.putrequest(seen.method, seen.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in seen.headers.items():
+            if name.lower() not in HOP_BY_HOP:
+                upstream.putheader(name, value)
+        if "Content-Length" in seen.headers:
+            upstream.putheader("Content-Length", seen.headers["Content-Length"])
+        upstream.endheaders()
+
+    def _body(self, seen: Seen, fault: Fault | None) -> Iterator[bytes]:
+        breaks = fault is not None and fault.kind in {"cut", "stall"}
+        end = min(fault.after_bytes, seen.length) if fault is not None and breaks else seen.length
+        while seen.body_bytes < end:
+            piece = self.rfile.read(min(PIECE_BYTES, end - seen.body_bytes))
+            if not piece:
+                raise _Broken
+            seen.body_bytes += len(piece)
+            yield piece
+        if fault is not None and fault.kind == "stall":
+            self._stall()
+        if breaks:
             raise _Broken
 
-        def _answer(self, seen: Seen, status: int, headers: Mapping[str, str], content: bytes) -> None:
-            seen.status = status
-            self.send_response_only(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+    def _stall(self) -> None:
+        """Take nothing more, until the client gives up."""
+        hung_up = select.poll()
+        hung_up.register(self.connection, select.POLLRDHUP)
+        deadline = time.monotonic() + LONGEST_STALL_S
+        while time.monotonic() < deadline and not self.server.proxy.stopping.is_set():
+            if hung_up.poll(50):
+                return
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Say nothing."""
+    def _pass_on(self, seen: Seen, fault: Fault | None, response: http.client.HTTPResponse) -> None:
+        headers = {name: value for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP}
+        content = response.read()
+        if fault is not None and fault.kind == "lose":
+            raise _Broken
+        if fault is not None and fault.kind == "truncate":
+            self._truncate(response.status, headers)
+        if fault is not None and fault.kind == "rewrite":
+            headers = {**headers, **fault.headers}
+        length = response.getheader("Content-Length") or str(len(content))
+        self._answer(seen, response.status, {**headers, "Content-Length": length}, content)
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+    def _truncate(self, status: int, headers: Mapping[str, str]) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.wfile.write(f"HTTP/1.1 {status} Cut\r\n{lines}Content-Length: 100\r\n\r\n{{".encode())
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+        raise _Broken
 
-    return Handler
+    def _answer(self, seen: Seen, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        seen.status = status
+        self.send_response_only(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815

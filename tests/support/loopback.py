@@ -150,6 +150,7 @@ class MemoryRegistry:
     before: Answer = lambda _: None
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+    uploads: dict[str, bytearray] = field(default_factory=dict)
 
     def __call__(self, request: Received) -> Reply | None:
         if (reply := self.before(request)) is not None:
@@ -166,18 +167,39 @@ class MemoryRegistry:
                 return serve(request, name, rest)
         return None
 
-    def _upload(self, request: Received, name: str, _: str) -> Reply:
+    def _upload(self, request: Received, name: str, upload: str) -> Reply:
         if request.method == "POST":
-            source = (request.asked("from") or "", request.asked("mount") or "")
-            if source in self.blobs:
-                self.blobs[name, source[1]] = self.blobs[source]
-                return Reply(201, {"Docker-Content-Digest": source[1]})
-            return Reply(202, {"Location": f"/v2/{name}/blobs/uploads/{uuid4()}?_state=secret"})
-        digest = request.asked("digest") or ""
-        if digest != _digest(request.body):
+            return self._open(request, name)
+        there = self.uploads.get(upload)
+        if there is None:
+            return refused(404, "BLOB_UPLOAD_UNKNOWN")
+        if request.method == "PATCH" and not request.headers["Content-Range"].startswith(f"{len(there)}-"):
+            return self._upload_status(416, name, upload)
+        there += request.body  # also of a request that was broken off
+        if request.method == "PUT":
+            return self._complete(request, name, upload)
+        return self._upload_status(202 if request.method == "PATCH" else 204, name, upload)
+
+    def _complete(self, request: Received, name: str, upload: str) -> Reply:
+        content, digest = bytes(self.uploads.pop(upload)), request.asked("digest") or ""
+        if digest != _digest(content):
             return refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
-        self.blobs[name, digest] = request.body
+        self.blobs[name, digest] = content
         return Reply(201, {"Docker-Content-Digest": digest})
+
+    def _open(self, request: Received, name: str) -> Reply:
+        source = (request.asked("from") or "", request.asked("mount") or "")
+        if source in self.blobs:
+            self.blobs[name, source[1]] = self.blobs[source]
+            return Reply(201, {"Docker-Content-Digest": source[1]})
+        upload = str(uuid4())
+        self.uploads[upload] = bytearray()
+        return self._upload_status(202, name, upload)
+
+    def _upload_status(self, status: int, name: str, upload: str) -> Reply:
+        last = max(len(self.uploads[upload]) - 1, 0)
+        location = f"/v2/{name}/blobs/uploads/{upload}?_state=secret"
+        return Reply(status, {"Location": location, "Range": f"0-{last}"})
 
     def _blob(self, _: Received, name: str, digest: str) -> Reply:
         content = self.blobs.get((name, digest))

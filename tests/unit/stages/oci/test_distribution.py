@@ -117,7 +117,7 @@ def test_nothing_is_mounted_from_another_registry() -> None:
 
 def test_a_location_on_another_host_gets_the_blob_and_not_our_authorization() -> None:
     user = Credentials(username="ci", secret="password", origin="a test")
-    registry = MemoryRegistry()
+    registry = MemoryRegistry(uploads={"1": bytearray()})
     with serving(registry) as storage:
 
         def answer(request: Received) -> Reply | None:
