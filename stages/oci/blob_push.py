@@ -69,15 +69,24 @@ class BlobPush:
 
     def _resumed(self) -> Upload | None:
         """Return the upload that an earlier attempt or run has begun, if the registry still has it."""
-        upload = self._upload
-        if upload is None and self.session.location is not None and self._resumes:
-            upload = self._new_upload(urljoin(self.transport.base, self.session.location))
+        upload = self._upload or self._kept()
         self._upload = None
         if upload is not None and self._resumes and find_offset(upload):
             self._note(upload)
             return upload
         self.session.forget()
         return None
+
+    def _kept(self) -> Upload | None:
+        """Return the upload that an earlier run has left open here."""
+        if self.session.location is None:
+            return None
+        location = urljoin(self.transport.base, self.session.location)
+        return self._new_upload(location) if self._is_ours(location) else None
+
+    def _is_ours(self, location: str) -> bool:
+        """Tell whether a place may be kept: no other host gets the blob on the word of a file."""
+        return origin(location) == origin(self.transport.base)
 
     @property
     def _resumes(self) -> bool:
@@ -137,8 +146,8 @@ class BlobPush:
         )
 
     def _keep(self, location: str) -> None:
-        """Keep a place for the next run, unless another host would get the blob on the word of a file."""
-        if self._resumes and origin(location) == origin(self.transport.base):
+        """Keep a place for the next run."""
+        if self._resumes and self._is_ours(location):
             self.session.keep(location)
 
     def _send(self, upload: Upload) -> Answer:

@@ -105,12 +105,14 @@ def _handler(server: Server, answer: Answer) -> type[BaseHTTPRequestHandler]:
 
         def handle_any(self) -> None:
             parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            length = int(self.headers.get("Content-Length", "0"))
+            body = self.rfile.read(length)
             request = Received(
                 self.command, parts.path, tuple(parse_qsl(parts.query)), dict(self.headers.items()), body
             )
             server.received.append(request)
-            self._reply(answer(request) or Reply(404))
+            reply = answer(request) or Reply(404)
+            self._reply(reply if len(body) == length else Reply(0, cut=True))
 
         def _reply(self, reply: Reply) -> None:
             if reply.cut:
