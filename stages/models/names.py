@@ -1,6 +1,5 @@
 """Which names may stand in a model layer: the same on every file system that the image will lie on."""
 
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -17,7 +16,7 @@ def in_order(files: Iterable[SourceFile]) -> tuple[SourceFile, ...]:
     Raises:
         ConfigurationError: a path is absolute, climbs with `..`, is no plain name, or clashes with another.
     """
-    ordered = tuple(sorted(files, key=lambda file: os.fsencode(file.path)))
+    ordered = tuple(sorted(files, key=lambda file: file.path.encode(errors="surrogatepass")))
     for file in ordered:
         if reason := _unfit(file.path):
             raise ConfigurationError(f"the model's file {file.path!r} {reason}", advice="Rename it.")
@@ -48,6 +47,8 @@ def _unfit(path: str) -> str:
         return "climbs out of the model folder"
     if "" in names or "." in names or "\0" in path:
         return "has no plain relative path"
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        return "is not UTF-8"
     if any(name.startswith(WHITEOUT) for name in names):
         return f"would delete a file of the image: a name in a layer must not begin with {WHITEOUT!r}"
     return ""

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -192,3 +193,31 @@ def test_an_identity_that_only_the_work_brings_to_light_is_kept(source: Source) 
 
     assert run(source, Fetches(), Make()).stages[0].status is Status.PASSED
     assert run(source, Fetches(), Make()).stages[0].status is Status.REUSED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighs(Measure):
+    """A stage whose identity takes work; it notes each time that it did it."""
+
+    weighed: list[int] = field(default_factory=list)
+    weight: int | None = None
+
+    def prepared(self, desk: Desk) -> "Weighs":
+        desk.say("weighing")
+        self.weighed.append(7)
+        return replace(self, weight=7)
+
+    def identity(self, have: Artifacts) -> str | None:
+        return None if self.weight is None else str(self.weight)
+
+    def run(self, have: Artifacts, desk: Desk) -> Artifact:
+        assert self.weight == 7
+        return REPORT
+
+
+def test_an_identity_that_takes_work_is_prepared_once_in_a_run(source: Source) -> None:
+    stage = Weighs()
+    assert run(source, stage, Make()).stages[0].status is Status.PASSED
+    assert stage.weighed == [7]
+    assert run(source, stage, Make()).stages[0].status is Status.REUSED
+    assert stage.weighed == [7, 7]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigurationError, StageFailed
+from pipeline.errors import StageFailed
 from pipeline.model import ModelLayer
 from stages.models.file import FolderFiles
 from stages.oci.model_layer import stream
@@ -122,38 +122,3 @@ def test_a_file_that_came_later_is_not_in_the_layer(model: Path) -> None:
     layer = describe(model, "/models/digits")
     (model / "later").write_text("later")
     assert hashlib.sha256(content(layer)).hexdigest() == layer.descriptor.digest.encoded
-
-
-def test_links_are_refused(model: Path) -> None:
-    (model / "link").symlink_to("weights.bin")
-    with pytest.raises(ConfigurationError, match="link is a symbolic link"):
-        describe(model, "/models/digits")
-
-
-def test_special_files_are_refused(model: Path) -> None:
-    os.mkfifo(model / "pipe")
-    with pytest.raises(ConfigurationError, match=r"pipe is neither a file nor a folder \(p"):
-        describe(model, "/models/digits")
-
-
-def test_names_that_are_not_text_are_refused(model: Path) -> None:
-    Path(os.fsdecode(os.fsencode(model) + b"/\xff")).touch()
-    with pytest.raises(ConfigurationError, match="not UTF-8"):
-        describe(model, "/models/digits")
-
-
-@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, Path.exists])
-def test_a_folder_without_files_is_refused(tmp_path: Path, make: object) -> None:
-    assert callable(make)
-    folder = tmp_path / "model"
-    make(folder)
-    with pytest.raises(
-        ConfigurationError, match=r"the model folder .* (holds no file|is not a folder|does not)"
-    ):
-        describe(folder, "/models/digits")
-
-
-@pytest.mark.parametrize("path", ["", "models/digits", "/", "//models", "/models/../etc", "..", "C:/models"])
-def test_a_path_that_is_not_absolute_is_refused(model: Path, path: str) -> None:
-    with pytest.raises(ConfigurationError, match="not an absolute path"):
-        describe(model, path)
