@@ -43,7 +43,7 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
         return _login_refusal(error, source)
     code = found[1] if (found := CODE.search(text)) else ""
     status = int(found[1]) if (found := STATUS.search(text)) else 0
-    said = " ".join(part for part in (str(status or ""), code) if part)
+    said = " ".join(dict.fromkeys(part for part in (str(status or ""), code) if part))
     if status in {404, 412, 416} or kind == "FileNotFoundError":
         missing = ConfigurationError(f"there is no {source} ({said})", advice="Mend `model.source`.")
         return missing if path is None else changed(source, path)
@@ -59,7 +59,7 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
             advice="A bucket of another region? Set AWS_REGION to the region of the bucket.",
         )
     return TemporaryRemoteError(
-        f"{source}: {said or _short(text)}",
+        f"{source}: {f'the store answers {said}' if said else _short(text)}",
         advice="Run again; check the network, a proxy, and the endpoint's address.",
     )
 
@@ -73,5 +73,6 @@ def _login_refusal(error: Exception, source: str) -> PipelineError | None:
 
 
 def _short(text: str) -> str:
-    """Return the first line without the queries of URLs, which may hold a signature."""
-    return QUERY.sub("", text.strip().splitlines()[0] if text.strip() else "no answer")[:300]
+    """Return the end of the first line, where the reason stands, without the queries of URLs."""
+    first = QUERY.sub("", text.strip().splitlines()[0]) if text.strip() else "no answer"
+    return first.rpartition(" - ")[2][:300]
