@@ -13,13 +13,16 @@ NOTABLE_BYTES = 1_000_000  # a smaller blob is not worth a line of its own
 class Progress:
     """Adds up what several threads send, and says it now and then."""
 
-    def __init__(self, subject: str, total_bytes: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, subject: str, total_bytes: int, say: Callable[[str], None], *, interval_s: float = INTERVAL_S
+    ) -> None:
         self._subject, self._total_bytes, self._say = subject, total_bytes, say
         self._lock = threading.Lock()
         self._sent: dict[Digest, int] = {}
         self._there: dict[Digest, int] = {}
         self._begin = time.monotonic()
-        self._next = self._begin + INTERVAL_S
+        self._interval_s = interval_s
+        self._next = self._begin + interval_s
 
     def sent(self, digest: Digest, count: int) -> None:
         """Note how many bytes of a blob are sent; fewer than before when it is sent again."""
@@ -39,7 +42,7 @@ class Progress:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + INTERVAL_S
+        self._next = now + self._interval_s
         self._say(f"{self._subject}: {self._total(now - self._begin)}{self._each()}")
 
     def _total(self, elapsed_s: float) -> str:
