@@ -1,5 +1,6 @@
 """Reading a remote file to its last byte: a broken connection goes on where it stopped, bounded in tries."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -43,6 +44,7 @@ class _Body:
     def next_piece(self) -> bytes:
         """Return some bytes, or none at the end."""
         if self.position >= self.file.size_bytes:
+            self._refuse_more()
             return b""
         try:
             if self.pieces is None:
@@ -61,6 +63,11 @@ class _Body:
         if self.position > self.file.size_bytes:
             raise changed(self.source, self.file.path)
         return piece
+
+    def _refuse_more(self) -> None:
+        with contextlib.suppress(TemporaryRemoteError):  # all that was listed is here
+            if self.pieces is not None and next(self.pieces, b""):
+                raise changed(self.source, self.file.path)
 
 
 def changed(source: str, path: str) -> StageFailed:
