@@ -109,6 +109,12 @@ def test_nothing_is_remembered_of_a_file_that_may_yet_change(desk: Desk) -> None
     assert sorted(files.read_paths) == sorted([*CONTENTS, *CONTENTS])
 
 
+def test_a_second_write_within_one_tick_is_noticed_once_the_file_has_rested(desk: Desk) -> None:
+    described(Remote({"a": b"old"}, settled=False), desk)
+    (layer,) = described(Remote({"a": b"new"}), desk)  # the same times, and now they are old enough
+    assert layer.files[0].digest == Digest.of(b"new")
+
+
 def test_what_was_remembered_is_not_believed_of_a_file_that_may_yet_change(desk: Desk) -> None:
     described(Remote({"a": b"old"}), desk)
     (layer,) = described(Remote({"a": b"new"}, settled=False), desk)
