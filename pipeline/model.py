@@ -400,8 +400,13 @@ class PushedReference(Value):
         return sum(blob.sent_bytes for blob in self.blobs)
 
     @property
+    def bytes_mounted(self) -> int:
+        """Bytes of blobs that the registry took from another of its repositories."""
+        return sum(blob.size_bytes for blob in self.blobs if blob.how == "mounted")
+
+    @property
     def bytes_saved(self) -> int:
-        """Bytes of blobs that the registry had already."""
+        """Bytes of blobs that the registry had already, here or in another repository."""
         return sum(blob.size_bytes for blob in self.blobs if blob.how != "uploaded")
 
     def __str__(self) -> str:

@@ -97,10 +97,12 @@ def _(image: PushedImage) -> str:
     if not image.references:
         return "nothing was pushed"
     sent = sum(reference.bytes_sent for reference in image.references)
-    saved = sum(reference.bytes_saved for reference in image.references)
+    mounted = sum(reference.bytes_mounted for reference in image.references)
+    existed = sum(reference.bytes_saved for reference in image.references) - mounted
     where = ", ".join(f"{reference.repository}" for reference in image.references)
     known = " (tag was there)" if all(reference.tag_existed for reference in image.references) else ""
-    return f"{where}: {size(sent)} sent, {size(saved)} already there{known}"
+    moved = f", {size(mounted)} mounted" if mounted else ""
+    return f"{where}: {size(sent)} sent{moved}, {size(existed)} already there{known}"
 
 
 @describe.register

@@ -65,10 +65,9 @@ def server(memory: MemoryRegistry) -> Iterator[Server]:
         yield running
 
 
-def push_to(tmp_path: Path, *names: str, **options: tuple[str, ...]) -> Push:
-    return Push(
-        repositories=tuple(Repository(name) for name in names), layout_folder=tmp_path / "out", **options
-    )
+def push_to(tmp_path: Path, *names: str, mount_from: tuple[Repository, ...] = ()) -> Push:
+    repositories = tuple(Repository(name) for name in names)
+    return Push(repositories=repositories, layout_folder=tmp_path / "out", mount_from=mount_from)
 
 
 def log_in(path: Path, host: str, password: str = PASSWORD) -> None:
@@ -110,6 +109,20 @@ def test_all_repositories_get_the_image_and_a_registry_gets_each_blob_once(
     assert {each.digest for each in pushed.references} == {image.digest}
     assert [{blob.how for blob in each.blobs} for each in pushed.references] == [{"uploaded"}, {"mounted"}]
     assert [line for line in said if f"{names[1]}:{image.tag}@{image.digest}" in line]
+
+
+def test_blobs_are_mounted_from_every_repository_that_may_hold_them(
+    tmp_path: Path, image: BuiltImage, desk: Desk, server: Server, said: list[str]
+) -> None:
+    before, sibling, new = (f"{server.address}/{name}/small" for name in ("before", "sibling", "new"))
+    push_to(tmp_path, before).run(Artifacts(image), desk)
+    moved = push_to(tmp_path, new, mount_from=(Repository(before),)).run(Artifacts(image), desk)
+    later = push_to(tmp_path, sibling, new).run(Artifacts(image), desk)
+    for pushed in (moved.references[0], later.references[0]):
+        assert {blob.how for blob in pushed.blobs} == {"mounted"}
+        assert pushed.bytes_sent == 0
+    assert {blob.how for blob in later.references[1].blobs} == {"exists"}
+    assert [line for line in said if f"{new}:{image.tag}" in line and "3 mounted; 0 B sent" in line]
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would(
