@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(plan)
     _add_until(plan)
     _add_output(plan)
+    lock = _verb(verbs, "lock", _lock, "pin the model: write the digests of its files to pipeline.lock")
+    _add_config(lock)
     show = _verb(verbs, "show", _show, "show the record of a run")
     show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
     _add_folder(show)
@@ -183,6 +185,29 @@ def _root(options: argparse.Namespace) -> Path:
     if not root.is_dir():
         raise ConfigurationError(f"there is no folder {root}", advice="Check what --config names.")
     return root
+
+
+def _lock(options: argparse.Namespace) -> int:
+    from pipeline.cascade import read_config
+    from pipeline.desk import Desk
+    from pipeline.plugins import lock_path, make_lock
+    from pipeline.record import Runs, write_text
+    from pipeline.report.terminal import make_console
+
+    configuration = read_config(options.config.resolve(), options.assignments)
+    runs = Runs(configuration.root)
+    runs.prepare()
+    with (
+        tempfile.TemporaryDirectory(prefix="pipeline-lock-") as folder,
+        make_console(stderr=True).status("reading the model") as status,
+    ):
+        lock = make_lock(configuration, Desk(folder=Path(folder), cache=runs.cache, say=status.update))
+    path = lock_path(configuration)
+    unchanged = path.is_file() and path.read_text(encoding="utf-8") == lock.text()
+    if not unchanged:
+        write_text(path, lock.text())
+    print(f"{path.name} {'is up to date' if unchanged else 'written'}: {lock}")  # noqa: T201
+    return 0
 
 
 def _show(options: argparse.Namespace) -> int:

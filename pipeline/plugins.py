@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.cascade import Configuration
 from pipeline.config import BuildSection, ModelSection
+from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
 from pipeline.model import Source
@@ -17,8 +18,10 @@ from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
+from stages.models import lock as locks
 from stages.models import recognise
 from stages.models.interface import Files
+from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.push import Push
@@ -109,16 +112,51 @@ def _model(configuration: Configuration) -> Model | None:
     section = configuration.values.model
     if section is None:
         return None
-    name = configuration.values.image.rpartition("/")[2]
-    return Model(
-        files=_files(section, configuration.root),
-        path=section.path or f"/models/{name}",
-        verify=section.verify,
+    files = recognise(section.source, configuration.root, section.revision)
+    path = _model_path(section, configuration)
+    lock = locks.read_lock(lock_path(configuration))
+    if lock is not None:
+        lock.refuse_other_settings(_locked_source(section, files), path)
+        files = files.at(lock.revision) if lock.revision and isinstance(files, Revised) else files
+    return Model(files=_selected(section, files), path=path, verify=section.verify, lock=lock)
+
+
+def lock_path(configuration: Configuration) -> Path:
+    """Return where pipeline.lock stands."""
+    return configuration.root / locks.FILE_NAME
+
+
+def make_lock(configuration: Configuration, desk: Desk) -> Lock:
+    """Return the lock of the model as it is now.
+
+    Raises:
+        PipelineError: there is no model, or it cannot be read.
+    """
+    section = configuration.values.model
+    if section is None:
+        raise ConfigurationError(
+            "pipeline.yaml has no `model:`, so there is nothing to lock",
+            advice="Say where the weights are:\nmodel:\n  source: model",
+        )
+    files = recognise(section.source, configuration.root, section.revision)
+    revision = files.pin() if isinstance(files, Revised) else None
+    pinned = files.at(revision) if revision and isinstance(files, Revised) else files
+    model = Model(
+        files=_selected(section, pinned), path=_model_path(section, configuration), verify=section.verify
     )
+    return model.locked(_locked_source(section, files), revision, desk)
 
 
-def _files(section: ModelSection, root: Path) -> Files:
-    files = recognise(section.source, root, section.revision)
+def _model_path(section: ModelSection, configuration: Configuration) -> str:
+    return section.path or f"/models/{configuration.values.image.rpartition('/')[2]}"
+
+
+def _locked_source(section: ModelSection, files: Files) -> str:
+    """Return what a lock is of: a folder by what pipeline.yaml says, which is the same on every machine."""
+    return section.source if files.local_folder is not None else files.name
+
+
+def _selected(section: ModelSection, files: Files) -> Files:
     if not section.include and not section.exclude:
         return files
     return Selected(files=files, include=section.include, exclude=section.exclude)

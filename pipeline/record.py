@@ -195,16 +195,27 @@ class Runs:
         Raises:
             DiskFull: the folder cannot be made.
         """
+        self.prepare()
         try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            ignore = self.folder / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
             folder = self.runs / self.free(name)
             folder.mkdir(parents=True)
         except OSError as error:
             raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
         return folder
+
+    def prepare(self) -> None:
+        """Make the cache; `.pipeline` hides itself from git.
+
+        Raises:
+            DiskFull: it cannot be made.
+        """
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
 
     def free(self, name: str) -> str:
         """Return this name, with a number when there is a run of the name already."""

@@ -6,10 +6,13 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.model import Check, ModelLayer, Problem
 from stages.models.interface import Files
+from stages.models.lock import Lock, LockedDigests, LockedFiles
 from stages.models.names import image_path, in_order
 from stages.oci.known_digests import KnownDigests
 from stages.oci.model_groups import group
 from stages.oci.model_recipes import describe
+
+UNREAD = "; without a pipeline.lock, files whose digest is unknown are read once more: `pipeline lock`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,8 @@ class Model:
     """Folder in the image."""
     verify: bool = False
     """Read every file again, whatever is remembered of it."""
+    lock: Lock | None = None
+    """What the files must be; its digests are taken where the files are the locked ones."""
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Look for the files, and whether all of them can go into layers; no file is read."""
@@ -30,16 +35,36 @@ class Model:
         subject = f"model layers for {self.path}"
         try:
             image_path(self.path)
-            layers = len(group(in_order(self.files.list(desk))))
+            files = in_order(self._files.list(desk))
         except PipelineError as error:
             problem = Problem.CONFIGURATION if isinstance(error, ConfigurationError) else Problem.REMOTE
             failed = Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
             return (*checks, failed)
-        return (*checks, Check(subject=subject, found=str(layers)))
+        unread = "" if self.files.local_folder is not None or all(file.digest for file in files) else UNREAD
+        return (*checks, Check(subject=subject, found=f"{len(group(files))}{unread}"))
 
     def layers(self, desk: Desk) -> tuple[ModelLayer, ...]:
-        """Return the layers that hold the weights; see `describe` for what it raises."""
-        return describe(self.files, self.path, desk, self._known(desk))
+        """Return the layers that hold the weights.
+
+        Raises:
+            ConfigurationError: the files are not the locked ones.
+            PipelineError: see `describe`.
+        """
+        layers = describe(self._files, self.path, desk, self._known(desk))
+        if self.lock is not None:
+            self.lock.refuse_other_contents(layers)
+        return layers
+
+    def locked(self, source: str, revision: str | None, desk: Desk) -> Lock:
+        """Return a new lock of what is there now; see `describe` for what it raises."""
+        return Lock.of(self.layers(desk), source, revision)
+
+    @property
+    def _files(self) -> Files:
+        return self.files if self.lock is None else LockedFiles(files=self.files, lock=self.lock)
 
     def _known(self, desk: Desk) -> KnownDigests:
-        return KnownDigests(desk.cache / "model-digests.json", verify=self.verify)
+        path = desk.cache / "model-digests.json"
+        if self.lock is None:
+            return KnownDigests(path, verify=self.verify)
+        return LockedDigests.of(self.lock, path, verify=self.verify)

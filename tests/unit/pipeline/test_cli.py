@@ -56,6 +56,30 @@ def test_config_prints_values_and_origins(project: Path) -> None:
     assert "default" in pipeline("config", cwd=project).stdout
 
 
+def test_lock_writes_what_the_model_is_and_changes_nothing_the_second_time(project: Path) -> None:
+    (project / FILE_NAME).write_text("image: digits\nmodel:\n  source: weights\n  exclude: [notes.md]\n")
+    (project / "weights").mkdir()
+    (project / "weights/model.bin").write_bytes(b"weights")
+    (project / "weights/notes.md").write_text("notes")
+    first = pipeline("lock", cwd=project)
+    assert first.stdout == "pipeline.lock written: 1 file, 0.0 MB, 1 layer\n"
+    text = (project / "pipeline.lock").read_text()
+    assert "path: model.bin" in text
+    assert "notes.md" not in text
+    assert pipeline("lock", cwd=project).stdout.startswith("pipeline.lock is up to date")
+    assert (project / "pipeline.lock").read_text() == text
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert ".pipeline" not in status.stdout
+
+
+def test_lock_without_a_model_says_what_is_missing(project: Path) -> None:
+    done = pipeline("lock", cwd=project)
+    assert done.returncode == 2
+    assert "nothing to lock" in done.stderr
+
+
 def test_a_mistake_ends_with_its_line_its_code_and_a_record(project: Path) -> None:
     (project / FILE_NAME).write_text("image: digits\nregistres: [x]\n")
     done = pipeline("run", cwd=project)
