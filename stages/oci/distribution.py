@@ -28,6 +28,8 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+SUBJECT = "OCI-Subject"
+
 T = TypeVar("T")
 
 
@@ -119,8 +121,11 @@ class RepositoryClient:
         found = self.read_manifest(reference)  # the header is optional: then the bytes tell
         return found[0].digest if found else None
 
-    def push_manifest(self, reference: Tag | Digest, content: bytes, media_type: str) -> None:
-        """Write a manifest or index as it is, after all that it names."""
+    def push_manifest(self, reference: Tag | Digest, content: bytes, media_type: str) -> str | None:
+        """Write a manifest or index as it is, after all that it names.
+
+        Returns the digest of the subject that the registry will list it under; None where it keeps no lists.
+        """
         request = Request(
             method="PUT",
             url=f"{self._path}/manifests/{reference}",
@@ -129,6 +134,12 @@ class RepositoryClient:
         )
         answer = self._send(request, f"write the manifest {reference}", (201,))
         require_digest(answer, Digest.of(content), self.repository)
+        return answer.headers.get(SUBJECT)
+
+    def list_referrers(self, page: str, subject: Digest) -> Answer:
+        """Return a page of the manifests that point at another one; 404 where the registry keeps no lists."""
+        request = Request(method="GET", url=page, headers={"Accept": INDEX_TYPE})
+        return self._send(request, f"list what points at {subject.short}", (200, 404))
 
     def _send(self, request: Request, doing: str, expect: tuple[int, ...]) -> Answer:
         return self._retry(lambda: self.transport.send(request, self._purpose(doing, expect)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import hostname, is_loopback
@@ -73,6 +73,15 @@ class Answer:
             return f"{self.status} {http.HTTPStatus(self.status).phrase}"
         except ValueError:
             return str(self.status)
+
+    @property
+    def next_page(self) -> str | None:
+        """Where a list goes on (RFC 8288), or None at its end."""
+        import requests
+
+        links = requests.utils.parse_header_links(self.headers.get("Link", ""))
+        found = next((link["url"] for link in links if link.get("rel") == "next"), None)
+        return urljoin(self.url, found) if found is not None else None
 
     @property
     def retry_after_s(self) -> float | None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from pipeline.reference import Repository
 from stages.build import Build
 from stages.models.file import FolderFiles
 from stages.models.model import Model
+from stages.oci.authentication import Credentials
+from stages.oci.distribution import RepositoryClient
+from stages.oci.endpoint import Endpoint
+from stages.oci.referrers import Referrers
+from stages.oci.transport import Transport
+from stages.oci.uploads import Monolithic
 from stages.push import Push
 from tests.support.engine import Engine
 from tests.support.registry import Registry, running_registry, write_docker_config
@@ -232,6 +239,30 @@ def test_an_engine_pulls_and_runs_it_with_the_weights_inside(
     finally:
         engine.docker("rmi", "--force", reference)
     assert printed.strip() == hashlib.sha256(WEIGHTS).hexdigest()
+
+
+def test_what_points_at_the_image_is_listed_also_where_the_registry_keeps_no_lists(
+    stage: Push, model: Path, desk: Desk, registry: Registry
+) -> None:
+    image = make_image(model.parent / "image", {"app.py": b"1"}, model=model)
+    (pushed,) = push(stage, image, desk).references
+    user = Credentials(username=registry.username, secret=registry.password, origin="a test")
+    endpoint = Endpoint(host=registry.address, api_host=registry.address)
+    with closing(Transport(endpoint, lambda: user, lambda _: None)) as transport:
+        client = RepositoryClient(repository=pushed.repository, transport=transport, uploads=Monolithic())
+        subject = client.read_manifest(pushed.digest)
+        assert subject is not None
+        referrers = Referrers(client=client)
+        report = referrers.push(subject[0], "text/x-report", b"all is well", "text/plain")
+        assert referrers.of(pushed.digest) == (report,)
+    with registry.session() as session:
+        tag = pushed.digest.replace(":", "-")
+        index = session.get(
+            registry.url(f"{pushed.repository.path}/manifests/{tag}"),
+            headers={"Accept": "application/vnd.oci.image.index.v1+json"},
+            timeout=10,
+        ).json()
+    assert [each["digest"] for each in index["manifests"]] == [report.descriptor.digest]
 
 
 MEASURE = """

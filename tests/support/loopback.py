@@ -207,6 +207,11 @@ class MemoryRegistry:
         content = self.blobs.get((name, digest))
         return refused(404, "BLOB_UNKNOWN") if content is None else Reply(200, {}, content)
 
+    def store_manifest(self, request: Received) -> Reply:
+        """Take the manifest that a request brings, without asking `before`."""
+        name, _, reference = request.path.removeprefix("/v2/").partition("/manifests/")
+        return self._manifest(request, name, reference)
+
     def _manifest(self, request: Received, name: str, reference: str) -> Reply:
         if request.method == "PUT":
             digest = _digest(request.body)
