@@ -175,12 +175,14 @@ def test_after_any_fault_the_upload_goes_on(fault: tuple[Callable[[Seen], bool],
     assert len(CONTENT) <= arrived <= len(CONTENT) + CHUNK
 
 
-def test_every_chunk_may_break_as_long_as_each_break_leaves_some_progress() -> None:
-    faults = [(chunk(number), Fault("cut", 1000)) for number in range(8)]
+def test_many_breaks_are_survived_as_long_as_each_leaves_some_progress() -> None:
+    left = [50_000] * 8
+    plan: Plan = lambda seen: Fault("cut", left.pop()) if left and seen.method == "PATCH" else None  # noqa: E731
     registry = MemoryRegistry()
-    with connected(registry, once(*faults), retries=Retries(attempts=3, first_wait_s=0.05)) as (_, client):
+    with connected(registry, plan, retries=Retries(attempts=3, first_wait_s=0.05)) as (_, client):
         client.push_blob(blob())
     assert registry.blobs[PATH] == CONTENT
+    assert not left
 
 
 def test_a_registry_that_never_gets_further_ends_the_push() -> None:
@@ -225,6 +227,32 @@ def test_a_registry_without_chunks_gets_the_blob_in_one_request(status: int) -> 
         client.push_blob(blob())
         assert len(proxy.of("PATCH")) == 1  # it is not asked twice
         assert [put.length for put in proxy.of("PUT")] == [len(CONTENT)] * 2
+    assert registry.blobs[PATH] == CONTENT
+
+
+@pytest.mark.parametrize("told", ["0-0", "0-1048575000", "nonsense"])
+def test_a_registry_that_loses_count_gets_the_blob_in_one_request(told: str) -> None:
+    def before(request: Received) -> Reply | None:
+        return Reply(202, {"Range": told}) if request.method == "PATCH" else None
+
+    registry = MemoryRegistry(before=before)
+    with connected(registry) as (proxy, client):
+        client.push_blob(blob())
+        assert len(proxy.of("PATCH")) == 1
+    assert registry.blobs[PATH] == CONTENT
+
+
+def test_a_registry_that_does_not_count_is_believed_until_the_digest() -> None:
+    def before(request: Received) -> Reply | None:
+        if request.method != "PATCH":
+            return None
+        registry.uploads[request.path.rpartition("/")[2]].extend(request.body)
+        return Reply(202)  # without Range, and without a new Location
+
+    registry = MemoryRegistry(before=before)
+    with connected(registry) as (proxy, client):
+        client.push_blob(blob())
+        assert len(proxy.of("PATCH")) == 8
     assert registry.blobs[PATH] == CONTENT
 
 
