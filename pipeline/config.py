@@ -40,9 +40,9 @@ class ModelSection(Section):
     """The weights: streamed into layers of their own, so they are not in the Dockerfile."""
 
     source: Annotated[str, Field(min_length=1)]
-    """Folder (relative to pipeline.yaml), s3://, gs://, az://, https://*.blob.core.windows.net or hf://."""
+    """Folder (relative to pipeline.yaml), or s3://, gs://, az://, models:/, runs:/ or hf:// and what follows."""
     revision: str | None = None
-    """Branch, tag or commit (hf://); default: what the source says. pipeline.lock pins it."""
+    """Branch, tag or commit (hf://), version or alias (models:/); pipeline.lock pins what it means."""
     include: Words = ()
     """Patterns of the files to take; `*` goes across folders. Default: all."""
     exclude: Words = ()

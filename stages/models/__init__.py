@@ -9,12 +9,14 @@ from pipeline.errors import ConfigurationError
 from stages.models.file import FolderFiles
 from stages.models.huggingface import HuggingFaceFiles
 from stages.models.interface import Files
+from stages.models.mlflow import MlflowFiles
 from stages.models.object_store import ObjectStoreFiles
 
 AZURE_HOST = re.compile(r"^(?P<account>[a-z0-9]{3,24})\.blob\.core\.")
 FORMS = (
     "a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER, "
-    "https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER, hf://ORGANISATION/NAME@REVISION"
+    "https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER, models:/NAME/VERSION, models:/NAME@ALIAS, "
+    "runs:/RUN/FOLDER, hf://ORGANISATION/NAME@REVISION"
 )
 
 
@@ -63,10 +65,27 @@ def _hugging_face(source: str, rest: str, revision: str | None) -> Files | None:
     repository, _, inside = rest.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return None
-    return HuggingFaceFiles(repository=repository, revision=one_revision(source, inside, revision) or "main")
+    return HuggingFaceFiles(repository=repository, revision=_one_revision(source, inside, revision) or "main")
 
 
-def one_revision(source: str, inside: str, beside: str | None) -> str:
+def _mlflow_model(source: str, rest: str, revision: str | None) -> Files | None:
+    found = re.fullmatch(r"/(?P<name>[^/@:]+)(/(?P<version>\d+|latest)|(?P<alias>@[^/@]+))?", rest)
+    if found is None:
+        return None
+    said = _one_revision(source, found["version"] or found["alias"] or "", revision) or "latest"
+    exact = said.isdigit() or said == "latest" or said.startswith("@")
+    return MlflowFiles(kind="models", subject=found["name"], revision=said if exact else f"@{said}")
+
+
+def _mlflow_run(source: str, rest: str, revision: str | None) -> Files | None:
+    found = re.fullmatch(r"/(?P<run>[^/]+)(/(?P<folder>.*))?", rest)
+    if found is None:
+        return None
+    _refuse_revision(source, revision)
+    return MlflowFiles(kind="runs", subject=found["run"], folder=(found["folder"] or "").strip("/"))
+
+
+def _one_revision(source: str, inside: str, beside: str | None) -> str:
     """Return the revision, said in the source or beside it.
 
     Raises:
@@ -102,4 +121,6 @@ MAKERS: Mapping[str, Callable[[str, str, str | None], Files | None]] = {
     "az": _bucket,
     "https": _azure_url,
     "hf": _hugging_face,
+    "models": _mlflow_model,
+    "runs": _mlflow_run,
 }

@@ -8,6 +8,7 @@ from stages.models import recognise
 from stages.models.file import FolderFiles
 from stages.models.huggingface import HuggingFaceFiles
 from stages.models.interface import Files
+from stages.models.mlflow import MlflowFiles
 from stages.models.object_store import ObjectStoreFiles
 from stages.models.patterns import Selected
 
@@ -30,6 +31,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
             "https://team.blob.core.windows.net/models/digits%201/",
             ObjectStoreFiles(scheme="az", bucket="models", prefix="digits 1", account="team"),
         ),
+        ("models:/digits/3", MlflowFiles(kind="models", subject="digits", revision="3")),
+        ("models:/digits@champion", MlflowFiles(kind="models", subject="digits", revision="@champion")),
+        ("models:/digits", MlflowFiles(kind="models", subject="digits", revision="latest")),
+        ("runs:/0a1b/model", MlflowFiles(kind="runs", subject="0a1b", folder="model")),
+        ("runs:/0a1b", MlflowFiles(kind="runs", subject="0a1b")),
         ("hf://team/digits", HuggingFaceFiles(repository="team/digits")),
         ("hf://team/digits@v1", HuggingFaceFiles(repository="team/digits", revision="v1")),
     ],
@@ -40,6 +46,8 @@ def test_a_source_is_known_by_its_form(source: str, files: Files) -> None:
 
 def test_a_revision_may_stand_beside_the_source() -> None:
     assert recognise("hf://team/digits", ROOT, COMMIT) == recognise(f"hf://team/digits@{COMMIT}", ROOT)
+    assert recognise("models:/digits", ROOT, "3") == recognise("models:/digits/3", ROOT)
+    assert recognise("models:/digits", ROOT, "champion") == recognise("models:/digits@champion", ROOT)
     assert recognise("hf://team/digits@v1", ROOT, "v1") == recognise("hf://team/digits@v1", ROOT)
 
 
@@ -53,6 +61,9 @@ def test_a_revision_may_stand_beside_the_source() -> None:
         ("hf://team/digits@v1", "v2", "says 'v1' and `model.revision` says 'v2'"),
         ("s3://models/digits", "v2", "has no revisions"),
         ("model", "v2", "has no revisions"),
+        ("runs:/0a1b/model", "v2", "has no revisions"),
+        ("models:/digits/Production", None, "is no source"),
+        ("models:/digits/3", "4", "says '3' and `model.revision` says '4'"),
     ],
 )
 def test_what_means_nothing_is_refused(source: str, revision: str | None, message: str) -> None:
