@@ -28,7 +28,8 @@ CHUNK = 256 * 1024
 CONTENT = hashlib.shake_256(b"weights").digest(8 * CHUNK - 1000)
 DIGEST = Digest.of(CONTENT)
 PATH = ("team/model", DIGEST)
-QUICK = Retries(first_wait_s=0.001)
+# Long enough for the registry to notice a cut before it is asked what it has.
+QUICK = Retries(first_wait_s=0.1)
 
 
 def blob(content: bytes = CONTENT, read_from: list[int] | None = None) -> Blob:
@@ -179,7 +180,7 @@ def test_many_breaks_are_survived_as_long_as_each_leaves_some_progress() -> None
     left = [50_000] * 8
     plan: Plan = lambda seen: Fault("cut", left.pop()) if left and seen.method == "PATCH" else None  # noqa: E731
     registry = MemoryRegistry()
-    with connected(registry, plan, retries=Retries(attempts=3, first_wait_s=0.05)) as (_, client):
+    with connected(registry, plan, retries=Retries(attempts=3, first_wait_s=0.1)) as (_, client):
         client.push_blob(blob())
     assert registry.blobs[PATH] == CONTENT
     assert not left
