@@ -40,7 +40,7 @@ class ModelSection(Section):
     """The weights: streamed into layers of their own, so they are not in the Dockerfile."""
 
     source: Annotated[str, Field(min_length=1)]
-    """Folder (relative to pipeline.yaml), or s3://, gs://, az://, models:/, runs:/ or hf:// and what follows."""
+    """Folder, relative to pipeline.yaml; or a URL: s3://, gs://, az://, models:/, runs:/, hf://."""
     revision: str | None = None
     """Branch, tag or commit (hf://), version or alias (models:/); pipeline.lock pins what it means."""
     include: Words = ()

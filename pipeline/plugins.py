@@ -180,8 +180,9 @@ def _scan(configuration: Configuration) -> Scan:
 
 
 def _benchmark(configuration: Configuration) -> Benchmark:
-    section = configuration.values.benchmark
+    section, model = configuration.values.benchmark, _model(configuration)
     return Benchmark(
+        files=model.files if model is not None else None,
         port=section.port,
         protocol=section.protocol,
         model=section.model,

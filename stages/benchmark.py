@@ -19,6 +19,8 @@ from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed, ToolMissing
 from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Problem
 from pipeline.reference import Digest
+from stages.models.fetch import fetch
+from stages.models.interface import Files
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
 from stages.servers.checks import (
@@ -63,6 +65,8 @@ class Benchmark:
     cpus: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     network: Literal["publish", "host"] = "publish"
+    files: Files | None = None
+    """Where remote weights are fetched from; the server needs them on this machine."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
 
     name: ClassVar[str] = "benchmark"
@@ -87,7 +91,9 @@ class Benchmark:
         except (PipelineError, OSError):
             return None
         options = {
-            name: getattr(self, name) for name in self.__slots__ if name not in {"protocols", "environment"}
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in {"protocols", "environment", "files"}
         }
         known = {
             **options,
@@ -129,7 +135,7 @@ class Benchmark:
             name=name,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(image.model_layers, staging),
+            mounts=model_mounts(fetch(image.model_layers, self.files, desk), staging),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,

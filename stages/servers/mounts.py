@@ -73,7 +73,7 @@ class _Tree:
 def _trees(layers: Sequence[ModelLayer]) -> tuple[_Tree, ...]:
     files: dict[tuple[str, str], tuple[ModelFile, ...]] = {}
     for layer in layers:
-        if "://" in layer.source:
+        if not layer.source.startswith("/"):
             raise StageFailed(
                 f"the model is in {layer.source}, and the server needs its files on this machine",
                 advice="Fetch them into a folder and name it in `model.source`, or leave the benchmark out.",

@@ -1,0 +1,150 @@
+"""Remote weights on this machine, for a server that runs here: fetched once, kept by their digests."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.desk import Desk
+from pipeline.errors import DiskFull, StageFailed
+from pipeline.model import ModelFile, ModelLayer
+from pipeline.reference import Digest
+from stages.models.interface import Files, SourceFile
+from stages.oci.layout import CHUNK_BYTES
+from stages.oci.model_tar import FILE_MODE, FOLDER_MODE
+from stages.oci.reading_progress import ReadingProgress
+
+PART = ".part"
+
+
+def fetch(layers: Sequence[ModelLayer], files: Files | None, desk: Desk) -> tuple[ModelLayer, ...]:
+    """Return the layers with their files in a folder of this machine; local ones as they are.
+
+    A file of which half was fetched goes on there. What is here stays until the stage ends; of an earlier
+    model, only the files that are wanted again are kept.
+
+    Raises:
+        StageFailed: a file is not what its layer says.
+        DiskFull: there is no room for the files.
+        PipelineError: the source cannot be read.
+    """
+    if files is None or files.local_folder is not None:
+        return tuple(layers)
+    kept = _Kept(desk.cache / "weights")
+    wanted = {file.digest: file for layer in layers for file in layer.files}
+    kept.hold(wanted.keys(), desk)
+    missing = [file for digest, file in wanted.items() if not kept.file(digest).exists()]
+    kept.refuse_full_disk(missing)
+    progress = ReadingProgress(f"fetching {files.name}", sum(file.size_bytes for file in missing), desk.say)
+    for file in missing:
+        kept.fetch(file, files, progress)
+    return tuple(layer.model_copy(update={"source": str(kept.folder(layers))}) for layer in layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Files by their digests, and folders that show them under their names by hard links."""
+
+    path: Path
+
+    def file(self, digest: Digest) -> Path:
+        return self.path / "files" / digest.removeprefix("sha256:")
+
+    def hold(self, wanted: Collection[Digest], desk: Desk) -> None:
+        """Keep what is here until the stage ends; where nobody else does, remove what is not wanted first."""
+        (self.path / "files").mkdir(parents=True, exist_ok=True)
+        holder = (self.path / "held").open("a")
+        desk.on_exit(holder.close)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._remove_all_but(wanted)
+        fcntl.flock(holder, fcntl.LOCK_SH)
+
+    def _remove_all_but(self, wanted: Collection[Digest]) -> None:
+        shutil.rmtree(self.path / "folders", ignore_errors=True)
+        names = {self.file(digest).name for digest in wanted}
+        for path in (self.path / "files").iterdir():
+            if path.name.removesuffix(PART) not in names:
+                path.unlink()
+
+    def fetch(self, file: ModelFile, files: Files, progress: ReadingProgress) -> None:
+        target = self.file(file.digest)
+        with _part(target) as part:
+            if target.exists():  # another run was quicker
+                return
+            if _complete(part, file, files, progress) or _complete(part, file, files, progress, anew=True):
+                os.fchmod(part.fileno(), FILE_MODE)
+                Path(part.name).rename(target)
+                return
+            part.truncate(0)
+        raise StageFailed(
+            f"{files.name}: {file.path} is not {file.digest}, which its layer was made of",
+            advice="It changed, or was damaged on its way. Run again; if it stays so, mend the source.",
+        )
+
+    def folder(self, layers: Sequence[ModelLayer]) -> Path:
+        """Return a folder in which the files of all layers have their names."""
+        files = [file for layer in layers for file in layer.files]
+        text = "\n".join(sorted(f"{file.digest} {file.path}" for file in files))
+        folder = self.path / "folders" / hashlib.sha256(text.encode()).hexdigest()
+        for file in files:
+            place = folder / file.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                place.hardlink_to(self.file(file.digest))
+        for below in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            below.chmod(FOLDER_MODE)
+        return folder
+
+    def refuse_full_disk(self, missing: Sequence[ModelFile]) -> None:
+        needed = sum(file.size_bytes - _size(_part_path(self.file(file.digest))) for file in missing)
+        free = shutil.disk_usage(self.path).free
+        if needed > free:
+            raise DiskFull(
+                f"the model needs {needed} bytes in {self.path} so that it can run here; {free} are free",
+                advice=f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`.",
+            )
+
+
+def _complete(
+    part: BinaryIO, file: ModelFile, files: Files, progress: ReadingProgress, *, anew: bool = False
+) -> bool:
+    """Read the rest of the file, or all of it; tell whether it is what its digest says."""
+    if anew:
+        part.truncate(0)
+    digest = hashlib.sha256()
+    part.seek(0)
+    while piece := part.read(CHUNK_BYTES):
+        digest.update(piece)
+    if part.tell() <= file.size_bytes:
+        listed = SourceFile(
+            path=file.path, size_bytes=file.size_bytes, identity=file.identity, digest=file.digest
+        )
+        for piece in files.read(listed, part.tell()):
+            digest.update(piece)
+            part.write(piece)
+            progress.read(len(piece))
+    part.flush()
+    return f"sha256:{digest.hexdigest()}" == file.digest
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[BinaryIO]:
+    """Open the half file of a target, for one process at a time."""
+    with _part_path(target).open("a+b") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        yield part
+
+
+def _part_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}{PART}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
