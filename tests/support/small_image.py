@@ -20,17 +20,18 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def make_image(
+def make_image(  # noqa: PLR0913 - each of them is plain at the call
     folder: Path,
     files: Mapping[str, bytes],
     *,
     model: Path | None = None,
+    model_layers: tuple[ModelLayer, ...] = (),
     tag: str = COMMIT,
     platforms: tuple[str, ...] = ("linux/amd64",),
 ) -> BuiltImage:
-    """Make an image of these files and a model folder; an index when there are several platforms."""
+    """Make an image of these files and a model (a folder or layers); an index of several platforms."""
     layout = Layout.create(folder)
-    layers = describe_all(model, "/models/small") if model is not None else ()
+    layers = describe_all(model, "/models/small") if model is not None else model_layers
     images = tuple(_platform_image(layout, platform, files, layers) for platform in platforms)
     top = images[0].manifest if len(images) == 1 else _index(layout, images)
     layout.put_root(top, tag)
