@@ -12,7 +12,7 @@ from stages.oci.known_digests import KnownDigests
 from stages.oci.model_groups import group
 from stages.oci.model_recipes import describe
 
-UNREAD = "; without a pipeline.lock, files whose digest is unknown are read once more: `pipeline lock`"
+UNREAD = "; no pipeline.lock: all weights are read once to hash them (see `pipeline lock`)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

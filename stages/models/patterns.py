@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.model import Check
+from stages.models.checks import check_list
 from stages.models.interface import Files, SourceFile
 
 
@@ -31,8 +32,8 @@ class Selected:
         return self.files.local_folder
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return what the source itself needs."""
-        return self.files.check(desk)
+        """List what is left: that takes all that the source itself needs."""
+        return check_list(self, desk)
 
     def list(self, desk: Desk) -> tuple[SourceFile, ...]:
         """Return the files that some pattern includes and none excludes.

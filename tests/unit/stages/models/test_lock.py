@@ -155,7 +155,7 @@ def test_locked_remote_weights_are_not_read(hub: Hub, desk: Desk, tmp_path: Path
 
 def test_without_a_lock_remote_weights_are_read_and_the_plan_says_so(hub: Hub, desk: Desk) -> None:
     found = " ".join(check.found for check in remote_model(hub, "main").check(desk))
-    assert "without a pipeline.lock" in found
+    assert "no pipeline.lock: all weights are read" in found
     remote_model(hub, "main").layers(desk)
     assert len([path for path in read_paths(hub) if path.startswith("/store/")]) == 1
 
