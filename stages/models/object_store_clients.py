@@ -84,7 +84,7 @@ def google_store(source: str, bucket: str, prefix: str) -> "GCSStore":
         prefix=prefix or None,
         config={"base_url": endpoint, "skip_signature": True} if emulator else {},
         credential_provider=provider,
-        client_options=_client_options(endpoint),
+        client_options=_client_options(endpoint or os.environ.get("GOOGLE_BASE_URL", "")),
         retry_config=_retries(),
     )
 
