@@ -1,16 +1,20 @@
 """The cascade: default < pipeline.yaml < environment < flag; every value knows where it came from."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_origin
 
 import yaml
+from pydantic import BaseModel
 
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
 from pipeline.record import Setting
+from pipeline.redaction import MASK, SECRET_NAME
 from pipeline.source import without_password
 from pipeline.yaml_source import Place, Tree, at, dotted, load, validate
 
@@ -33,12 +37,18 @@ class Configuration:
         return self.path.parent
 
     def settings(self) -> tuple[Setting, ...]:
-        """Return every value with its origin, in the order of the model."""
-        leaves = _leaves(self.values.model_dump(mode="json"), ())
+        """Return every value with its origin, in the order of the model; secrets are masked."""
         return tuple(
-            Setting(key=dotted(place), value=_shown(value), origin=self._origin(place))
-            for place, value in leaves
+            Setting(key=dotted(place), value=_shown(place, value), origin=self._origin(place))
+            for place, value in self._leaves()
         )
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values whose names say that they are secrets."""
+        return tuple(str(value) for place, value in self._leaves() if value and _is_secret(place))
+
+    def _leaves(self) -> list[tuple[Place, object]]:
+        return _leaves(self.values.model_dump(mode="json"), ())
 
     def _origin(self, place: Place) -> str:
         return "default" if at(self.tree.value, place) is None else self.tree.origin(place)
@@ -54,10 +64,8 @@ def read_config(
     """
     tree = _file(path)
     for name, value in sorted((os.environ if environment is None else environment).items()):
-        if name.startswith(PREFIX) and value:  # an empty variable is what CI makes of an input left out
-            tree = tree.with_value(
-                tuple(name.removeprefix(PREFIX).lower().split("__")), _value(value), f"${name}"
-            )
+        if value and (place := _place(name)):  # an empty variable is what CI makes of an input left out
+            tree = tree.with_value(place, _value(value), f"${name}")
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
@@ -69,16 +77,43 @@ def read_config(
     return Configuration(validate(Config, tree), tree, path)
 
 
+def _place(variable: str) -> Place | None:
+    """Return the place that a variable sets, or None where it is somebody else's.
+
+    Kubernetes and some CI systems set variables such as PIPELINE_WORKSPACE: one that is near none of our keys
+    is left alone. Below a free mapping (build arguments, variables) the case of a name is kept.
+    """
+    if not variable.startswith(PREFIX):
+        return None
+    parts = variable.removeprefix(PREFIX).split("__")
+    first = parts[0].lower()
+    if first not in Config.model_fields and not difflib.get_close_matches(
+        first, Config.model_fields, cutoff=0.75
+    ):
+        return None
+    free = len(parts) > 2 and _is_mapping(first, parts[1].lower())
+    return tuple(part if free and number > 1 else part.lower() for number, part in enumerate(parts))
+
+
+def _is_mapping(section: str, key: str) -> bool:
+    kind = Config.model_fields[section].annotation if section in Config.model_fields else None
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)) or key not in kind.model_fields:
+        return False
+    return get_origin(kind.model_fields[key].annotation) is dict
+
+
+def no_file(path: Path) -> ConfigurationError:
+    """Return the error for a missing pipeline.yaml: it says how to begin one."""
+    return ConfigurationError(
+        f"there is no {path}",
+        advice=f"Go to the folder of your model, name the file by --config, or begin with:\n{EXAMPLE}",
+    )
+
+
 def _file(path: Path) -> Tree:
-    try:
-        tree = load(path, path.name)
-    except ConfigurationError as error:
-        if path.exists():
-            raise
-        raise ConfigurationError(
-            f"there is no {path}",
-            advice=f"Go to the folder of your model, name the file by --config, or begin with:\n{EXAMPLE}",
-        ) from error
+    if not path.exists():
+        raise no_file(path)
+    tree = load(path, path.name)
     if not isinstance(tree.value, dict):
         raise ConfigurationError(
             f"{path.name}:1: the file is no mapping of keys to values",
@@ -104,5 +139,11 @@ def _leaves(value: object, place: Place) -> list[tuple[Place, object]]:
     return [(place, value)]
 
 
-def _shown(value: object) -> object:
+def _is_secret(place: Place) -> bool:
+    return bool(SECRET_NAME.search(str(place[-1])))
+
+
+def _shown(place: Place, value: object) -> object:
+    if value and _is_secret(place):
+        return MASK
     return without_password(value) if isinstance(value, str) else value

@@ -112,7 +112,7 @@ class DatabaseSection(Section):
 class ScanSection(Section):
     """The scan of the application layers."""
 
-    trivy: Path | None = None
+    trivy: str | None = None
     """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""

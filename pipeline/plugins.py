@@ -37,6 +37,7 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
         skip=configuration.values.skipped,
         policies=_policies(configuration),
         settings=configuration.settings(),
+        secrets=configuration.secrets(),
         until=until,
     )
 
@@ -115,7 +116,7 @@ def _scan(configuration: Configuration) -> Scan:
     section = values.scan
     database = section.database
     trivy = Trivy(
-        program=str(section.trivy) if section.trivy else None,
+        program=_program(section.trivy, configuration.root),
         maximum_age=timedelta(days=database.maximum_age_days),
         update=database.update,
         insecure_hosts=values.insecure_registries,
@@ -169,9 +170,14 @@ def _update(configuration: Configuration) -> Update:
     )
 
 
+def _program(name: str | None, root: Path) -> str | None:
+    """Return a program's path; a name without a folder is looked up on the PATH."""
+    return str(root / Path(name).expanduser()) if name is not None and "/" in name else name
+
+
 def _git_address(text: str | None, root: Path) -> str | None:
     """Return the address; a relative path is taken from the folder of pipeline.yaml, as all others are."""
-    return str(root / text) if text is not None and ":" not in text else text
+    return str(root / Path(text).expanduser()) if text is not None and ":" not in text else text
 
 
 MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {
