@@ -87,6 +87,12 @@ def _place(variable: str) -> Place | None:
         return None
     parts = variable.removeprefix(PREFIX).split("__")
     first = parts[0].lower()
+    section, _, key = first.partition("_")
+    if section in Config.model_fields and key and first not in Config.model_fields:
+        raise ConfigurationError(
+            f"${variable}: a section and its key are joined by two underscores",
+            advice=f"Write {PREFIX}{section.upper()}__{variable.removeprefix(PREFIX)[len(section) + 1 :]}.",
+        )
     if first not in Config.model_fields and not difflib.get_close_matches(
         first, Config.model_fields, cutoff=0.75
     ):

@@ -136,3 +136,9 @@ def test_a_mistake_does_not_show_a_password(path: Path) -> None:
     message = mistakes(path, "image: digits\nupdate: {repo: 'https://ada:hunter2@git.example.com/x'}\n")
     assert "git.example.com" in message
     assert "hunter2" not in message
+
+
+def test_one_underscore_too_few_is_told(path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(path, environment={"PIPELINE_BENCHMARK_PORT": "9000"})
+    assert caught.value.advice == "Write PIPELINE_BENCHMARK__PORT."
