@@ -10,6 +10,7 @@ from typing import get_origin
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
@@ -88,7 +89,7 @@ def _place(variable: str) -> Place | None:
     parts = variable.removeprefix(PREFIX).split("__")
     first = parts[0].lower()
     section, _, key = first.partition("_")
-    if section in Config.model_fields and key and first not in Config.model_fields:
+    if key in _keys(section) and first not in Config.model_fields:
         raise ConfigurationError(
             f"${variable}: a section and its key are joined by two underscores",
             advice=f"Write {PREFIX}{section.upper()}__{variable.removeprefix(PREFIX)[len(section) + 1 :]}.",
@@ -102,10 +103,13 @@ def _place(variable: str) -> Place | None:
 
 
 def _is_mapping(section: str, key: str) -> bool:
+    keys = _keys(section)
+    return key in keys and get_origin(keys[key].annotation) is dict
+
+
+def _keys(section: str) -> Mapping[str, FieldInfo]:
     kind = Config.model_fields[section].annotation if section in Config.model_fields else None
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)) or key not in kind.model_fields:
-        return False
-    return get_origin(kind.model_fields[key].annotation) is dict
+    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
 
 def no_file(path: Path) -> ConfigurationError:

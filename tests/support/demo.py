@@ -95,7 +95,7 @@ def deliver(console: Console) -> int:
     _show_delivery(console, parts, before)
     _write_environment(parts)
     console.print(
-        f"\ndelivered after {steps.elapsed_s():.0f} s; `make demo` again is quick, `make demo-clean` removes all"
+        f"\nafter {steps.elapsed_s():.0f} s; `make demo` again is quick, `make demo-clean` removes all"
     )
     console.print(
         f"your own model with the same parts: [bold]. {ENVIRONMENT.relative_to(CHECKOUT)}[/], "
