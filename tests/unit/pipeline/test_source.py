@@ -187,7 +187,7 @@ def test_settings_of_the_user_do_not_change_what_git_answers(
     signature = "-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n"
     signer.write_text(
         '#!/bin/sh\ncase "$*" in *--verify*) echo "gpg: no key" >&2; exit 1;; esac\n'
-        f"echo '[GNUPG:] SIG_CREATED ' >&2\nprintf -- '{signature}'\n"
+        f"cat >/dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\nprintf '%b' '{signature}'\n"
     )
     signer.chmod(0o755)
     git(repository, "config", "gpg.program", str(signer))
