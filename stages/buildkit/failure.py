@@ -10,6 +10,10 @@ NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.
 TAIL_LINES = 40
 _ADVICE = (
     (
+        r"error from sender: .*permission denied",
+        "Make it readable for you, or list it in .dockerignore.",
+    ),
+    (
         r"failed to resolve source metadata|pull access denied|failed to do request",
         "Check the name in FROM; log in to its registry, or pull or make the image on this machine first.",
     ),

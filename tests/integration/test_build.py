@@ -30,6 +30,7 @@ from stages.models.file import FileSource
 from stages.oci import model_layer
 from stages.oci.layout import Layout
 from tests.support.engine import Engine
+from tests.support.unprivileged import unprivileged
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -432,6 +433,36 @@ def test_a_small_disk_is_found_before_and_named_during_the_build(
     assert str(small_disk) in problem.subject
     with pytest.raises(DiskFull):
         run(stage, lent)
+
+
+def test_other_encodings_than_utf_8_are_no_obstacle(project: Path, desk: Desk, engine: Engine) -> None:
+    stage = build(project, COPY_ONLY)
+    stage.dockerfile.write_bytes(b"# caf\xe9\n" + COPY_ONLY.encode())
+    (project / ".dockerignore").write_bytes(b"# caf\xe9\n*.tmp\n")
+    assert run(stage, desk).digest == run(build(project, COPY_ONLY), desk).digest
+
+
+def test_a_file_that_nobody_may_read_is_named(project: Path, engine: Engine) -> None:
+    stage = build(project, "FROM scratch\nCOPY . /\n")
+    (project / "secret").mkdir(mode=0)
+    (project.parent / "desk").mkdir()
+    code = f"""
+from pathlib import Path
+from tests.integration.test_build import COPY_ONLY, Desk, build, run
+from pipeline.errors import StageFailed
+stage = build(Path({str(project)!r}), "FROM scratch\\nCOPY . /\\n")
+desk = Desk(folder=Path({str(project.parent / "desk")!r}), cache=Path({str(project.parent / "cache")!r}))
+assert all(check.passed for check in stage.check(desk))
+try:
+    run(stage, desk)
+except StageFailed as error:
+    print(error.message, error.advice)
+"""
+    answer = unprivileged((sys.executable, "-c", code), Path(__file__).parents[2])
+    assert "permission denied" in answer
+    assert ".dockerignore" in answer
+    (stage.context / ".dockerignore").write_text("secret\n")
+    assert unprivileged((sys.executable, "-c", code), Path(__file__).parents[2]) == ""
 
 
 def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Desk, engine: Engine) -> None:
