@@ -103,6 +103,8 @@ class DatabaseSection(Section):
 
     repositories: Words = ()
     """OCI repositories of Trivy's database, with tag or digest: one and its mirrors; default: Trivy's own."""
+    java_repositories: Words = ()
+    """The same for Trivy's index of JARs, which is fetched when there is one in the image."""
     maximum_age_days: Annotated[float, Field(gt=0)] = 7
     """A database that was updated longer ago is an error."""
     update: bool = True

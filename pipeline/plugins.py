@@ -20,7 +20,8 @@ from stages.buildkit.secrets import BuildSecret
 from stages.models.file import FileSource
 from stages.push import Push
 from stages.scan import Scan
-from stages.scanners.trivy import Trivy
+from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
+from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
 from stages.update import Author, Target, Update
 
@@ -123,7 +124,8 @@ def _scan(configuration: Configuration) -> Scan:
         registries=tuple(repository.host for repository in values.repositories),
         timeout_s=section.timeout_s,
         cache=Runs(configuration.root).cache / "trivy",
-        **({"databases": database.repositories} if database.repositories else {}),
+        databases=database.repositories or PUBLISHED,
+        java_databases=database.java_repositories or PUBLISHED_JAVA,
     )
     return Scan(scanner=trivy)
 

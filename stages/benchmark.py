@@ -100,6 +100,10 @@ class Benchmark:
         }
         return Digest.of(json.dumps(known, sort_keys=True).encode())
 
+    def usable(self, made: BenchmarkReport) -> bool:
+        """Tell whether recorded numbers may be taken again; those that must not be trusted may not."""
+        return not made.invalid
+
     def run(self, have: Artifacts, desk: Desk) -> BenchmarkReport:
         """Measure, and leave neither container nor image behind.
 

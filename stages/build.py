@@ -15,7 +15,7 @@ from pipeline.model import Artifact, BaseImage, BuiltImage, Check, Problem, Sour
 from pipeline.reference import Digest, Reference, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.builder import Builder, buildx_version, find_builder
-from stages.buildkit.dockerfile import base_name, declares
+from stages.buildkit.dockerfile import SCRATCH, base_name, declares
 from stages.buildkit.secrets import BuildSecret
 from stages.models.interface import ModelSource
 from stages.oci import store
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
 EPOCH = "SOURCE_DATE_EPOCH"
-FORM = 1
+FORM = 2
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
 
@@ -125,7 +125,7 @@ class Build:
             export = self._export(source, builder, desk, folder)
             base = self._base(builder, export)
             tag = self.tag or Tag(source.version)
-            said = annotations(self.image, tag, source, base)
+            said = annotations(self.image, tag, source, base if base and base.name != SCRATCH else None)
             additions = Additions(
                 model_layers=self.model.layers(desk) if self.model is not None else (),
                 labels={**self.labels, **said},
@@ -188,6 +188,8 @@ class Build:
         from stages.buildkit.export import local_digest
 
         name = base_name(self._dockerfile_text(), target=self.target, arguments=self.arguments)
+        if name == SCRATCH:
+            return BaseImage(name=SCRATCH)
         try:
             reference = Reference.parse(name or "")
         except ValueError:

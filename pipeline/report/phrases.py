@@ -70,7 +70,7 @@ def _(report: ScanReport) -> str:
     hours = report.database_age.total_seconds() / 3600
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, {age}"
-    return "; ".join((text, *report.notes))
+    return "; ".join((text, *(f"{each.subject} {each.reason}" for each in report.unjudged)))
 
 
 @describe.register

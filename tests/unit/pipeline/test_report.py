@@ -5,7 +5,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.model import CaseCounts, Level, ManifestUpdate, PushedImage, Reason, SuiteReport, Verdict
+from pipeline.model import (
+    CaseCounts,
+    Level,
+    ManifestUpdate,
+    PushedImage,
+    Reason,
+    ScanReport,
+    SuiteReport,
+    Tool,
+    Unjudged,
+    Verdict,
+    VulnerabilityDatabase,
+)
 from pipeline.record import Failure, Record, StageRecord, Status
 from pipeline.reference import Digest, Tag
 from pipeline.report.phrases import describe, duration, plural, size
@@ -45,6 +57,23 @@ def test_a_suite_tells_what_failed() -> None:
     counts = CaseCounts(total=5, passed=2, failed=1, errors=1, skipped=1)
     report = SuiteReport(command=("pytest",), exit_code=1, duration_s=1, counts=counts)
     assert describe(report) == "2 of 5 tests passed, 2 failed, 1 skipped"
+
+
+def test_a_scan_tells_what_it_could_not_look_up() -> None:
+    unjudged = Unjudged(subject="debian 99.0", reason="is no release that the scanner knows")
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    report = ScanReport(
+        digest=Digest.of(b"image"),
+        scanner=Tool(name="trivy", version="1"),
+        scanned_at=at,
+        database=VulnerabilityDatabase(repository="here", schema_version=2, updated_at=at),
+        packages=2,
+        unjudged=(unjudged,),
+    )
+    assert describe(report) == (
+        "no known vulnerability in 2 packages, fresh database;"
+        " debian 99.0 is no release that the scanner knows"
+    )
 
 
 def test_an_update_that_wrote_nothing_says_so() -> None:
