@@ -443,12 +443,11 @@ def test_other_encodings_than_utf_8_are_no_obstacle(project: Path, desk: Desk, e
 
 
 def test_a_file_that_nobody_may_read_is_named(project: Path, engine: Engine) -> None:
-    stage = build(project, "FROM scratch\nCOPY . /\n")
     (project / "secret").mkdir(mode=0)
     (project.parent / "desk").mkdir()
     code = f"""
 from pathlib import Path
-from tests.integration.test_build import COPY_ONLY, Desk, build, run
+from tests.integration.test_build import Desk, build, run
 from pipeline.errors import StageFailed
 stage = build(Path({str(project)!r}), "FROM scratch\\nCOPY . /\\n")
 desk = Desk(folder=Path({str(project.parent / "desk")!r}), cache=Path({str(project.parent / "cache")!r}))
@@ -461,7 +460,7 @@ except StageFailed as error:
     answer = unprivileged((sys.executable, "-c", code), Path(__file__).parents[2])
     assert "permission denied" in answer
     assert ".dockerignore" in answer
-    (stage.context / ".dockerignore").write_text("secret\n")
+    (project / ".dockerignore").write_text("secret\n")
     assert unprivileged((sys.executable, "-c", code), Path(__file__).parents[2]) == ""
 
 
