@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.desk import Desk
@@ -207,7 +207,8 @@ class Repository:
             stdin=stdin,
             timeout_s=ANSWER_S,
         )
-        return self.desk.run(command, log="git")
+        outcome = self.desk.run(command, log="git")
+        return replace(outcome, stderr=self.desk.redact(outcome.stderr))  # words for people; stdout is data
 
     def _environment(self) -> dict[str, str | None]:
         settings = (*_SETTINGS, *self.address.settings())
