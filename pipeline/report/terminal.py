@@ -1,5 +1,7 @@
 """The run as a person watches it in a terminal or reads it in a CI log."""
 
+import codecs
+import io
 import json
 import sys
 import threading
@@ -26,6 +28,9 @@ MARKS = {
     Status.RUNNING: "[blue]…[/]",
     Status.PLANNED: "[dim]·[/]",
 }
+
+PLAIN = {"✔": "+", "✘": "x", "↻": "=", "■": "#", "…": ".", "·": ".", "→": ">", "≥": ">=", "≤": "<="}
+"""What stands for a character in a log that can hold only ASCII."""
 
 
 class TerminalReporter:
@@ -79,7 +84,8 @@ class TerminalReporter:
                 self._spinner = None
         if self._verbosity >= 0:
             self._console.print(stage_line(stage), soft_wrap=True, highlight=False)
-            for verdict in stage.verdicts:
+        for verdict in stage.verdicts:
+            if self._verbosity >= 0 or verdict.refuses:  # the error at the end speaks of these
                 _print_verdict(self._console, verdict, verbose=self._verbosity > 0)
 
     def finished(self, record: Record, folder: Path) -> None:
@@ -96,9 +102,22 @@ class TerminalReporter:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console; a log that is no terminal is not cut at 80 columns."""
+    """Return a console; a log that is no terminal is not cut at 80 columns.
+
+    What the stream's encoding cannot say is replaced: an ASCII log gets `+` for a check mark.
+    """
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("pipeline.plain", _plain)
+        stream.reconfigure(errors="pipeline.plain")
     return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter, "?") for letter in text), error.end
 
 
 def stage_line(stage: StageRecord) -> str:

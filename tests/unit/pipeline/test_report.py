@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -151,3 +154,32 @@ def test_quiet_means_errors_alone() -> None:
     reporter.ended(record.stages[0])
     reporter.finished(record, Path("/tmp/run"))  # noqa: S108
     assert stream.getvalue() == ""
+
+
+def test_quiet_still_says_why_the_policies_refused() -> None:
+    stream = io.StringIO()
+    reporter = TerminalReporter(console=Console(file=stream, width=160), verbosity=-1)
+    stage = a_record().stages[0]
+    refusal = stage.verdicts[0].model_copy(update={"level": Level.ENFORCE})
+    reporter.ended(stage.model_copy(update={"verdicts": (refusal, *stage.verdicts)}))
+    assert [line.strip() for line in stream.getvalue().splitlines()] == [
+        "refused suite: too few [tests] (p:3)",
+        "write some",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [("ascii", "+ x = > ? ? fine"), ("utf-8", "✔ ✘ ↻ → é ? fine"), ("latin-1", "+ x = > é ? fine")],
+)
+def test_a_log_of_any_encoding_can_be_written(encoding: str, printed: str) -> None:
+    """A name that is no text (here the byte 0xe9) cannot be said in any of them."""
+    code = """
+from pipeline.report.terminal import make_console
+for stderr in (False, True):
+    make_console(stderr=stderr).print("✔ ✘ ↻ → é \\udce9 fine")
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run((sys.executable, "-c", code), env=environment, capture_output=True, check=True)
+    assert done.stdout.decode(encoding) == f"{printed}\n"
+    assert done.stderr == done.stdout
