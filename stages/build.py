@@ -188,8 +188,6 @@ class Build:
         from stages.buildkit.export import local_digest
 
         name = base_name(self._dockerfile_text(), target=self.target, arguments=self.arguments)
-        if name == SCRATCH:
-            return BaseImage(name=SCRATCH)
         try:
             reference = Reference.parse(name or "")
         except ValueError:

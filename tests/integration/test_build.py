@@ -22,7 +22,7 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, DiskFull, StageFailed, ToolMissing
-from pipeline.model import BuiltImage, Problem, Source, SuiteReport
+from pipeline.model import BaseImage, BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
@@ -193,6 +193,13 @@ def test_the_digest_of_the_base_is_that_of_the_engine(
     assert made.base.digest is not None
     assert str(made.base.digest) in known
     assert made.annotations["org.opencontainers.image.base.digest"] == made.base.digest
+
+
+@pytest.mark.usefixtures("engine")
+def test_scratch_is_a_base_without_a_digest(project: Path, desk: Desk) -> None:
+    made = run(build(project, COPY_ONLY), desk)
+    assert made.base == BaseImage(name="scratch")
+    assert not any("image.base" in name for name in made.annotations)
 
 
 def test_the_same_commit_gives_the_same_digest(project: Path, desk: Desk, any_engine: Engine) -> None:
