@@ -14,9 +14,10 @@ from rich.status import Status as Spinner
 from rich.table import Table
 
 from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
-from pipeline.record import Failure, Record, Setting, StageRecord, Status
+from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration
 
+WORDS = {Status.PLANNED: "not run"}
 QUIET_S = 2.0  # a stage that takes longer than this says that it lives
 MARKS = {
     Status.PASSED: "[green]✔[/]",
@@ -96,9 +97,17 @@ class TerminalReporter:
             self._console.print()
             print_delivery(self._console, record)
         if self._verbosity >= 0:
-            self._console.print(
-                f"record  {_near(folder)}/record.json", style="dim", highlight=False, soft_wrap=True
-            )
+            for path in (*_failed_logs(record), FILE_NAME):
+                word = "record" if path == FILE_NAME else "log"
+                self._console.print(
+                    f"{word:<7} {_near(folder)}/{path}", style="dim", highlight=False, soft_wrap=True
+                )
+
+
+def _failed_logs(record: Record) -> tuple[str, ...]:
+    """Return the logs of the stage at which the run ended, where it did before its end."""
+    bad = {Status.FAILED, Status.REFUSED, Status.INTERRUPTED}
+    return next((stage.logs for stage in record.stages if stage.status in bad), ())
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -123,7 +132,7 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def stage_line(stage: StageRecord) -> str:
     """Return one line that says what a stage made, in how much time."""
     made = stage.made()
-    text = escape(describe(made)) if made is not None else str(stage.status)
+    text = escape(describe(made)) if made is not None else WORDS.get(stage.status, str(stage.status))
     again = f" [dim](reused from {stage.reused_from})[/]" if stage.reused_from else ""
     took = "" if stage.duration_s is None else duration(stage.duration_s)
     return f"{MARKS[stage.status]} [bold]{stage.name:<10}[/]{took:>9}  {text}{again}"
@@ -217,7 +226,7 @@ def _verdict(stage: StageRecord) -> str:
         return f"[red]{refused} refused[/]"
     if warned:
         return f"{stage.status}, [yellow]{warned} warning{'s' if warned > 1 else ''}[/]"
-    return str(stage.status)
+    return WORDS.get(stage.status, str(stage.status))
 
 
 def print_record(console: Console, record: Record) -> None:
