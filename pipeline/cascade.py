@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_origin
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -17,7 +16,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.record import Setting
 from pipeline.redaction import MASK, SECRET_NAME
 from pipeline.source import without_password
-from pipeline.yaml_source import Place, Tree, at, dotted, load, validate
+from pipeline.yaml_source import Place, Tree, at, dotted, load, parse, validate
 
 FILE_NAME = "pipeline.yaml"
 PREFIX = "PIPELINE_"
@@ -137,8 +136,8 @@ def _value(text: str) -> object:
     if not text.startswith(("[", "{")):
         return None if text == "null" else text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse(text, text).value
+    except ConfigurationError:
         return text
 
 

@@ -179,7 +179,7 @@ def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -
         runs, lambda: read_source(_root(options)), lambda source: _compose(options, source), reporter, how
     )
     if options.json:
-        print(record.model_dump_json(indent=2))  # noqa: T201 - what was asked for
+        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
     return record
 
 
@@ -221,7 +221,7 @@ def _show(options: argparse.Namespace) -> int:
     )
     record = read_record(path)
     if options.json:
-        print(record.model_dump_json(indent=2))  # noqa: T201
+        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201
     else:
         print_record(make_console(), record)
     return 0
