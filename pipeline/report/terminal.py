@@ -18,6 +18,7 @@ from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, St
 from pipeline.report.phrases import describe, duration
 
 WORDS = {Status.PLANNED: "not run"}
+LOG_WIDTH = 110  # of a sign of life; the log file of the stage has every line whole
 QUIET_S = 2.0  # a stage that takes longer than this says that it lives
 MARKS = {
     Status.PASSED: "[green]✔[/]",
@@ -74,7 +75,8 @@ class TerminalReporter:
                 self._spinner.update(f"{self._current:<10} [dim]{text}[/]")
             elif self._verbosity == 0 and self._current and time.monotonic() - self._shown_at > QUIET_S:
                 self._shown_at = time.monotonic()
-                self._console.print(f"… {self._current:<10} {escape(line)}", highlight=False, style="dim")
+                text = escape(line if len(line) <= LOG_WIDTH else f"{line[:LOG_WIDTH]}…")
+                self._console.print(f"… {self._current:<10} {text}", highlight=False, style="dim")
 
     def ended(self, stage: StageRecord) -> None:
         """Show what became of a stage."""
