@@ -271,6 +271,28 @@ def test_several_platforms_are_one_index(project: Path, desk: Desk, engine: Engi
     ]
 
 
+def test_a_base_for_another_platform_is_refused(
+    project: Path, desk: Desk, base_image: str, engine: Engine
+) -> None:
+    (there,) = engine.docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").split()
+    other = "linux/arm64" if there == "linux/amd64" else "linux/amd64"
+    stage = build(project, f"# a comment\nFROM {base_image}\nCOPY app.py /\n")
+    if engine.image_store == "classic":  # it looks for the other one in the registry
+        return
+    with pytest.raises(StageFailed) as raised:
+        run(replace(stage, platforms=(other,)), desk)
+    assert raised.value.message == (
+        f"{project}/Dockerfile:2: the base image {base_image} is for {there}, but the build is for {other}"
+    )
+    assert f"docker pull --platform {other} {base_image}" in raised.value.advice
+
+
+def test_a_platform_that_does_not_exist_is_named_before_any_work(project: Path, desk: Desk) -> None:
+    stage = replace(build(project, COPY_ONLY), platforms=("linux/amd64", "foo"))
+    problems = [check for check in stage.check(desk) if "'foo' is no platform" in check.found]
+    assert [check.problem for check in problems] == [Problem.CONFIGURATION]
+
+
 @pytest.fixture(params=["environment", "file"])
 def secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BuildSecret:
     if request.param == "environment":
