@@ -34,6 +34,7 @@ _ADVICE = (
         "The command's own output is above; run it by hand in the base image.",
     ),
 )
+_UNKNOWN = "These are BuildKit's own words; its whole output is in the log of this stage."
 
 
 def explain(lines: Sequence[str], dockerfile: Path) -> PipelineError:
@@ -47,7 +48,7 @@ def explain(lines: Sequence[str], dockerfile: Path) -> PipelineError:
         )
     line = _line(lines, dockerfile.name)
     place = f"{dockerfile}:{line}" if line else str(dockerfile)
-    advice = next((advice for pattern, advice in _ADVICE if re.search(pattern, reason)), "Read build.log.")
+    advice = next((advice for pattern, advice in _ADVICE if re.search(pattern, reason)), _UNKNOWN)
     return StageFailed(f"{place}: {reason}", advice=advice, tail="\n".join(_tail(lines)))
 
 
