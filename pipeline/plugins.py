@@ -146,6 +146,7 @@ def _benchmark(configuration: Configuration) -> Benchmark:
         cpus=section.cpus,
         environment=section.environment,
         network=section.network,
+        platforms=configuration.values.build.platforms,
     )
 
 

@@ -24,6 +24,8 @@ from stages.servers.archive import load_application
 from stages.servers.checks import (
     check_engine,
     check_limits,
+    check_load,
+    check_platforms,
     check_protocol,
     check_request,
     missing,
@@ -63,6 +65,8 @@ class Benchmark:
     cpus: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     network: Literal["publish", "host"] = "publish"
+    platforms: tuple[str, ...] = ()
+    """What the image is built for, as far as it is known before the build."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
 
     name: ClassVar[str] = "benchmark"
@@ -70,14 +74,18 @@ class Benchmark:
     gives: ClassVar[type[BenchmarkReport]] = BenchmarkReport
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return whether the protocol, the request, the limits and the engine are there."""
-        checks = (check_protocol(self.protocol, self.protocols), check_request(self.request))
+        """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
+        checks = (
+            check_protocol(self.protocol, self.protocols),
+            check_request(self.request),
+            check_load(self._of_rate(self.duration_s)),
+        )
         try:
             facts = Engine(desk.run).facts()
         except PipelineError as error:
             return (*checks, missing("benchmark engine", Problem.TOOL, error.message, error.advice))
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
-        return (*checks, check_engine(facts), limits)
+        return (*checks, check_engine(facts), check_platforms(self.platforms, facts), limits)
 
     def identity(self, have: Artifacts) -> str | None:
         """Return the image, the options, the engine and the machine; None where they cannot be told."""
@@ -86,9 +94,8 @@ class Benchmark:
             body = "" if self.request is None else Digest.of(self.request.read_bytes())
         except (PipelineError, OSError):
             return None
-        options = {
-            name: getattr(self, name) for name in self.__slots__ if name not in {"protocols", "environment"}
-        }
+        told_otherwise = {"protocols", "environment", "platforms"}  # the digest tells the platforms
+        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
             **options,
             "environment": dict(self.environment),
@@ -182,7 +189,7 @@ class Benchmark:
         return await self._load(server, "load", self.duration_s, clock)
 
     async def _load(self, server: ModelServer, what: str, duration_s: float, clock: Clock) -> Measured:
-        load = Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
+        load = self._of_rate(duration_s)
         measured = Measured(due=load.requests)
         narrator = asyncio.create_task(_narrate(what, load, measured, clock))
         try:
@@ -190,6 +197,9 @@ class Benchmark:
         finally:
             narrator.cancel()
         return measured
+
+    def _of_rate(self, duration_s: float) -> Load:
+        return Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
 
     def _report(
         self, image: BuiltImage, result: "_Result", memory: PeakMemory, desk: Desk

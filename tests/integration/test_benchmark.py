@@ -289,7 +289,7 @@ def test_errors_under_load_are_evidence(image: BuiltImage, desk: Desk) -> None:
 def test_the_request_of_the_user_is_sent(image: BuiltImage, desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "request.json"
     path.write_text('{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}')
-    stage = benchmark(request=path, model="tiny", duration_s=0.5)
+    stage = benchmark(request=path, model="tiny", duration_s=2)
     assert all(check.passed for check in stage.check(desk))
     assert run(stage, image, desk).errors == 0
 
@@ -298,6 +298,15 @@ def test_an_image_for_another_platform_is_named(image: BuiltImage, desk: Desk) -
     other = image.platforms[0].model_copy(update={"platform": "linux/s390x"})
     with pytest.raises(StageFailed, match="the image is for linux/s390x"):
         run(benchmark(), image.model_copy(update={"platforms": (other,)}), desk)
+
+
+def test_a_load_and_a_platform_that_cannot_be_measured_are_named_before_any_work(desk: Desk) -> None:
+    stage = benchmark(duration_s=0.5, platforms=("linux/s390x",))
+    problems = {check.subject: check.problem for check in stage.check(desk) if not check.passed}
+    assert problems == {
+        "benchmark load": Problem.CONFIGURATION,
+        "benchmark platform": Problem.CONFIGURATION,
+    }
 
 
 def test_a_program_that_is_not_in_the_image_is_the_engines_error(
