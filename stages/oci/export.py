@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.desk import Say
 from pipeline.errors import DiskFull, StageFailed, TagConflict
-from pipeline.reference import Digest, Tag
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.image_content import ImageContent
 from stages.oci.layout import Layout
 from stages.oci.progress import Progress, in_words
@@ -15,8 +15,12 @@ from stages.oci.push_image import MOVING_SUFFIX
 from stages.oci.uploads import Blob, changed
 
 
-def export(content: ImageContent, tag: Tag, folder: Path, say: Say) -> Path:
+def export(
+    content: ImageContent, tag: Tag, folder: Path, say: Say, *, repository: Repository | None = None
+) -> Path:
     """Write all blobs and manifests below `folder`, under their digests, and name the image by its tag.
+
+    With a repository it has the whole name too, which an engine that loads the folder gives it.
 
     Raises:
         DiskFull: there is no room.
@@ -32,7 +36,8 @@ def export(content: ImageContent, tag: Tag, folder: Path, say: Say) -> Path:
             progress.there(blob.descriptor.digest, blob.descriptor.size_bytes)
         for manifest in content.manifests:
             layout.write(manifest.content, manifest.descriptor.media_type)
-        layout.put_root(content.image.descriptor, tag)
+        name = f"{repository}:{tag}" if repository is not None else None
+        layout.put_root(content.image.descriptor, tag, name=name)
     except OSError as error:
         raise _disk_error(error, folder) from error
     say(f"{folder}: {in_words(content.size_bytes)} as an OCI image layout, {content.image.descriptor.digest}")
