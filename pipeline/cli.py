@@ -269,4 +269,5 @@ def _print_error(error: PipelineError) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    """Do what a Ctrl-C does, by whoever handles it now: an event loop ends its tasks before it is left."""
+    signal.raise_signal(signal.SIGINT)
