@@ -21,6 +21,7 @@ from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Proble
 from pipeline.reference import Digest
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
+from stages.servers.causes import with_weights
 from stages.servers.checks import (
     check_engine,
     check_limits,
@@ -37,7 +38,7 @@ from stages.servers.interface import ModelServer, ServerProtocol, Target
 from stages.servers.load import Load, Measured, doubts, drive, is_late, summarize
 from stages.servers.memory import PeakMemory, find_source
 from stages.servers.mounts import model_mounts
-from stages.servers.start import Clock, NotReady, cold_start, is_open
+from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
 
 MEASURES = 1  # raised whenever what is measured, or how, changes: an older record is then not taken again
 SHOWN_ERRORS = 5
@@ -153,24 +154,21 @@ class Benchmark:
     def _measure(self, container: Container, image: BuiltImage, clock: Clock) -> "_Result":
         import uvloop
 
-        target = Target(
-            port=container.host_port(),
-            model=self.model,
-            image=image.name.rpartition("/")[2],
-            request=None if self.request is None else self.request.read_bytes(),
-        )
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            try:
+        try:
+            target = Target(
+                port=container.host_port(),
+                model=self.model,
+                image=image.name.rpartition("/")[2],
+                request=None if self.request is None else self.request.read_bytes(),
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(while_alive(container, self._session(target, clock)))
-            except NotReady as error:
-                raise container.failure(
-                    f"the server was not ready after {self.readiness_timeout_s:g} s: {error}",
-                    advice=f"It must listen on 0.0.0.0:{self.port} inside the container, not on 127.0.0.1. "
-                    "If it only needs longer, raise `benchmark.readiness_timeout_s`. With too little memory "
-                    "a server may neither start nor die: see `benchmark.memory_limit`.",
-                ) from None
-            except StageFailed as error:
-                raise _with_tail(error, container) from error
+        except NotReady as error:
+            what = f"the server was not ready after {self.readiness_timeout_s:g} s: {error}"
+            advice = container.why_closed() if isinstance(error, PortClosed) else error.advice
+            raise _explained(StageFailed(what, advice=advice), container, image) from None
+        except StageFailed as error:
+            raise _explained(error, container, image) from error
 
     async def _session(self, target: Target, clock: Clock) -> "_Result":
         async with self.protocols[self.protocol].connect(target) as server:
@@ -247,9 +245,11 @@ async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> N
         await asyncio.sleep(1.0)
 
 
-def _with_tail(error: StageFailed, container: Container) -> StageFailed:
+def _explained(error: StageFailed, container: Container, image: BuiltImage) -> StageFailed:
+    """Return the error with the end of the server's log, and with what that log tells of the weights."""
     tail = error.tail or "\n".join(container.log_tail())
-    return StageFailed(error.message, advice=error.advice, tail=tail)
+    advice = with_weights(error.advice, tail, mounted=bool(image.model_layers))
+    return StageFailed(error.message, advice=advice, tail=tail)
 
 
 def _refuse_remote(facts: EngineFacts) -> EngineFacts:

@@ -63,6 +63,8 @@ SERVER = """
                 self.answer(200, {"name": "tiny", "inputs": inputs})
             elif self.path == "/v2/models":
                 self.answer(200, {"models": ["tiny"]})
+            elif self.path.endswith("/other/ready"):
+                self.answer(404, {})
             else:
                 self.answer(503 if MODE == "never ready" else 200, {})
 
@@ -85,7 +87,9 @@ SERVER = """
         def log_message(self, *arguments):
             pass
 
-    ThreadingHTTPServer(("0.0.0.0", 8080), Server).serve_forever()
+    port = 9000 if MODE == "another port" else 8080
+    address = "127.0.0.1" if MODE == "loopback" else "0.0.0.0"
+    ThreadingHTTPServer((address, port), Server).serve_forever()
 """
 DOCKERFILE = """
     FROM python:3.11-slim
@@ -253,6 +257,29 @@ def test_a_server_that_is_never_ready_is_given_up(image: BuiltImage, desk: Desk)
     assert "readiness_timeout_s" in raised.value.advice
 
 
+@pytest.mark.parametrize(
+    ("mode", "asked", "advice"),
+    [
+        ("another port", None, "Inside the container it listens at 9000: set `benchmark.port`"),
+        ("loopback", None, "Inside the container it listens on 127.0.0.1:8080"),
+        ("good", "other", "Mend `benchmark.model`: the server has tiny, and no other."),
+    ],
+)
+def test_the_advice_tells_what_the_container_does(
+    image: BuiltImage, desk: Desk, mode: str, asked: str | None, advice: str
+) -> None:
+    with pytest.raises(StageFailed, match="not ready after 3 s") as raised:
+        run(benchmark(mode, model=asked, readiness_timeout_s=3), image, desk)
+    assert raised.value.advice.startswith(advice)
+
+
+def test_a_server_that_misses_its_weights_is_told_how_to_get_them(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised:
+        run(benchmark(), image.model_copy(update={"model_layers": ()}), desk)
+    assert "FileNotFoundError" in raised.value.tail
+    assert raised.value.advice.startswith("No `model:` is configured, so no weights were mounted")
+
+
 def test_a_server_that_dies_at_its_start_is_noticed_at_once(image: BuiltImage, desk: Desk) -> None:
     with pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised:
         run(benchmark("dies", readiness_timeout_s=100_000), image, desk)
@@ -397,6 +424,9 @@ class HoggingServer:
     async def unready(self) -> str:
         return await self._server.unready()
 
+    async def advise(self) -> str:
+        return await self._server.advise()
+
     async def prepare(self) -> None:
         await self._server.prepare()
 
@@ -426,7 +456,7 @@ INTERRUPTED = """
     from stages.benchmark import Benchmark
 
     def interrupt(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, interrupt)  # as the command line has it
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
