@@ -1,18 +1,22 @@
 """The cascade: default < pipeline.yaml < environment < flag; every value knows where it came from."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_origin
 
-import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
 from pipeline.record import Setting
+from pipeline.redaction import MASK, SECRET_NAME
 from pipeline.source import without_password
-from pipeline.yaml_source import Place, Tree, at, dotted, load, validate
+from pipeline.yaml_source import Place, Tree, at, dotted, load, parse, validate
 
 FILE_NAME = "pipeline.yaml"
 PREFIX = "PIPELINE_"
@@ -33,12 +37,18 @@ class Configuration:
         return self.path.parent
 
     def settings(self) -> tuple[Setting, ...]:
-        """Return every value with its origin, in the order of the model."""
-        leaves = _leaves(self.values.model_dump(mode="json"), ())
+        """Return every value with its origin, in the order of the model; secrets are masked."""
         return tuple(
-            Setting(key=dotted(place), value=_shown(value), origin=self._origin(place))
-            for place, value in leaves
+            Setting(key=dotted(place), value=_shown(place, value), origin=self._origin(place))
+            for place, value in self._leaves()
         )
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values whose names say that they are secrets."""
+        return tuple(str(value) for place, value in self._leaves() if value and _is_secret(place))
+
+    def _leaves(self) -> list[tuple[Place, object]]:
+        return _leaves(self.values.model_dump(mode="json"), ())
 
     def _origin(self, place: Place) -> str:
         return "default" if at(self.tree.value, place) is None else self.tree.origin(place)
@@ -54,10 +64,8 @@ def read_config(
     """
     tree = _file(path)
     for name, value in sorted((os.environ if environment is None else environment).items()):
-        if name.startswith(PREFIX) and value:  # an empty variable is what CI makes of an input left out
-            tree = tree.with_value(
-                tuple(name.removeprefix(PREFIX).lower().split("__")), _value(value), f"${name}"
-            )
+        if value and (place := _place(name)):  # an empty variable is what CI makes of an input left out
+            tree = tree.with_value(place, _value(value), f"${name}")
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
@@ -69,16 +77,52 @@ def read_config(
     return Configuration(validate(Config, tree), tree, path)
 
 
-def _file(path: Path) -> Tree:
-    try:
-        tree = load(path, path.name)
-    except ConfigurationError as error:
-        if path.exists():
-            raise
+def _place(variable: str) -> Place | None:
+    """Return the place that a variable sets, or None where it is somebody else's.
+
+    Kubernetes and some CI systems set variables such as PIPELINE_WORKSPACE: one that is near none of our keys
+    is left alone. Below a free mapping (build arguments, variables) the case of a name is kept.
+    """
+    if not variable.startswith(PREFIX):
+        return None
+    parts = variable.removeprefix(PREFIX).split("__")
+    first = parts[0].lower()
+    section, _, key = first.partition("_")
+    if key in _keys(section) and first not in Config.model_fields:
         raise ConfigurationError(
-            f"there is no {path}",
-            advice=f"Go to the folder of your model, name the file by --config, or begin with:\n{EXAMPLE}",
-        ) from error
+            f"${variable}: a section and its key are joined by two underscores",
+            advice=f"Write {PREFIX}{section.upper()}__{variable.removeprefix(PREFIX)[len(section) + 1 :]}.",
+        )
+    if first not in Config.model_fields and not difflib.get_close_matches(
+        first, Config.model_fields, cutoff=0.75
+    ):
+        return None
+    free = len(parts) > 2 and _is_mapping(first, parts[1].lower())
+    return tuple(part if free and number > 1 else part.lower() for number, part in enumerate(parts))
+
+
+def _is_mapping(section: str, key: str) -> bool:
+    keys = _keys(section)
+    return key in keys and get_origin(keys[key].annotation) is dict
+
+
+def _keys(section: str) -> Mapping[str, FieldInfo]:
+    kind = Config.model_fields[section].annotation if section in Config.model_fields else None
+    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+
+
+def no_file(path: Path) -> ConfigurationError:
+    """Return the error for a missing pipeline.yaml: it says how to begin one."""
+    return ConfigurationError(
+        f"there is no {path}",
+        advice=f"Go to the folder of your model, name the file by --config, or begin with:\n{EXAMPLE}",
+    )
+
+
+def _file(path: Path) -> Tree:
+    if not path.exists():
+        raise no_file(path)
+    tree = load(path, path.name)
     if not isinstance(tree.value, dict):
         raise ConfigurationError(
             f"{path.name}:1: the file is no mapping of keys to values",
@@ -92,8 +136,8 @@ def _value(text: str) -> object:
     if not text.startswith(("[", "{")):
         return None if text == "null" else text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse(text, text).value
+    except ConfigurationError:
         return text
 
 
@@ -104,5 +148,11 @@ def _leaves(value: object, place: Place) -> list[tuple[Place, object]]:
     return [(place, value)]
 
 
-def _shown(value: object) -> object:
+def _is_secret(place: Place) -> bool:
+    return bool(SECRET_NAME.search(str(place[-1])))
+
+
+def _shown(place: Place, value: object) -> object:
+    if value and _is_secret(place):
+        return MASK
     return without_password(value) if isinstance(value, str) else value

@@ -5,13 +5,14 @@ import json
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import pipeline
-from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.errors import ConfigurationError, InternalError, PipelineError
 
 if TYPE_CHECKING:
     from pipeline import runner
@@ -35,7 +36,8 @@ GITOPS_USERNAME and GITOPS_PASSWORD, or git's credential helpers"""
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # a cancelled CI job is a Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
+        signal.signal(number, _interrupt)
     try:
         return int(options.do(options))
     except PipelineError as error:
@@ -46,6 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # a defect of ours: no traceback in the user's face, but none lost
+        _print_error(_defect(error))
+        return InternalError.exit_code
+
+
+def _defect(error: Exception) -> InternalError:
+    with tempfile.NamedTemporaryFile("w", prefix="pipeline-", suffix=".txt", delete=False) as stream:
+        stream.writelines(traceback.format_exception(error))
+    return InternalError(
+        f"a defect of the pipeline: {type(error).__name__}: {error}",
+        advice=f"Please report it with {stream.name}; look for secrets in it first.",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,7 +163,7 @@ def _plan(options: argparse.Namespace) -> int:
     from pipeline import runner
     from pipeline.record import Runs
 
-    how = runner.Options(dry_run=True, until=options.until, only_check=True)
+    how = runner.Options(until=options.until, only_check=True)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
         record = _deliver(options, how, Runs(_root(options), Path(folder)))
     return record.exit_code
@@ -167,7 +181,7 @@ def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -
         runs, lambda: read_source(_root(options)), lambda source: _compose(options, source), reporter, how
     )
     if options.json:
-        print(record.model_dump_json(indent=2))  # noqa: T201 - what was asked for
+        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
     return record
 
 
@@ -175,16 +189,28 @@ def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
     from pipeline.cascade import read_config
     from pipeline.plugins import compose
 
-    configuration = read_config(options.config.resolve(), options.assignments)
+    configuration = read_config(_config_file(options), options.assignments)
     return compose(configuration, source, until=options.until)
 
 
 def _root(options: argparse.Namespace) -> Path:
     """Return the folder of pipeline.yaml, which is where the runs are kept."""
-    root: Path = options.config.resolve().parent
-    if not root.is_dir():
-        raise ConfigurationError(f"there is no folder {root}", advice="Check what --config names.")
-    return root
+    return _config_file(options).parent
+
+
+def _config_file(options: argparse.Namespace) -> Path:
+    """Return the path of pipeline.yaml; a link stays where it stands, a folder means the file in it.
+
+    Raises:
+        ConfigurationError: there is none, so there is no place for a record either.
+    """
+    from pipeline.cascade import FILE_NAME, no_file
+
+    given: Path = options.config / FILE_NAME if options.config.is_dir() else options.config
+    path = given.parent.resolve() / given.name
+    if not path.is_file():
+        raise no_file(path)
+    return path
 
 
 def _lock(options: argparse.Namespace) -> int:
@@ -220,7 +246,7 @@ def _show(options: argparse.Namespace) -> int:
     )
     record = read_record(path)
     if options.json:
-        print(record.model_dump_json(indent=2))  # noqa: T201
+        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201
     else:
         print_record(make_console(), record)
     return 0
@@ -242,7 +268,7 @@ def _config(options: argparse.Namespace) -> int:
     from pipeline.cascade import read_config
     from pipeline.report.terminal import make_console, settings_table
 
-    settings = read_config(options.config.resolve(), options.assignments).settings()
+    settings = read_config(_config_file(options), options.assignments).settings()
     if options.json:
         print(json.dumps([setting.model_dump(mode="json") for setting in settings], indent=2))  # noqa: T201
     else:
@@ -268,4 +294,5 @@ def _print_error(error: PipelineError) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    """Do what a Ctrl-C does, by whoever handles it now: an event loop ends its tasks before it is left."""
+    signal.raise_signal(signal.SIGINT)

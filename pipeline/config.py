@@ -13,6 +13,34 @@ def _words(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")  # true would be 1
+    return value
+
+
+def _registry(value: str) -> str:
+    try:
+        Repository(f"{value.rstrip('/')}/model")
+    except ValueError:
+        raise ValueError(
+            "expected a registry such as registry.example.com:5000/team (the path in lower case)"
+        ) from None
+    return value
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise ValueError("the name of a variable is not empty and holds no '='")
+    return name
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("the value of a variable cannot hold the character NUL")
+    return value
+
+
 def _repository_name(value: str) -> str:
     Repository(f"registry.invalid/{value}")
     return value
@@ -27,7 +55,11 @@ def _image_path(value: str) -> str:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
 ImagePath = Annotated[str, AfterValidator(_image_path)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Registries = Annotated[tuple[Annotated[str, AfterValidator(_registry)], ...], BeforeValidator(_words)]
+Number = BeforeValidator(_no_truth)
+Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
+Variable = Annotated[str, AfterValidator(_variable)]
+Variables = dict[Variable, Annotated[str, AfterValidator(_without_nul)]]
 
 
 class Section(BaseModel):
@@ -62,7 +94,7 @@ class SuiteSection(Section):
     """Time limit in seconds."""
     junit: str | None = None
     """JUnit XML file that the command writes (a glob is allowed); for pytest it comes by itself."""
-    environment: dict[str, str] = {}
+    environment: Variables = {}
     """Variables to set for the command."""
 
 
@@ -71,7 +103,7 @@ class SecretSection(Section):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """Name that the Dockerfile uses."""
-    environment: str | None = None
+    environment: Variable | None = None
     """Environment variable that holds the secret."""
     file: Path | None = None
     """File that holds the secret, relative to pipeline.yaml."""
@@ -111,7 +143,9 @@ class DatabaseSection(Section):
 
     repositories: Words = ()
     """OCI repositories of Trivy's database, with tag or digest: one and its mirrors; default: Trivy's own."""
-    maximum_age_days: Annotated[float, Field(gt=0)] = 7
+    java_repositories: Words = ()
+    """The same for Trivy's index of JARs, which is fetched when there is one in the image."""
+    maximum_age_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False), Number] = 7
     """A database that was updated longer ago is an error."""
     update: bool = True
     """Fetch the database when it is missing or old; off: use the one in the cache."""
@@ -120,7 +154,7 @@ class DatabaseSection(Section):
 class ScanSection(Section):
     """The scan of the application layers."""
 
-    trivy: Path | None = None
+    trivy: str | None = None
     """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
@@ -131,7 +165,7 @@ class ScanSection(Section):
 class BenchmarkSection(Section):
     """The load on the model server inside the image."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), Number] = 8080
     """Port of the server in the container."""
     protocol: str = "v2"
     """How the server is spoken to: v2 (Open Inference Protocol: Triton, KServe, MLServer)."""
@@ -139,11 +173,11 @@ class BenchmarkSection(Section):
     """Name of the model at the server; default: the image's name."""
     request: Path | None = None
     """JSON file with one inference request; default: zeros in the shape that the server says."""
-    rate_rps: Annotated[float, Field(gt=0, le=10_000)] = 20
+    rate_rps: Annotated[float, Field(gt=0, le=10_000), Number] = 20
     """Requests per second, sent on a fixed schedule however slow the answers are."""
     duration_s: Seconds = 10
     """How long the load lasts."""
-    warmup_s: Annotated[float, Field(ge=0)] = 2
+    warmup_s: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False), Number] = 2
     """Load before the measurement that is not counted."""
     readiness_timeout_s: Seconds = 120
     """How long the server may take to be ready."""
@@ -151,9 +185,9 @@ class BenchmarkSection(Section):
     """How long an answer may take before it counts as an error."""
     memory_limit: str | None = None
     """Memory limit of the container, such as 2g."""
-    cpus: Annotated[float, Field(gt=0)] | None = None
+    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False), Number] | None = None
     """Number of processors that the container may use."""
-    environment: dict[str, str] = {}
+    environment: Variables = {}
     """Variables to set in the container."""
     network: Literal["publish", "host"] = "publish"
     """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
@@ -165,7 +199,7 @@ class TargetSection(Section):
     path: str
     """File or folder in the GitOps repository (without one: below pipeline.yaml)."""
     image: str | None = None
-    """Name of the image as the manifest has it; default: the repository that was pushed to."""
+    """Image in the manifest that the pushed one replaces; default: the repository that was pushed to."""
 
 
 class AuthorSection(Section):
@@ -212,7 +246,7 @@ class Config(Section):
 
     image: RepositoryName
     """Name of the image, below each of the registries."""
-    registries: Words = ()
+    registries: Registries = ()
     """Where to push: host[:port]/path; default: an OCI image layout folder beside the run."""
     insecure_registries: Words = ()
     """Hosts that are spoken to without TLS; this machine's own addresses need not be named."""
@@ -234,12 +268,6 @@ class Config(Section):
     """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
     skip: SkipSection = SkipSection()
     """Stages to leave out, each with a reason."""
-
-    @model_validator(mode="after")
-    def _repositories_fit(self) -> "Config":
-        for registry in self.registries:
-            Repository(f"{registry.rstrip('/')}/{self.image}")
-        return self
 
     @property
     def repositories(self) -> tuple[Repository, ...]:

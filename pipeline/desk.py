@@ -3,11 +3,11 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from pipeline.process import Command, Outcome, run
+from pipeline.process import Command, Outcome, run, uninterrupted
 from pipeline.redaction import Redactor
 
 Say = Callable[[str], None]
@@ -54,9 +54,9 @@ class Desk:
                 if live and text.strip():
                     self.say(text)
 
-            outcome = run(command, sink)
+            outcome = run(command, sink)  # as it was said: a mask inside would be taken for data
             stream.write(f"= exit code {outcome.exit_code} after {outcome.duration_s:.2f} s\n")
-        return replace(outcome, stdout=self.redact(outcome.stdout), stderr=self.redact(outcome.stderr))
+        return outcome
 
     @contextlib.contextmanager
     def log(self, name: str) -> Iterator[TextIO]:
@@ -73,9 +73,10 @@ class Desk:
 
     def clear(self) -> None:
         """Undo everything that was remembered; one that fails does not keep the others from running."""
-        while self._undo:
-            undo = self._undo.pop()
-            try:
-                undo()
-            except Exception as error:  # cleaning up goes on, whatever it is
-                self.say(f"could not clean up: {error}")
+        with uninterrupted():
+            while self._undo:
+                undo = self._undo.pop()
+                try:
+                    undo()
+                except Exception as error:  # cleaning up goes on, whatever it is
+                    self.say(f"could not clean up: {error}")

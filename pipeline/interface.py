@@ -30,9 +30,10 @@ class Stage(Protocol):
         ...
 
     def identity(self, have: Artifacts) -> str | None:
-        """Return all that the result depends on (content, options, tool versions; never time).
+        """Return all that the result depends on (content, options, tool versions; no time but the day).
 
-        A recorded result with the same identity is taken again. None: the stage always runs.
+        A recorded result with the same identity is taken again. None: the stage always runs. A result that
+        is judged as of its day, such as a scan's, has the day in its identity.
         """
         ...
 

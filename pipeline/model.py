@@ -301,6 +301,13 @@ class VulnerabilityDatabase(Value):
     downloaded_at: datetime | None = None
 
 
+class Unjudged(Value):
+    """A part of the image that could not be looked up: that nothing is known of it says nothing."""
+
+    subject: str = Field(description="such as `debian 99.0`; policies allow it by this name")
+    reason: str
+
+
 class ScanReport(Evidence):
     """What the scanner found in the application layers of one digest."""
 
@@ -310,7 +317,7 @@ class ScanReport(Evidence):
     database: VulnerabilityDatabase
     packages: int = Field(ge=0, description="how many installed packages were compared with the database")
     vulnerabilities: tuple[Vulnerability, ...] = ()
-    notes: tuple[str, ...] = Field(default=(), description="what the scanner wants known about its own work")
+    unjudged: tuple[Unjudged, ...] = Field(default=(), description="what could not be looked up, and why")
 
     @property
     def database_age(self) -> timedelta:

@@ -1,8 +1,8 @@
 """What a run will do, decided and checked before any work begins."""
 
 import difflib
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.desk import Desk
@@ -38,6 +38,8 @@ class Plan:
     skipped: Mapping[str, Skipped]
     policies: tuple[Policy, ...]
     settings: tuple[Setting, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Values of the configuration that no log may show."""
     until: str | None = None
 
     @property
@@ -53,6 +55,7 @@ def make_plan(  # noqa: PLR0913 - each is a decision of the user's
     skip: Mapping[str, str],
     policies: Sequence[Policy],
     settings: Sequence[Setting] = (),
+    secrets: Sequence[str] = (),
     until: str | None = None,
 ) -> Plan:
     """Return a plan in which every stage has what it needs.
@@ -71,6 +74,7 @@ def make_plan(  # noqa: PLR0913 - each is a decision of the user's
         skipped=skipped,
         policies=tuple(policies),
         settings=tuple(settings),
+        secrets=tuple(secrets),
         until=until,
     )
     _complete(plan)
@@ -111,10 +115,26 @@ def _complete(plan: Plan) -> None:
 
 def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> tuple[Check, ...]:
     """Ask every stage that will run what it needs and whether it is there, all at once."""
-    stages = plan.working
-    with ThreadPoolExecutor(max_workers=max(1, len(stages)), thread_name_prefix="check") as pool:
-        found = list(pool.map(lambda stage: stage.check(desk_of(stage)), stages))
-    unique = {(item.subject, item.found): item for checks in found for item in checks}
+    answers: dict[str, tuple[Check, ...] | BaseException] = {}
+
+    def ask(stage: Stage) -> None:
+        try:
+            answers[stage.name] = stage.check(desk_of(stage))
+        except BaseException as error:  # raised below, in the thread that waits
+            answers[stage.name] = error
+
+    # daemons: a Ctrl-C does not wait for a registry that does not answer
+    threads = [threading.Thread(target=ask, args=(stage,), daemon=True) for stage in plan.working]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    unique: dict[tuple[str, str], Check] = {}
+    for stage in plan.working:
+        answer = answers[stage.name]
+        if isinstance(answer, BaseException):
+            raise answer
+        unique |= {(item.subject, item.found): item for item in answer}
     return tuple(unique.values())
 
 

@@ -26,7 +26,8 @@ from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.push import Push
 from stages.scan import Scan
-from stages.scanners.trivy import Trivy
+from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
+from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
 from stages.update import Author, Target, Update
 
@@ -43,6 +44,7 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
         skip=configuration.values.skipped,
         policies=_policies(configuration),
         settings=configuration.settings(),
+        secrets=configuration.secrets(),
         until=until,
     )
 
@@ -167,14 +169,15 @@ def _scan(configuration: Configuration) -> Scan:
     section = values.scan
     database = section.database
     trivy = Trivy(
-        program=str(section.trivy) if section.trivy else None,
+        program=_program(section.trivy, configuration.root),
         maximum_age=timedelta(days=database.maximum_age_days),
         update=database.update,
         insecure_hosts=values.insecure_registries,
         registries=tuple(repository.host for repository in values.repositories),
         timeout_s=section.timeout_s,
         cache=Runs(configuration.root).cache / "trivy",
-        **({"databases": database.repositories} if database.repositories else {}),
+        databases=database.repositories or PUBLISHED,
+        java_databases=database.java_repositories or PUBLISHED_JAVA,
     )
     return Scan(scanner=trivy)
 
@@ -196,6 +199,7 @@ def _benchmark(configuration: Configuration) -> Benchmark:
         cpus=section.cpus,
         environment=section.environment,
         network=section.network,
+        platforms=configuration.values.build.platforms,
     )
 
 
@@ -223,9 +227,14 @@ def _update(configuration: Configuration) -> Update:
     )
 
 
+def _program(name: str | None, root: Path) -> str | None:
+    """Return a program's path; a name without a folder is looked up on the PATH."""
+    return str(root / Path(name).expanduser()) if name is not None and "/" in name else name
+
+
 def _git_address(text: str | None, root: Path) -> str | None:
     """Return the address; a relative path is taken from the folder of pipeline.yaml, as all others are."""
-    return str(root / text) if text is not None and ":" not in text else text
+    return str(root / Path(text).expanduser()) if text is not None and ":" not in text else text
 
 
 MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {

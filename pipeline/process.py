@@ -1,24 +1,28 @@
-"""Other programs: a command is a value before it runs and an outcome after. Nothing else starts programs.
+"""Other programs: a command is a value before it runs and an outcome after.
 
-Standard output and standard error are read side by side, so a child that writes much to one of them never
-hangs. A child is the leader of its own process group: on interruption the whole group gets INT, TERM, KILL.
+Nothing else of ours starts programs; python-on-whales starts BuildKit's client by itself. Input, output
+and errors are passed on side by side, so a child that writes much to one of them never hangs. A child is the
+leader of its own process group: when it ends, what it left running in the group ends too; on interruption,
+or when its time is up, the whole group gets INT, TERM, KILL.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TextIO, cast
 
-from pipeline.errors import ToolMissing
+from pipeline.errors import DiskFull, ToolMissing
 
 GRACE_S = 5.0
+LONGEST_LINE = 64 * 1024  # a longer one is passed on in parts
 KEPT_BYTES = 16 * 1024 * 1024  # of each stream in memory; the log file has everything
 
 Sink = Callable[[str, str], None]
@@ -60,20 +64,24 @@ def run(command: Command, sink: Sink | None = None) -> Outcome:
     """Run a command to its end, or stop it when its time is up or when we are interrupted.
 
     Raises:
-        ToolMissing: there is no such program.
+        ToolMissing: there is no such program, or it cannot be started.
+        DiskFull: its output could not be written down.
+        PipelineError: whatever the iterable that feeds it raises.
     """
     begin = time.monotonic()
     child = _start(command)
     try:
         readers = [_Reader(name, stream, sink) for name, stream in _streams(child)]
-        _feed(child, command.stdin)
+        feeder = _Feeder(child, command.stdin)
         timed_out = _wait(child, command.timeout_s)
         if timed_out:
             stop(child)
+        _end_group(child)
+        feeder.finish()
+        texts = [reader.text() for reader in readers]
     except BaseException:
         stop(child)
         raise
-    texts = [reader.text() for reader in readers]
     return Outcome(
         command=command,
         exit_code=child.returncode,
@@ -82,6 +90,22 @@ def run(command: Command, sink: Sink | None = None) -> Outcome:
         duration_s=time.monotonic() - begin,
         timed_out=timed_out,
     )
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let the signals that end a run wait while it is cleaned up: impatience must not leave things behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # a handler, and not SIG_IGN, which the programs that clean up would inherit
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop(child: "subprocess.Popen[str]", grace_s: float = GRACE_S) -> None:
@@ -94,8 +118,12 @@ def stop(child: "subprocess.Popen[str]", grace_s: float = GRACE_S) -> None:
         if not _wait(child, grace_s):
             break
     child.wait()
-    # what the leader left behind in its group would hold our pipes open for ever
-    with contextlib.suppress(ProcessLookupError):
+    _end_group(child)
+
+
+def _end_group(child: "subprocess.Popen[str]") -> None:
+    """End what the leader of a group left behind: it would hold our pipes open for ever."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
 
@@ -143,23 +171,18 @@ def _start(command: Command) -> "subprocess.Popen[str]":
         raise ToolMissing(
             f"{command.arguments[0]} may not be executed", advice=f"Try `chmod +x {command.arguments[0]}`."
         ) from error
+    except (OSError, ValueError) as error:
+        script = isinstance(error, OSError) and error.errno == errno.ENOEXEC
+        raise ToolMissing(
+            f"{command.arguments[0]} cannot be started: {error}",
+            advice="A script begins with a line such as `#!/bin/sh`." if script else "",
+        ) from error
 
 
 def _streams(child: "subprocess.Popen[str]") -> tuple[tuple[str, IO[str]], tuple[str, IO[str]]]:
     assert child.stdout is not None  # noqa: S101 - both were asked for as pipes
     assert child.stderr is not None  # noqa: S101
     return ("stdout", child.stdout), ("stderr", child.stderr)
-
-
-def _feed(child: "subprocess.Popen[str]", content: str | Iterable[bytes] | None) -> None:
-    if content is None or child.stdin is None:
-        return
-    with (
-        contextlib.suppress(BrokenPipeError),
-        cast("TextIO", child.stdin) as stream,
-    ):  # its exit code says why it did not read
-        for piece in (content.encode(),) if isinstance(content, str) else content:
-            stream.buffer.write(piece)
 
 
 def _wait(child: "subprocess.Popen[str]", timeout_s: float | None) -> bool:
@@ -171,6 +194,35 @@ def _wait(child: "subprocess.Popen[str]", timeout_s: float | None) -> bool:
     return False
 
 
+class _Feeder:
+    """Writes a child's input in a thread, so that a child that does not read is still stopped in time."""
+
+    def __init__(self, child: "subprocess.Popen[str]", content: str | Iterable[bytes] | None) -> None:
+        self._content = (content.encode(),) if isinstance(content, str) else content
+        self._stream = child.stdin
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._feed, name="feed", daemon=True)
+        self._thread.start()
+
+    def _feed(self) -> None:
+        if self._stream is None or self._content is None:
+            return
+        try:
+            with cast("TextIO", self._stream) as stream:
+                for piece in self._content:
+                    stream.buffer.write(piece)
+        except BrokenPipeError:
+            pass  # its exit code says why it did not read
+        except Exception as error:  # raised where the command is waited for
+            self._error = error
+
+    def finish(self) -> None:
+        """Raise what went wrong with the input, once the child has ended."""
+        self._thread.join(GRACE_S)
+        if self._error is not None:
+            raise self._error
+
+
 class _Reader:
     """Reads one stream in a thread: every line to the sink, the last megabytes into memory."""
 
@@ -178,15 +230,19 @@ class _Reader:
         self._name, self._stream, self._sink = name, stream, sink
         self._lines: deque[str] = deque()
         self._kept = 0
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         with self._stream:
-            for line in self._stream:
+            while line := self._stream.readline(LONGEST_LINE):
                 self._keep(line)
-                if self._sink is not None:
-                    self._sink(self._name, line.rstrip("\r\n"))
+                if self._sink is not None and self._error is None:
+                    try:
+                        self._sink(self._name, line.rstrip("\r\n"))
+                    except Exception as error:  # the child is read to its end all the same
+                        self._error = error
 
     def _keep(self, line: str) -> None:
         self._lines.append(line)
@@ -195,6 +251,15 @@ class _Reader:
             self._kept -= len(self._lines.popleft())
 
     def text(self) -> str:
-        """Return what was kept, once the stream has ended."""
-        self._thread.join()
+        """Return what was kept, once the stream has ended.
+
+        A process that left the group may hold the stream open: what it says later is not waited for.
+        """
+        self._thread.join(GRACE_S)
+        if isinstance(self._error, OSError):
+            raise DiskFull(
+                f"the output of a command cannot be written: {self._error.strerror}", advice="Free some disk."
+            ) from self._error
+        if self._error is not None:
+            raise self._error
         return "".join(self._lines)

@@ -15,7 +15,6 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 
 import pipeline
-from pipeline import model
 from pipeline.errors import ConfigurationError, DiskFull
 from pipeline.model import Artifact, Check, Skipped, Source, Value, Verdict
 
@@ -129,7 +128,7 @@ def artifact_type(gives: str, content: dict[str, Any]) -> type[Artifact]:
     if {"stage", "gives", "reason"} == content.keys():
         return Skipped
     known = {kind.__name__: kind for kind in _subclasses(Artifact)}
-    return known.get(gives) or getattr(model, gives)
+    return known[gives]
 
 
 def _subclasses(kind: type[Artifact]) -> set[type[Artifact]]:
@@ -170,15 +169,26 @@ def read_record(path: Path) -> Record:
         ConfigurationError: the file is missing, broken, or of another version of the schema.
     """
     try:
-        return Record.model_validate_json(path.read_bytes())
+        record = Record.model_validate_json(path.read_bytes())
+        record.made()
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+    except (ValidationError, KeyError) as error:
+        what = (
+            error.errors(include_url=False)[0]["msg"]
+            if isinstance(error, ValidationError)
+            else f"unknown {error}"
+        )
         raise ConfigurationError(
-            f"{path} is no record of a run: {first['msg']}",
+            f"{path} is no record of a run: {what}",
             advice="It may come from another version of the pipeline. Run `pipeline run` again.",
         ) from error
+    if record.schema_version != SCHEMA_VERSION:
+        raise ConfigurationError(
+            f"{path} has the version {record.schema_version}; this pipeline reads {SCHEMA_VERSION}",
+            advice="Read it with the pipeline that wrote it.",
+        )
+    return record
 
 
 class Runs:
@@ -230,9 +240,19 @@ class Runs:
         return tuple(path.name for path in sorted(found, key=lambda path: path.name, reverse=True))
 
     def prune(self, keep: int = 20) -> None:
-        """Remove all but the newest runs: disk is short on runners."""
-        for name in self.names()[keep:]:
+        """Remove all but the newest runs that made something, and all but the newest that came to nothing."""
+        fruitful: list[str] = []
+        fruitless: list[str] = []
+        for name in self.names():
+            (fruitful if self._made_something(name) else fruitless).append(name)
+        for name in (*fruitful[keep:], *fruitless[keep:]):
             shutil.rmtree(self.runs / name, ignore_errors=True)
+
+    def _made_something(self, name: str) -> bool:
+        try:
+            return bool(read_record(self.path(name)).made())
+        except ConfigurationError:
+            return False
 
     def path(self, name: str) -> Path:
         """Return the record's path of the run of this name."""

@@ -2,10 +2,21 @@
 
 import base64
 import json
+import re
+from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
 SHORTEST = 4  # masking every "a" of a log would hide nothing and ruin the log
+SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(^|_)KEY)$", re.IGNORECASE)
+"""Names of variables and settings whose values are taken for secrets."""
+
+FREE_TEXT = frozenset(
+    {"advice", "command", "diff", "error_samples", "found", "message", "note", "notes", "reason", "reasons"}
+    | {"summary", "tail", "title", "value"}
+)
+"""Keys of a record whose values are words for people. The others are data that later runs work with: a mask
+in a digest, a path or a name would turn it into another one."""
 
 
 class Redactor:
@@ -23,8 +34,8 @@ class Redactor:
 
     def _remember(self, text: str) -> None:
         encoded = base64.b64encode(text.encode()).decode()
-        escaped = json.dumps(text)[1:-1]  # records are JSON
-        needles = {*self._needles, text, escaped, quote(text, safe=""), encoded, encoded.rstrip("=")}
+        escaped = {json.dumps(text, ensure_ascii=only)[1:-1] for only in (True, False)}
+        needles = {*self._needles, *escaped, text, quote(text, safe=""), encoded, encoded.rstrip("=")}
         self._needles = sorted(needles, key=len, reverse=True)  # the longest first: one may contain another
 
     def __call__(self, text: str) -> str:
@@ -32,3 +43,11 @@ class Redactor:
         for needle in self._needles:
             text = text.replace(needle, MASK)
         return text
+
+    def words(self, value: Any, *, free: bool = False) -> Any:
+        """Return a copy of plain data with the secrets masked wherever it holds words for people."""
+        if isinstance(value, dict):
+            return {key: self.words(below, free=free or key in FREE_TEXT) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self.words(below, free=free) for below in value]
+        return self(value) if free and isinstance(value, str) else value

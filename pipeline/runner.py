@@ -1,8 +1,8 @@
 """The loop: run a stage, judge what it made, record both, decide."""
 
 import hashlib
+import json
 import os
-import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +18,7 @@ from pipeline.interface import Perishable, Policy, Preparing, Stage
 from pipeline.model import Artifact, Source, Verdict
 from pipeline.plan import Plan, check, missing
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
-from pipeline.redaction import Redactor
-
-SECRET_NAMES = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$", re.IGNORECASE)
+from pipeline.redaction import SECRET_NAME, Redactor
 
 
 class Reporter(Protocol):
@@ -64,9 +62,10 @@ class Run:
     redact: Redactor = field(default_factory=Redactor)
 
     def save(self, record: Record) -> None:
-        """Keep the record as it is now, on disk too."""
-        self.record = record
-        write_text(self.folder / FILE_NAME, self.redact(record.model_dump_json(indent=2)) + "\n")
+        """Keep the record as it is now, on disk too; secrets are masked in both."""
+        document = self.redact.words(record.model_dump(mode="json"))
+        write_text(self.folder / FILE_NAME, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        self.record = Record.model_validate(document)
 
     def desk(self, stage: Stage) -> Desk:
         """Return a work place for a stage."""
@@ -103,11 +102,11 @@ def deliver(
         ended = _failed(
             run, Interrupted("interrupted", advice="Nothing is left running. Run `pipeline run` again.")
         )
-    except Exception as error:  # a defect of ours must not lose the record
+    except BaseException as error:  # a defect of ours must not lose the record
         ended = _failed(run, _internal(run, error))
-    finally:
+    with process.uninterrupted():
         process.stop_descendants()
-    run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
+        run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
     reporter.finished(run.record, run.folder)
     run.runs.prune()
     return run.record
@@ -119,7 +118,7 @@ def _start(runs: Runs, reporter: Reporter, options: Options) -> Run:
     record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
     run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options)
     for name, value in os.environ.items():
-        if SECRET_NAMES.search(name):
+        if SECRET_NAME.search(name):
             run.redact.add(value)
     return run
 
@@ -128,6 +127,8 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
     source = read()
     _name_after(run, source)
     plan = compose(source)
+    for secret in plan.secrets:
+        run.redact.add(secret)
     planned = tuple(StageRecord(name=stage.name, gives=stage.gives.__name__) for stage in plan.stages)
     run.save(run.record.model_copy(update={"stages": planned, "configuration": plan.settings}))
     checks = check(plan, run.desk)
@@ -222,9 +223,9 @@ def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
 def _failed(run: Run, error: PipelineError) -> Record:
     failure = Failure(
         kind=type(error).__name__,
-        message=run.redact(error.message),
-        advice=run.redact(error.advice),
-        tail=run.redact(getattr(error, "tail", "")),
+        message=error.message,
+        advice=error.advice,
+        tail=getattr(error, "tail", ""),
         exit_code=error.exit_code,
     )
     statuses = {PolicyRefused: Status.REFUSED, Interrupted: Status.INTERRUPTED}
@@ -232,7 +233,7 @@ def _failed(run: Run, error: PipelineError) -> Record:
     return run.record.model_copy(update={"status": status, "failure": failure})
 
 
-def _internal(run: Run, error: Exception) -> InternalError:
+def _internal(run: Run, error: BaseException) -> InternalError:
     path = run.runs.folder / "traceback.txt"  # not in the run, which a plan throws away
     text = "".join(traceback.format_exception(error))
     write_text(path, run.redact(text))

@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+import re
+import secrets
+import stat
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import ConfigurationError
+from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Source
-from pipeline.process import Command, Outcome, run
+from pipeline.process import Command, Outcome, Sink, run
 from pipeline.reference import Digest
 
 CI_BRANCHES = (
@@ -16,6 +19,9 @@ CI_BRANCHES = (
     "GITHUB_REF_NAME",
     "CI_COMMIT_REF_NAME",
 )  # a CI job checks a commit out, detached
+_USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#]*)@")
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+_ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 def read_source(root: Path) -> Source:
@@ -25,7 +31,7 @@ def read_source(root: Path) -> Source:
         ConfigurationError: the folder is in no git repository, or the repository has no commit.
         ToolMissing: there is no git.
     """
-    top = Path(_git(root, "rev-parse", "--show-toplevel").stdout.strip())
+    top = root / _git(root, "rev-parse", "--show-cdup").stdout.strip()
     commit, committed_at = _head(root)
     changes = _changes(top)
     return Source(
@@ -34,21 +40,26 @@ def read_source(root: Path) -> Source:
         committed_at=committed_at,
         branch=_branch(root),
         repository_url=_repository_url(root),
-        changes=changes,
+        changes=tuple(name.decode(errors="backslashreplace") for name in changes),
         changes_digest=_digest_of(top, changes) if changes else None,
     )
 
 
 def without_password(url: str) -> str:
-    """Return the URL without the user and password that it may carry."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+    """Return the URL without the password that it may carry; over HTTP without the user, often a token."""
+    found = _USER.match(url)
+    if found is None:
         return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    user = "" if found["scheme"].lower().startswith("http") else found["user"].partition(":")[0]
+    return f"{found['scheme']}{user}{'@' if user else ''}{url[found.end() :]}"
 
 
-def _git(root: Path, *arguments: str, optional: bool = False) -> Outcome:
-    outcome = run(Command(arguments=("git", "-C", str(root), *arguments), environment={"LC_ALL": "C"}))
+def _git(root: Path, *arguments: str, optional: bool = False, sink: Sink | None = None) -> Outcome:
+    settings = ("-c", "core.quotePath=true", "-c", "log.showSignature=false")
+    environment = {**dict.fromkeys(FOREIGN_VARIABLES), "LC_ALL": "C"}
+    outcome = run(
+        Command(arguments=("git", *settings, "-C", str(root), *arguments), environment=environment), sink
+    )
     if outcome.succeeded or optional:
         return outcome
     if "dubious ownership" in outcome.stderr:
@@ -87,31 +98,64 @@ def _repository_url(root: Path) -> str | None:
     return without_password(outcome.stdout.strip()) if outcome.succeeded else None
 
 
-def _changes(top: Path) -> tuple[str, ...]:
-    """Return the paths that differ from the commit, untracked ones among them and ignored ones not."""
-    fields = _git(top, "status", "--porcelain=v1", "-z", "--untracked-files=all").stdout.split("\0")
-    paths, entries = [], iter(fields)
-    for entry in entries:
-        if not entry:
-            continue
-        paths.append(entry[3:])
-        if "R" in entry[:2] or "C" in entry[:2]:
-            paths.append(next(entries))  # a rename tells the old path in a field of its own
-    return tuple(sorted(paths))
+def _changes(top: Path) -> tuple[bytes, ...]:
+    """Return the paths that differ from the commit, untracked ones among them and ignored ones not.
+
+    git writes names with other bytes than ASCII in quotes, so that they come through a pipe of text.
+    """
+    lines: list[str] = []  # by the sink: what is kept in memory has a limit
+    options = ("--porcelain=v1", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
+    _git(top, "status", *options, sink=lambda name, line: lines.append(line) if name == "stdout" else None)
+    return tuple(sorted(_unquoted(line[3:]) for line in lines if line))
 
 
-def _digest_of(top: Path, changes: tuple[str, ...]) -> Digest:
+def _unquoted(name: str) -> bytes:
+    """Return the bytes of a path as git writes it: in quotes like C where it is not plain."""
+    if not name.startswith('"'):
+        return name.encode()
+    return _ESCAPE.sub(lambda found: _unescaped(found[1]), name[1:-1].encode())
+
+
+def _unescaped(code: bytes) -> bytes:
+    return bytes((int(code, 8),)) if len(code) == 3 else _ESCAPED.get(code, code)
+
+
+def _digest_of(top: Path, changes: tuple[bytes, ...]) -> Digest:
     """Return a digest of what the changed files hold now; a deleted one counts as such."""
     total = hashlib.sha256()
     for name in changes:
-        path = top / name
-        total.update(name.encode(errors="surrogateescape") + b"\0")
-        if path.is_symlink():
-            total.update(b"link " + os.fsencode(path.readlink()))
-        elif path.is_file():
-            with path.open("rb") as stream:
-                total.update(f"file {path.stat().st_mode & 0o111:o} ".encode())
-                total.update(hashlib.file_digest(stream, "sha256").digest())
-        else:
-            total.update(b"gone")
+        total.update(name + b"\0" + hashlib.sha256(_state(top / os.fsdecode(name))).digest())
     return Digest(f"sha256:{total.hexdigest()}")
+
+
+def _state(path: Path) -> bytes:
+    """Return what tells one content of a changed path from another; never the same twice if nothing does."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return b"link " + os.fsencode(path.readlink())
+        if stat.S_ISREG(mode):
+            with path.open("rb") as stream:
+                return f"file {mode & 0o111:o} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode()
+        if stat.S_ISDIR(mode) and (path / ".git").exists():
+            return _repository_state(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return b"gone"
+    except OSError:  # nobody may read it
+        pass
+    return _unknown()
+
+
+def _repository_state(path: Path) -> bytes:
+    """Return what tells one state of a submodule, or of a repository inside ours, from another."""
+    place = _git(path, "rev-parse", "--show-cdup", "HEAD", optional=True).stdout
+    if not place.startswith("\n"):  # it is none, and git looked further up
+        return _unknown()
+    try:
+        return f"repository {place.strip()} {_digest_of(path, _changes(path))}".encode()
+    except ConfigurationError:
+        return _unknown()
+
+
+def _unknown() -> bytes:
+    return b"unknown " + secrets.token_bytes(32)

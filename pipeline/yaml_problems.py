@@ -1,6 +1,7 @@
 """What is wrong with data that a pydantic model refused, in words for the person who wrote it."""
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ Key = str | int
 Place = tuple[Key, ...]
 
 _QUOTE = "'"
+_USER_INFO = re.compile(r"(://)[^/@\s'\"]*@")  # what stands before the host of a URL may be a password
 _EXPECTED = {
     "string_type": "expected text; put it in quotes",
     "int_type": "expected a whole number",
@@ -157,5 +159,6 @@ def dotted(place: Place) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value.value if isinstance(value, Enum) else value)
+    value = value.value if isinstance(value, Enum) else value
+    text = _USER_INFO.sub(r"\1", repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -166,12 +166,7 @@ class _Builder:
             return {key: self._entry(k, v, (*place, key), inside) for key, k, v in self._entries(node)}
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, i), inside) for i, item in enumerate(node.value)]
-        try:
-            return self._loader.construct_object(node)
-        except ValueError as error:  # a date such as 2027-02-30
-            raise ConfigurationError(
-                f"{self._at(node)}: {dotted(place)}: {node.value!r} - {error}", advice="Mend this line."
-            ) from error
+        return self._scalar(node, f"{dotted(place)}: ".removeprefix(": "))
 
     def _entry(self, key: yaml.Node, value: yaml.Node, place: Place, around: tuple[int, ...]) -> object:
         self.origins[place] = self._at(key)  # the key's line: a value may begin below it
@@ -205,8 +200,23 @@ class _Builder:
             )
         if node.tag.rpartition(":")[2] in {"bool", "null", "merge"}:
             return str(node.value)  # `on:` and `no:` are words where a key stands
-        key: Hashable = self._loader.construct_object(node)
-        return key
+        key = self._scalar(node, "")
+        return key if isinstance(key, Hashable) else str(node.value)
+
+    def _scalar(self, node: yaml.Node, what: str) -> object:
+        try:
+            value: object = self._loader.construct_object(node)
+        except (
+            ValueError,
+            LookupError,
+            AttributeError,
+        ) as error:  # `2027-02-30`, `!!bool x`, `!!timestamp x`
+            kind = node.tag.rpartition(":")[2]
+            problem = str(error) if isinstance(error, ValueError) else f"this is no {kind}"
+            raise ConfigurationError(
+                f"{self._at(node)}: {what}{node.value!r} - {problem}", advice="Mend this line."
+            ) from error
+        return value
 
     def _at(self, node: yaml.Node) -> str:
         return f"{self._name}:{node.start_mark.line + 1}"

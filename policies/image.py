@@ -1,5 +1,6 @@
 """Is the image one that may be deployed: its size, user, base, and the state of the work tree?"""
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
@@ -88,7 +89,12 @@ class ImageRule(Rule):
                 message=f"the base image is {found}; allowed are {', '.join(self.base_images) or 'none'}",
                 advice="Begin the Dockerfile's last stage with one of them.",
             )
-        if self.base_digest_required and base is not None and base.digest is None and base.name != "scratch":
+        if self.base_digest_required and base is None:
+            yield Reason(
+                message="the base image is unknown, and its digest with it",
+                advice="Name it plainly in the `FROM` of the Dockerfile's last stage: `name:tag@sha256:…`.",
+            )
+        elif self.base_digest_required and base and base.digest is None and base.name != "scratch":
             yield Reason(
                 message=f"the digest of the base image {base.name} is not known",
                 advice=f"Pin it: `FROM {base.name}@sha256:…` (`docker buildx imagetools inspect` shows it).",
@@ -96,7 +102,8 @@ class ImageRule(Rule):
 
 
 def _is_root(image: PlatformImage) -> bool:
-    return image.user.partition(":")[0] in {"", "0", "root"}
+    user = image.user.partition(":")[0].strip()
+    return user in {"", "root"} or re.fullmatch("[+-]?0+", user) is not None  # engines read it as a number
 
 
 def _fits(base: BaseImage | None, allowed: str) -> bool:

@@ -17,7 +17,7 @@ from policies.image import ImageRule
 from policies.performance import PerformanceRule
 from policies.rule import Options
 from policies.suite import SuiteRule
-from policies.vulnerabilities import VulnerabilitiesRule, VulnerabilityDatabaseRule
+from policies.vulnerabilities import UnjudgedRule, VulnerabilitiesRule, VulnerabilityDatabaseRule
 
 PACKS = Path(__file__).parent / "packs"
 
@@ -37,6 +37,7 @@ AnyRule = Annotated[
     | ImageRule
     | VulnerabilitiesRule
     | VulnerabilityDatabaseRule
+    | UnjudgedRule
     | PerformanceRule
     | SkippedRule
     | CombinedRule,

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, NonNegativeInt, PositiveFloat, StringConstraints
 
 from pipeline.model import Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
 from policies.rule import Options, Rule, plural
@@ -18,7 +18,13 @@ def _upper(value: object) -> object:
     return {str(key).upper(): limit for key, limit in value.items()} if isinstance(value, dict) else value
 
 
-Ceilings = Annotated[Mapping[Severity, NonNegativeInt], BeforeValidator(_upper)]
+def _some(ceilings: Mapping[Severity, int]) -> Mapping[Severity, int]:
+    if not ceilings:
+        raise ValueError("without a ceiling everything is allowed; write one, such as {CRITICAL: 0}")
+    return ceilings
+
+
+Ceilings = Annotated[Mapping[Severity, NonNegativeInt], BeforeValidator(_upper), AfterValidator(_some)]
 
 
 class VulnerabilityException(Options):
@@ -149,6 +155,34 @@ class VulnerabilityDatabaseRule(Rule):
             advice=f"Bring {artifact.database.repository} up to date, or scan with another database.",
         )
         return self.verdict((reason,), summary)
+
+
+class UnjudgedRule(Rule):
+    """The scanner could look up all that it found; where it could not, no finding means nothing."""
+
+    rule: Literal["unjudged"]
+    allowed: tuple[Word, ...] = ()
+    """What need not be looked up, such as `debian 13*` or `unknown distribution`."""
+
+    judges: ClassVar[type[Artifact]] = ScanReport
+
+    def judge(self, artifact: ScanReport) -> Verdict:
+        """Return the verdict on what a scan could not look up."""
+        unjudged = artifact.unjudged
+        refused = [
+            each for each in unjudged if not any(fnmatchcase(each.subject, one) for one in self.allowed)
+        ]
+        where = f" at {self.origin}" if self.origin else ""
+        reasons = (
+            Reason(
+                message=f"{each.subject} {each.reason}",
+                advice="Use a base image of a supported release, and a current scanner. To accept it unseen,"
+                f" name it in the rule{where}: `{{rule: unjudged, allowed: [{each.subject}]}}`.",
+            )
+            for each in refused
+        )
+        subjects = ", ".join(each.subject for each in unjudged)
+        return self.verdict(reasons, f"allowed unseen: {subjects}" if unjudged else "all could be looked up")
 
 
 def _remedy(found: Iterable[Vulnerability]) -> str:

@@ -23,9 +23,12 @@ from stages.models.fetch import fetch
 from stages.models.interface import Files
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
+from stages.servers.causes import with_weights
 from stages.servers.checks import (
     check_engine,
     check_limits,
+    check_load,
+    check_platforms,
     check_protocol,
     check_request,
     missing,
@@ -37,7 +40,7 @@ from stages.servers.interface import ModelServer, ServerProtocol, Target
 from stages.servers.load import Load, Measured, doubts, drive, is_late, summarize
 from stages.servers.memory import PeakMemory, find_source
 from stages.servers.mounts import model_mounts
-from stages.servers.start import Clock, NotReady, cold_start, is_open
+from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
 
 MEASURES = 1  # raised whenever what is measured, or how, changes: an older record is then not taken again
 SHOWN_ERRORS = 5
@@ -67,6 +70,8 @@ class Benchmark:
     network: Literal["publish", "host"] = "publish"
     files: Files | None = None
     """Where remote weights are fetched from; the server needs them on this machine."""
+    platforms: tuple[str, ...] = ()
+    """What the image is built for, as far as it is known before the build."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
 
     name: ClassVar[str] = "benchmark"
@@ -74,14 +79,18 @@ class Benchmark:
     gives: ClassVar[type[BenchmarkReport]] = BenchmarkReport
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return whether the protocol, the request, the limits and the engine are there."""
-        checks = (check_protocol(self.protocol, self.protocols), check_request(self.request))
+        """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
+        checks = (
+            check_protocol(self.protocol, self.protocols),
+            check_request(self.request),
+            check_load(self._of_rate(self.duration_s)),
+        )
         try:
             facts = Engine(desk.run).facts()
         except PipelineError as error:
             return (*checks, missing("benchmark engine", Problem.TOOL, error.message, error.advice))
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
-        return (*checks, check_engine(facts), limits)
+        return (*checks, check_engine(facts), check_platforms(self.platforms, facts), limits)
 
     def identity(self, have: Artifacts) -> str | None:
         """Return the image, the options, the engine and the machine; None where they cannot be told."""
@@ -90,11 +99,13 @@ class Benchmark:
             body = "" if self.request is None else Digest.of(self.request.read_bytes())
         except (PipelineError, OSError):
             return None
-        options = {
-            name: getattr(self, name)
-            for name in self.__slots__
-            if name not in {"protocols", "environment", "files"}
-        }
+        told_otherwise = {
+            "protocols",
+            "environment",
+            "files",
+            "platforms",
+        }  # the digest tells of the last two
+        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
             **options,
             "environment": dict(self.environment),
@@ -105,6 +116,10 @@ class Benchmark:
             "measures": MEASURES,
         }
         return Digest.of(json.dumps(known, sort_keys=True).encode())
+
+    def usable(self, made: BenchmarkReport) -> bool:
+        """Tell whether recorded numbers may be taken again; those that must not be trusted may not."""
+        return not made.invalid
 
     def run(self, have: Artifacts, desk: Desk) -> BenchmarkReport:
         """Measure, and leave neither container nor image behind.
@@ -148,24 +163,21 @@ class Benchmark:
     def _measure(self, container: Container, image: BuiltImage, clock: Clock) -> "_Result":
         import uvloop
 
-        target = Target(
-            port=container.host_port(),
-            model=self.model,
-            image=image.name.rpartition("/")[2],
-            request=None if self.request is None else self.request.read_bytes(),
-        )
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            try:
+        try:
+            target = Target(
+                port=container.host_port(),
+                model=self.model,
+                image=image.name.rpartition("/")[2],
+                request=None if self.request is None else self.request.read_bytes(),
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(while_alive(container, self._session(target, clock)))
-            except NotReady as error:
-                raise container.failure(
-                    f"the server was not ready after {self.readiness_timeout_s:g} s: {error}",
-                    advice=f"It must listen on 0.0.0.0:{self.port} inside the container, not on 127.0.0.1. "
-                    "If it only needs longer, raise `benchmark.readiness_timeout_s`. With too little memory "
-                    "a server may neither start nor die: see `benchmark.memory_limit`.",
-                ) from None
-            except StageFailed as error:
-                raise _with_tail(error, container) from error
+        except NotReady as error:
+            what = f"the server was not ready after {self.readiness_timeout_s:g} s: {error}"
+            advice = container.why_closed() if isinstance(error, PortClosed) else error.advice
+            raise _explained(StageFailed(what, advice=advice), container, image) from None
+        except StageFailed as error:
+            raise _explained(error, container, image) from error
 
     async def _session(self, target: Target, clock: Clock) -> "_Result":
         async with self.protocols[self.protocol].connect(target) as server:
@@ -184,7 +196,7 @@ class Benchmark:
         return await self._load(server, "load", self.duration_s, clock)
 
     async def _load(self, server: ModelServer, what: str, duration_s: float, clock: Clock) -> Measured:
-        load = Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
+        load = self._of_rate(duration_s)
         measured = Measured(due=load.requests)
         narrator = asyncio.create_task(_narrate(what, load, measured, clock))
         try:
@@ -192,6 +204,9 @@ class Benchmark:
         finally:
             narrator.cancel()
         return measured
+
+    def _of_rate(self, duration_s: float) -> Load:
+        return Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
 
     def _report(
         self, image: BuiltImage, result: "_Result", memory: PeakMemory, desk: Desk
@@ -239,9 +254,11 @@ async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> N
         await asyncio.sleep(1.0)
 
 
-def _with_tail(error: StageFailed, container: Container) -> StageFailed:
+def _explained(error: StageFailed, container: Container, image: BuiltImage) -> StageFailed:
+    """Return the error with the end of the server's log, and with what that log tells of the weights."""
     tail = error.tail or "\n".join(container.log_tail())
-    return StageFailed(error.message, advice=error.advice, tail=tail)
+    advice = with_weights(error.advice, tail, mounted=bool(image.model_layers))
+    return StageFailed(error.message, advice=advice, tail=tail)
 
 
 def _refuse_remote(facts: EngineFacts) -> EngineFacts:

@@ -24,7 +24,7 @@ from pipeline.model import (
 from pipeline.reference import Digest, Reference, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.builder import Builder, buildx_version, find_builder
-from stages.buildkit.dockerfile import base_name, declares
+from stages.buildkit.dockerfile import SCRATCH, base_name, declares
 from stages.buildkit.secrets import BuildSecret
 from stages.models.model import Model
 from stages.oci import store
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
 EPOCH = "SOURCE_DATE_EPOCH"
-FORM = 1
+FORM = 2
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
 
@@ -149,7 +149,7 @@ class Build:
             export = self._export(source, builder, desk, folder)
             base = self._base(builder, export)
             tag = self.tag or Tag(source.version)
-            said = annotations(self.image, tag, source, base)
+            said = annotations(self.image, tag, source, base if base and base.name != SCRATCH else None)
             additions = Additions(
                 model_layers=weights,
                 labels={**self.labels, **said},
@@ -203,7 +203,7 @@ class Build:
 
     def _arguments(self, source: Source) -> Mapping[str, str]:
         """Add the commit's time where the Dockerfile asks for it; others would lose BuildKit's cache."""
-        if not declares(self.dockerfile.read_text(), EPOCH):
+        if not declares(self._dockerfile_text(), EPOCH):
             return self.arguments
         return {EPOCH: str(int(source.committed_at.timestamp())), **self.arguments}
 
@@ -211,7 +211,7 @@ class Build:
         """Name the base image, with the digest that BuildKit resolved or else the engine's."""
         from stages.buildkit.export import local_digest
 
-        name = base_name(self.dockerfile.read_text(), target=self.target, arguments=self.arguments)
+        name = base_name(self._dockerfile_text(), target=self.target, arguments=self.arguments)
         try:
             reference = Reference.parse(name or "")
         except ValueError:
@@ -219,6 +219,9 @@ class Build:
         known = (digest for made_of, digest in export.materials.items() if _same(made_of, reference))
         digest = reference.digest or next(known, None) or local_digest(builder, str(reference))
         return BaseImage(name=str(reference), digest=digest)
+
+    def _dockerfile_text(self) -> str:
+        return self.dockerfile.read_text(encoding="utf-8", errors="replace")  # Latin-1 in a comment, say
 
     def _left_out(self, root: Path) -> tuple[Path, ...]:
         """Return what the build must not see: records of runs, and the weights."""
@@ -233,9 +236,9 @@ class Build:
         )
 
     def _disk_checks(self, desk: Desk, builder: Builder | None) -> tuple[Check, ...]:
-        contents = (
-            context.survey(self.context, self._left_out(self.context)) if self.context.is_dir() else None
-        )
+        own = next((folder for folder in desk.cache.parents if folder.name == context.OWN_FOLDER), desk.cache)
+        left_out = (*self._left_out(self.context), own.resolve())
+        contents = context.survey(self.context, left_out) if self.context.is_dir() else None
         places = (desk.cache, *readiness.engine_folder(builder))
         return readiness.disk_checks(places, contents.size_bytes if contents is not None else 0)
 

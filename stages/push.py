@@ -19,7 +19,7 @@ from pipeline.model import (
     PushedReference,
     ScanReport,
 )
-from pipeline.reference import Repository
+from pipeline.reference import Reference, Repository
 from stages.models.interface import Files
 from stages.oci.distribution import RepositoryClient
 from stages.oci.export import export
@@ -84,7 +84,8 @@ class Push:
         layout: Path | None = None
         references: tuple[PushedReference, ...] = ()
         if not self.repositories:
-            layout = export(content, image.tag, self.layout_folder, desk.say)
+            named = Reference(image.name).repository
+            layout = export(content, image.tag, self.layout_folder, desk.say, repository=named)
         elif desk.dry_run:
             self._say_only(image, content, desk)
         else:

@@ -1,7 +1,8 @@
 """The third stage: known vulnerabilities in the packages of the image, weights aside."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ class Scan:
     """Let a scanner look into the application layers of every platform."""
 
     scanner: Scanner
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
 
     name: ClassVar[str] = "scan"
     needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage,)
@@ -28,17 +30,22 @@ class Scan:
         return self.scanner.check(desk)
 
     def identity(self, have: Artifacts) -> str | None:
-        """Return the digest of image, scanner and database; None where the database is about to change."""
+        """Return the digest of image, scanner, database and day (UTC); None where the database will change.
+
+        A report is judged as of the day on which it was made (age of the database, exceptions that end), so
+        it must not be taken again on another one.
+        """
         scanner = self.scanner.identity()
         if scanner is None:
             return None
-        return Digest.of(f"{have[BuiltImage].digest}\n{self.scanner.name}\n{scanner}".encode())
+        today = self.now().astimezone(UTC).date()
+        return Digest.of(f"{have[BuiltImage].digest}\n{self.scanner.name}\n{scanner}\n{today}".encode())
 
     def run(self, have: Artifacts, desk: Desk) -> ScanReport:
         """Return what the scanner found.
 
         Raises:
-            PipelineError: the scanner could not look; a report without findings means that it did.
+            PipelineError: the scanner could not look. Without findings it did, but for what is `unjudged`.
         """
         image = have[BuiltImage]
         folder = desk.folder / "application"
@@ -48,9 +55,9 @@ class Scan:
         return ScanReport(
             digest=image.digest,
             scanner=findings.scanner,
-            scanned_at=datetime.now(UTC),
+            scanned_at=self.now(),
             database=findings.database,
             packages=findings.packages,
             vulnerabilities=findings.vulnerabilities,
-            notes=findings.notes,
+            unjudged=findings.unjudged,
         )

@@ -15,6 +15,7 @@ from pipeline.model import Artifact, CaseFailure, Check, Problem, Source, SuiteR
 from pipeline.process import Command, Outcome
 from pipeline.reference import Digest
 from stages.suites.environment import UserEnvironment
+from stages.suites.interpreter import describe_interpreter
 from stages.suites.junit import JUnitReport, read
 
 TAIL_LINES = 40
@@ -49,18 +50,28 @@ class Suite:
             return (Check(subject=subject, found=error.message, problem=Problem.TOOL, advice=error.advice),)
         return (Check(subject=subject, found=str(found)),)
 
-    def identity(self, have: Artifacts) -> str:
-        """Return the digest of what the tests read: commit, changes, inputs, interpreter, packages."""
+    def identity(self, have: Artifacts) -> str | None:
+        """Return the digest of what the tests read: commit, changes, inputs, interpreter, packages.
+
+        None where nobody can tell which Python runs them, or an input cannot be looked at: then they run.
+        """
         source = have[Source]
         environment = UserEnvironment.of(source.root, self.environment)
+        interpreter = describe_interpreter(self.command, environment)
+        if interpreter is None:
+            return None
+        try:
+            inputs = [_fingerprint(path) for path in self.inputs]
+        except OSError:
+            return None
         parts = (
             source.commit,
             source.changes_digest,
             self.command,
             self.junit,
             sorted(self.environment.items()),
-            environment.interpreter(),
-            [_fingerprint(path) for path in self.inputs],
+            interpreter,
+            inputs,
         )
         return Digest.of(json.dumps(parts).encode())
 

@@ -23,7 +23,7 @@ from stages.gitops.address import Address
 from stages.gitops.git import GitBranch
 from stages.gitops.interface import Remote
 from stages.gitops.repository import Author
-from stages.manifests.editing import EditedFile, edit, images_entry
+from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.tree import Folder, Tree
 
@@ -33,6 +33,9 @@ __all__ = ["Author", "Target", "Update", "commit_message"]
 _ANY_TAG, _ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
 _NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"
 _NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` of `update:` out."
+_NO_TARGETS = "`update.repository` is set, but no target: nothing would ever be updated"
+_NO_TARGETS_ADVICE = "Name the manifest to edit in `targets:` of `update:`, or leave its `repository:` out."
+_UNCONFIGURED = "no manifest was updated: none is named in `targets:` of `update:`"
 _Status = Literal["committed", "unchanged", "preview"]
 
 
@@ -60,20 +63,14 @@ class Update:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch is there and every target names the image that it shall."""
         if not self.targets:
-            return ()
+            missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
+            return (missing,) if self.repository is not None else ()
         wishes = self._wishes(self.repositories, _ANY_TAG, _ANY_DIGEST)
         if self.repository is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
             return _check_targets(wishes, lambda seek: seek(Folder(self.root))) if self.repositories else ()
         if not self.repositories:
-            return (
-                Check(
-                    subject="image for the GitOps repository",
-                    found=_NO_REGISTRY,
-                    problem=Problem.CONFIGURATION,
-                    advice=_NO_REGISTRY_ADVICE,
-                ),
-            )
+            return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
         remote = self._remote(self.repository)
         checks = remote.check(desk)
         if not all(check.passed for check in checks):
@@ -93,8 +90,10 @@ class Update:
         image = _delivered(have)
         pushed = tuple(reference.repository for reference in image.references)
         references = self.repositories if desk.dry_run else pushed  # a dry run shows what a run would write
+        if not self.targets and self.repository is not None:
+            raise ConfigurationError(_NO_TARGETS, advice=_NO_TARGETS_ADVICE)
         if not self.targets:
-            return ManifestUpdate(status="unconfigured", note=self._how_to_configure(image))
+            return ManifestUpdate(status="unconfigured", note=_UNCONFIGURED)
         wishes = self._wishes(references, image.tag, image.digest)
 
         def apply(tree: Tree) -> tuple[EditedFile, ...]:
@@ -109,8 +108,10 @@ class Update:
             return self._result("preview", remote.preview(apply, desk), note="dry run: nothing was pushed")
         message = commit_message(have[Source], image, wishes, desk.run_name)
         landing = remote.land(apply, message, desk)
-        status: _Status = "committed" if landing.commit is not None else "unchanged"
-        return self._result(status, landing.files, commit=landing.commit, attempts=landing.attempts)
+        if landing.commit is None:
+            note = f"the manifests name this digest already, at commit {landing.head} of {self.branch}"
+            return self._result("unchanged", (), attempts=landing.attempts, note=note)
+        return self._result("committed", landing.files, commit=landing.commit, attempts=landing.attempts)
 
     def _remote(self, url: str) -> Remote:
         return GitBranch(url=url, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s)
@@ -118,10 +119,13 @@ class Update:
     def _wishes(
         self, pushed: tuple[Repository, ...], tag: Tag, digest: Digest
     ) -> tuple[tuple[Target, NewImage], ...]:
-        """Return each target with the image it gets: the one that it names, else the first."""
-        every = pushed or (Reference.parse(self.image).repository,)
+        """Return each target with the image it gets: the pushed repository that it names, else the first.
+
+        Where nothing is pushed no repository is known, and the name in the manifest stays in the preview.
+        """
+        own = Reference.parse(self.image).repository
         return tuple(
-            (target, NewImage(repository=_named_by(target, every), tag=tag, digest=digest))
+            (target, NewImage(repository=_named_by(target, pushed, own), tag=tag, digest=digest))
             for target in self.targets
         )
 
@@ -156,21 +160,18 @@ class Update:
             note=note,
         )
 
-    def _how_to_configure(self, image: PushedImage) -> str:
-        repository = next((reference.repository for reference in image.references), None)
-        snippet = images_entry(str(repository or self.image), image.tag, image.digest)
-        return (
-            "no manifest was updated: name one in `targets:` of `update:`. A kustomization needs this entry, "
-            f"whose newTag and digest the pipeline then sets:\n{snippet}"
-        )
 
-
-def _named_by(target: Target, repositories: tuple[Repository, ...]) -> Repository:
+def _named_by(target: Target, pushed: tuple[Repository, ...], own: Repository) -> Repository:
+    first = pushed[0] if pushed else own
     try:
-        wanted = Reference.parse(target.image or "").repository
-    except ValueError:
-        return repositories[0]
-    return wanted if wanted in repositories else repositories[0]
+        named = Reference.parse(target.image or "").repository
+    except ValueError:  # the edit refuses it, with the manifest's name
+        return first
+    return named if named in pushed or not pushed else first
+
+
+def _missing(subject: str, found: str, advice: str) -> Check:
+    return Check(subject=subject, found=found, problem=Problem.CONFIGURATION, advice=advice)
 
 
 def _delivered(have: Artifacts) -> PushedImage:
@@ -202,9 +203,9 @@ def _check_target(tree: Tree, wish: tuple[Target, NewImage]) -> Check:
     try:
         files = edit(tree, [wish])
     except ConfigurationError as error:
-        return Check(subject=subject, found=error.message, problem=Problem.CONFIGURATION, advice=error.advice)
+        return _missing(subject, error.message.removeprefix(f"{target.path} "), error.advice)
     places = ", ".join(f"{file.path}:{file.fields[0].line}" for file in files)
-    return Check(subject=subject, found=f"{places} names {target.image or image.repository}")
+    return Check(subject=subject, found=f"{places} gets {image.repository}")
 
 
 def commit_message(

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 NOUNS = {"model", "interface", "errors", "reference"}
 ALLOWED = {
     "policies": {f"pipeline.{name}" for name in (*NOUNS, "yaml_source")},
-    "stages": {f"pipeline.{name}" for name in (*NOUNS, "artifacts", "desk", "process", "redaction")},
+    "stages": {f"pipeline.{name}" for name in (*NOUNS, "artifacts", "desk", "git", "process", "redaction")},
 }
 COMPOSITION_ROOT = "pipeline/plugins.py"
 FILES = sorted(

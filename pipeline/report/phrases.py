@@ -67,10 +67,13 @@ def _(image: BuiltImage) -> str:
 def _(report: ScanReport) -> str:
     counts = {severity: report.count(severity) for severity in Severity}
     found = ", ".join(f"{count} {severity.lower()}" for severity, count in counts.items() if count)
+    if report.vulnerabilities:
+        fixable = sum(vulnerability.fixed_version is not None for vulnerability in report.vulnerabilities)
+        found += f" ({fixable or 'none'} with a fix)"
     hours = report.database_age.total_seconds() / 3600
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, {age}"
-    return "; ".join((text, *report.notes))
+    return "; ".join((text, *(f"{each.subject} {each.reason}" for each in report.unjudged)))
 
 
 @describe.register

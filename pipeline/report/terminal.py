@@ -1,5 +1,7 @@
 """The run as a person watches it in a terminal or reads it in a CI log."""
 
+import codecs
+import io
 import json
 import sys
 import threading
@@ -12,9 +14,11 @@ from rich.status import Status as Spinner
 from rich.table import Table
 
 from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
-from pipeline.record import Failure, Record, Setting, StageRecord, Status
+from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration
 
+WORDS = {Status.PLANNED: "not run"}
+LOG_WIDTH = 110  # of a sign of life; the log file of the stage has every line whole
 QUIET_S = 2.0  # a stage that takes longer than this says that it lives
 MARKS = {
     Status.PASSED: "[green]✔[/]",
@@ -26,6 +30,9 @@ MARKS = {
     Status.RUNNING: "[blue]…[/]",
     Status.PLANNED: "[dim]·[/]",
 }
+
+PLAIN = {"✔": "+", "✘": "x", "↻": "=", "■": "#", "…": ".", "·": ".", "→": ">", "≥": ">=", "≤": "<="}
+"""What stands for a character in a log that can hold only ASCII."""
 
 
 class TerminalReporter:
@@ -68,7 +75,8 @@ class TerminalReporter:
                 self._spinner.update(f"{self._current:<10} [dim]{text}[/]")
             elif self._verbosity == 0 and self._current and time.monotonic() - self._shown_at > QUIET_S:
                 self._shown_at = time.monotonic()
-                self._console.print(f"… {self._current:<10} {escape(line)}", highlight=False, style="dim")
+                text = escape(line if len(line) <= LOG_WIDTH else f"{line[:LOG_WIDTH]}…")
+                self._console.print(f"… {self._current:<10} {text}", highlight=False, style="dim")
 
     def ended(self, stage: StageRecord) -> None:
         """Show what became of a stage."""
@@ -79,7 +87,8 @@ class TerminalReporter:
                 self._spinner = None
         if self._verbosity >= 0:
             self._console.print(stage_line(stage), soft_wrap=True, highlight=False)
-            for verdict in stage.verdicts:
+        for verdict in stage.verdicts:
+            if self._verbosity >= 0 or verdict.refuses:  # the error at the end speaks of these
                 _print_verdict(self._console, verdict, verbose=self._verbosity > 0)
 
     def finished(self, record: Record, folder: Path) -> None:
@@ -90,21 +99,42 @@ class TerminalReporter:
             self._console.print()
             print_delivery(self._console, record)
         if self._verbosity >= 0:
-            self._console.print(
-                f"record  {_near(folder)}/record.json", style="dim", highlight=False, soft_wrap=True
-            )
+            for path in (*_failed_logs(record), FILE_NAME):
+                word = "record" if path == FILE_NAME else "log"
+                self._console.print(
+                    f"{word:<7} {_near(folder)}/{path}", style="dim", highlight=False, soft_wrap=True
+                )
+
+
+def _failed_logs(record: Record) -> tuple[str, ...]:
+    """Return the logs of the stage at which the run ended, where it did before its end."""
+    bad = {Status.FAILED, Status.REFUSED, Status.INTERRUPTED}
+    return next((stage.logs for stage in record.stages if stage.status in bad), ())
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console; a log that is no terminal is not cut at 80 columns."""
+    """Return a console; a log that is no terminal is not cut at 80 columns.
+
+    What the stream's encoding cannot say is replaced: an ASCII log gets `+` for a check mark.
+    """
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("pipeline.plain", _plain)
+        stream.reconfigure(errors="pipeline.plain")
     return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter, "?") for letter in text), error.end
 
 
 def stage_line(stage: StageRecord) -> str:
     """Return one line that says what a stage made, in how much time."""
     made = stage.made()
-    text = escape(describe(made)) if made is not None else str(stage.status)
+    text = escape(describe(made)) if made is not None else WORDS.get(stage.status, str(stage.status))
     again = f" [dim](reused from {stage.reused_from})[/]" if stage.reused_from else ""
     took = "" if stage.duration_s is None else duration(stage.duration_s)
     return f"{MARKS[stage.status]} [bold]{stage.name:<10}[/]{took:>9}  {text}{again}"
@@ -198,7 +228,7 @@ def _verdict(stage: StageRecord) -> str:
         return f"[red]{refused} refused[/]"
     if warned:
         return f"{stage.status}, [yellow]{warned} warning{'s' if warned > 1 else ''}[/]"
-    return str(stage.status)
+    return WORDS.get(stage.status, str(stage.status))
 
 
 def print_record(console: Console, record: Record) -> None:

@@ -1,5 +1,6 @@
 """What goes into a build: the user's context without the weights and without the pipeline's own folder."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OWN_FOLDER = ".pipeline"  # records and caches of earlier runs
+PASSED_OVER = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Contents:
 def survey(context: Path, left_out: Sequence[Path]) -> Contents:
     """Look at every file of a context but those below the folders that are left out, and `.git`.
 
-    It sees files that git ignores too, since a Dockerfile may copy them.
+    It sees files that git ignores too, since a Dockerfile may copy them. What vanishes meanwhile does not
+    count; a folder that nobody may read counts as empty, for it may be left out by .dockerignore.
     """
     context = context.resolve()
     skip = {context / ".git", *left_out}
@@ -42,11 +45,17 @@ def write_dockerfile(dockerfile: Path, context: Path, left_out: Sequence[Path], 
     copy = folder / dockerfile.name
     copy.write_bytes(dockerfile.read_bytes())
     own = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
-    patterns = next((path.read_text() for path in own if path.is_file()), "")
+    patterns = next((_text(path) for path in own if path.is_file()), "")
     added = [_pattern(path.relative_to(context)) for path in left_out if path.is_relative_to(context)]
     ignore = copy.with_name(f"{copy.name}.dockerignore")
-    ignore.write_text("\n".join([patterns.rstrip("\n"), *added, ""]).lstrip("\n"))
+    text = "\n".join([patterns.rstrip("\n"), *added, ""]).lstrip("\n")
+    ignore.write_text(text, encoding="utf-8", errors="surrogateescape")
     return copy
+
+
+def _text(path: Path) -> str:
+    """Return a text whose bytes stay as they are when it is written again, whatever its encoding."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def _pattern(path: Path) -> str:
@@ -55,12 +64,20 @@ def _pattern(path: Path) -> str:
 
 
 def _walk(folder: Path, skip: set[Path]) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if Path(entry.path) in skip:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path), skip)
-            else:
-                status = entry.stat(follow_symlinks=False)
-                yield entry.path, (status.st_size, status.st_mtime_ns, status.st_mode)
+    for entry in _entries(folder):
+        if Path(entry.path) in skip:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), skip)
+            continue
+        with contextlib.suppress(*PASSED_OVER):
+            status = entry.stat(follow_symlinks=False)
+            yield entry.path, (status.st_size, status.st_mtime_ns, status.st_mode)
+
+
+def _entries(folder: Path) -> tuple[os.DirEntry[str], ...]:
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(entries)
+    except PASSED_OVER:
+        return ()

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+SCRATCH = "scratch"
 _HERE_DOCUMENT = re.compile(r"<<-?\s*([\"']?)([A-Za-z_]\w*)\1")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
+_AUTOMATIC = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)|TARGETSTAGE")
 _ESCAPE = re.compile(r"^#\s*escape\s*=\s*(\S)", re.IGNORECASE)
 
 
@@ -25,7 +27,8 @@ def base_name(
 ) -> str | None:
     """Return the image that a stage starts from, through the stages it builds on; the last stage by default.
 
-    None where it starts from `scratch`, or where the Dockerfile has no such stage.
+    It may be SCRATCH. None where it is not known: there is no such stage, or its name rests on a variable
+    that only BuildKit can replace.
     """
     stages = build_stages(text, arguments or {})
     number = _find(stages, target) if target is not None else len(stages) - 1
@@ -33,7 +36,7 @@ def base_name(
         image = stages[number].image
         earlier = _find(stages[:number], image)
         if earlier is None:
-            return None if image in {"", "scratch"} else image
+            return None if not image or "$" in image else image
         number = earlier
     return None
 
@@ -104,8 +107,13 @@ def _escape(text: str) -> str:
 
 
 def _replace(text: str, values: Mapping[str, str]) -> str:
+    """Replace what we can: what BuildKit alone knows, and its other operators, stay with their `$`."""
+
     def value(match: re.Match[str]) -> str:
-        found = values.get(match[1] or match[4], "")
+        name = match[1] or match[4]
+        if name not in values and _AUTOMATIC.fullmatch(name):
+            return match[0]
+        found = values.get(name, "")
         if match[2] == "-":
             return found or match[3]
         return (match[3] if found else "") if match[2] == "+" else found

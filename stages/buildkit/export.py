@@ -17,6 +17,7 @@ from pipeline.errors import StageFailed
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
+from stages.buildkit.platforms import refuse_foreign_base
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
@@ -125,7 +126,7 @@ def _lines(
 
 
 def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
-    """Show and log each line as it comes."""
+    """Show and log each line as it comes; the whole log is there before a base image is refused."""
     last: deque[str] = deque(maxlen=KEPT_LINES)
     with desk.log("build") as log:
         try:
@@ -138,6 +139,8 @@ def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
                     desk.say(text)
         except DockerException as error:
             raise failure.explain(tuple(last), dockerfile) from error
+    for text in last:  # BuildKit sums its warnings up at the end
+        refuse_foreign_base(text, str(dockerfile))
 
 
 def _save(client: DockerClient, tag: str, desk: Desk, path: Path) -> None:

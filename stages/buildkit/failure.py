@@ -10,6 +10,10 @@ NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.
 TAIL_LINES = 40
 _ADVICE = (
     (
+        r"error from sender: .*permission denied",
+        "Make it readable for you, or list it in .dockerignore.",
+    ),
+    (
         r"failed to resolve source metadata|pull access denied|failed to do request",
         "Check the name in FROM; log in to its registry, or pull or make the image on this machine first.",
     ),
@@ -30,6 +34,7 @@ _ADVICE = (
         "The command's own output is above; run it by hand in the base image.",
     ),
 )
+_UNKNOWN = "These are BuildKit's own words; its whole output is in the log of this stage."
 
 
 def explain(lines: Sequence[str], dockerfile: Path) -> PipelineError:
@@ -43,7 +48,7 @@ def explain(lines: Sequence[str], dockerfile: Path) -> PipelineError:
         )
     line = _line(lines, dockerfile.name)
     place = f"{dockerfile}:{line}" if line else str(dockerfile)
-    advice = next((advice for pattern, advice in _ADVICE if re.search(pattern, reason)), "Read build.log.")
+    advice = next((advice for pattern, advice in _ADVICE if re.search(pattern, reason)), _UNKNOWN)
     return StageFailed(f"{place}: {reason}", advice=advice, tail="\n".join(_tail(lines)))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError, ToolMissing
 from pipeline.model import Check, Problem
 from stages.buildkit.builder import Builder, buildx_version, find_builder
+from stages.buildkit.platforms import platform_checks
 
 FREE_BYTES = 2 * 1024**3
 """Beside twice the context: room for a base image and for the layers that are exported."""
@@ -14,16 +15,17 @@ FREE_BYTES = 2 * 1024**3
 
 def tool_checks(name: str | None, platforms: Sequence[str]) -> tuple[tuple[Check, ...], Builder | None]:
     """Look for buildx and for a builder that can build for these platforms; return the builder too."""
+    named = platform_checks(platforms)
     try:
         buildx = Check(subject="buildx", found=buildx_version())
     except ToolMissing as error:
-        return (failed("buildx", error),), None
+        return (*named, failed("buildx", error)), None
     subject = f"builder {name}" if name else "builder"
     try:
         builder = find_builder(name)
     except PipelineError as error:
-        return (buildx, failed(subject, error)), None
-    return (buildx, _builder_check(subject, builder, platforms)), builder
+        return (*named, buildx, failed(subject, error)), None
+    return (*named, buildx, _builder_check(subject, builder, platforms)), builder
 
 
 def _builder_check(subject: str, builder: Builder, platforms: Sequence[str]) -> Check:

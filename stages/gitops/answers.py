@@ -18,6 +18,7 @@ class Trouble(StrEnum):
     """Why a git command could not talk to the remote."""
 
     BRANCH = "there is no such branch"
+    NO_CREDENTIALS = "the remote asks for credentials and there are none"
     CREDENTIALS = "the remote does not accept the credentials"
     HOST_KEY = "the remote's SSH host key is not known"
     CERTIFICATE = "the remote's certificate is not trusted"
@@ -52,12 +53,11 @@ _SIGNS: tuple[tuple[Trouble, tuple[str, ...]], ...] = (
             "no route to host",
         ),
     ),
+    (Trouble.NO_CREDENTIALS, ("could not read username", "could not read password")),
     (
         Trouble.CREDENTIALS,
         (
             "authentication failed",
-            "could not read username",
-            "could not read password",
             "permission denied",
             "returned error: 401",
             "returned error: 403",
@@ -83,10 +83,11 @@ _CUT_OFF = ("remote failed to report status", "unexpected disconnect")
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What went wrong with a remote, and what mends it."""
+    """What went wrong with a remote, and what mends it; `found` does not name the remote."""
 
+    url: str
     trouble: Trouble
-    message: str
+    found: str
     advice: str
 
     def error(self) -> PipelineError:
@@ -95,30 +96,34 @@ class Diagnosis:
             Trouble.BRANCH: ConfigurationError,
             Trouble.TEMPORARY: TemporaryRemoteError,
         }
-        return kinds.get(self.trouble, RemoteError)(self.message, advice=self.advice)
+        return kinds.get(self.trouble, RemoteError)(f"{self.url}: {self.found}", advice=self.advice)
 
     def check(self, subject: str) -> Check:
-        """Return the same as the result of a check."""
+        """Return the same as the result of a check, whose subject names the remote."""
         problem = Problem.CONFIGURATION if self.trouble is Trouble.BRANCH else Problem.REMOTE
-        return Check(subject=subject, found=self.message, problem=problem, advice=self.advice)
+        return Check(subject=subject, found=self.found, problem=problem, advice=self.advice)
 
 
 def diagnose(outcome: Outcome, url: str) -> Diagnosis:
     """Return what a failed git command means; `url` is shown and has no password."""
     said = said_by_git(outcome)
     if outcome.timed_out:
-        message = f"{url} did not answer within {outcome.command.timeout_s:.0f} s"
-        return Diagnosis(Trouble.TEMPORARY, message, _advice(Trouble.TEMPORARY))
+        found = f"the remote did not answer within {outcome.command.timeout_s:.0f} s"
+        return Diagnosis(url, Trouble.TEMPORARY, found, _advice(Trouble.TEMPORARY))
     low = f"{outcome.stderr}\n{outcome.stdout}".lower()
     trouble = next((kind for kind, signs in _SIGNS if any(sign in low for sign in signs)), Trouble.OTHER)
-    return Diagnosis(trouble, f"{url}: {trouble.value}\n{said}".rstrip(), _advice(trouble))
+    return Diagnosis(url, trouble, f"{trouble.value}\n{said}".rstrip(), _advice(trouble))
 
 
 def _advice(trouble: Trouble) -> str:
+    token = (
+        f"Give a token that may write as {PASSWORD} (and its user as {USERNAME} where the server asks for "
+        "one), or configure a git credential helper; for SSH, load the deploy key."
+    )
     return {
         Trouble.BRANCH: "Correct `branch:` of `update:`, or create the branch in the GitOps repository.",
-        Trouble.CREDENTIALS: f"Give a token that may write as {PASSWORD} (and its user as {USERNAME} where "
-        "the server asks for one), or configure a git credential helper; for SSH, load the deploy key.",
+        Trouble.NO_CREDENTIALS: token,
+        Trouble.CREDENTIALS: token,
         Trouble.HOST_KEY: "Check the host's key and add it to known_hosts: `ssh-keyscan HOST` shows it.",
         Trouble.CERTIFICATE: "Point git at the authority's certificate: GIT_SSL_CAINFO=/path/to/ca.pem.",
         Trouble.MISSING: "Check `repository:` of `update:`. Servers also say this to a token that may not "

@@ -74,9 +74,9 @@ class GitBranch:
                         return landing
                     files = edit(CommitTree(repository, head))
                     if not files:
-                        return Landing(files=(), commit=None, attempts=attempts.count)
+                        return Landing(files=(), commit=None, attempts=attempts.count, head=head)
                     commit = repository.commit(head, files, message, self.author)
-                    landing = Landing(files=files, commit=commit, attempts=attempts.count)
+                    landing = Landing(files=files, commit=commit, attempts=attempts.count, head=head)
                     if repository.push(commit, self.branch):
                         return landing
                     attempts.lost(self)

@@ -15,11 +15,12 @@ Edit = Callable[[Tree], tuple[EditedFile, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
-    """What became of an edit; without a commit there was nothing to change."""
+    """What became of an edit; without a commit there was nothing to change in the branch's head."""
 
     files: tuple[EditedFile, ...]
     commit: str | None
     attempts: int
+    head: str = ""
 
 
 class Remote(Protocol):

@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.desk import Desk
 from pipeline.errors import InternalError
+from pipeline.git import FOREIGN_VARIABLES
 from pipeline.process import Command, Outcome
 from stages.gitops.address import Address
 from stages.gitops.answers import Trouble, diagnose, lost_race, refused_push
@@ -23,27 +24,6 @@ ANSWER_S = 120.0
 _REMOTE = "gitops"
 _KINDS = {"100644": Kind.FILE, "100755": Kind.FILE, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
-# what git sets for its hooks and what a user may have set for another repository
-_FOREIGN = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_AUTHOR_DATE",
-    "GIT_COMMITTER_DATE",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_DIR",
-    "GIT_GRAFT_FILE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
 # a user's own hooks and housekeeping have no business in a repository that lives for a second
 _SETTINGS = (
     ("core.hooksPath", os.devnull),
@@ -227,7 +207,8 @@ class Repository:
             stdin=stdin,
             timeout_s=ANSWER_S,
         )
-        return self.desk.run(command, log="git")
+        outcome = self.desk.run(command, log="git")
+        return replace(outcome, stderr=self.desk.redact(outcome.stderr))  # words for people; stdout is data
 
     def _environment(self) -> dict[str, str | None]:
         settings = (*_SETTINGS, *self.address.settings())
@@ -236,7 +217,7 @@ class Repository:
         for number, (key, value) in enumerate(settings, first):
             numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return {
-            **dict.fromkeys(_FOREIGN),
+            **dict.fromkeys(FOREIGN_VARIABLES),
             **self.address.environment(),
             **numbered,
             "GIT_DIR": str(self.folder),

@@ -14,7 +14,6 @@ from stages.manifests.cursor import Cursor
 from stages.manifests.interface import Form, NewImage, Place, Target, same_image
 from stages.manifests.kubernetes import Workload
 from stages.manifests.kustomize import FILE_NAMES, Kustomize
-from stages.manifests.quoting import quoted
 from stages.manifests.refusal import refusal
 from stages.manifests.tree import Changed, Kind, Tree
 from stages.manifests.yaml_editing import YamlFile
@@ -68,7 +67,7 @@ def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[Edited
     files = tuple(_read(tree, path) for path in _paths(tree, target.path))
     chosen = _choose(files, target, image)
     for file in files:
-        edits = [e for f in chosen if f.file is file for e in f.place.edits(image.tag, image.digest)]
+        edits = [e for f in chosen if f.file is file for e in f.place.edits(image)]
         after, fields = yaml_editing.apply(file, edits)
         if fields:
             yield EditedFile(path=file.path, before=file.content, after=after, fields=fields)
@@ -102,22 +101,23 @@ def _paths(tree: Tree, path: str) -> tuple[str, ...]:
 def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple[_Found, ...]:
     wanted = _wanted(target, image)
     places = tuple(place for file in files for place in _places(file))
-    chosen = tuple(found for found in places if same_image(found.place, wanted))
+    chosen = tuple(found for found in places if any(same_image(found.place, name) for name in wanted))
     if not chosen:
-        raise _nothing_found(files, target, wanted, places)
+        raise _nothing_found(files, target, image, places)
     if len({_normal(found.place.current) for found in chosen}) > 1:
         raise refusal(
             target.path,
             None,
-            f"names {wanted} with different references: {_listed(chosen)}",
+            f"names {' or '.join(wanted)} with different references: {_listed(chosen)}",
             advice="Make them the same once, or name each file as a target of its own.",
         )
     return chosen
 
 
-def _wanted(target: Target, image: NewImage) -> Repository:
+def _wanted(target: Target, image: NewImage) -> tuple[Repository, ...]:
+    """Return what the image is called before it is replaced, and what it is called from then on."""
     if target.image is None:
-        return image.repository
+        return (image.repository,)
     try:
         reference = Reference.parse(target.image)
     except ValueError as error:
@@ -127,7 +127,7 @@ def _wanted(target: Target, image: NewImage) -> Repository:
             f"is to be searched for {target.image!r}, which is no name of an image: {error}",
             advice="Write the image's name as the manifest has it, without tag and digest.",
         ) from error
-    return reference.repository
+    return tuple(dict.fromkeys((reference.repository, image.repository)))
 
 
 def _places(file: YamlFile) -> Iterator[_Found]:
@@ -148,20 +148,26 @@ def _normal(current: str) -> str:
 
 
 def _nothing_found(
-    files: Sequence[YamlFile], target: Target, wanted: Repository, places: Sequence[_Found]
+    files: Sequence[YamlFile], target: Target, image: NewImage, places: Sequence[_Found]
 ) -> ConfigurationError:
     where = files[0].path if len(files) == 1 else target.path
     if places:
+        wanted = _wanted(target, image)
+        names = f"no image {wanted[0]}" if len(wanted) == 1 else f"neither {' nor '.join(wanted)}"
         return refusal(
             where,
             None,
-            f"names no image {wanted}; it names: {_listed(places)}",
-            advice="Say which one is meant by `image:` of the target, or correct the manifest. "
-            "Names are compared whole, with registry and port.",
+            f"names {names}; it names: {_listed(places)}",
+            advice=f"Say by `image:` of the target which of them {image.repository} shall replace, or "
+            "correct the manifest. Names are compared whole, with registry and port.",
         )
     if any(Kustomize().recognises(Cursor.at_root(doc)) for file in files for doc in file.documents):
         return refusal(
-            where, None, "has no `images:` entry", advice=f"Add this to it once:\n{images_entry(wanted)}"
+            where,
+            None,
+            "has no `images:` entry",
+            advice="Add this to it once; `name` is the image as the kustomization's resources spell it:\n"
+            f"{_images_entry(target, image)}",
         )
     kinds = sorted({document.kind()[1] for file in files for document in file.documents} - {""})
     held = f" (it holds: {', '.join(kinds)})" if kinds else ""
@@ -173,10 +179,11 @@ def _nothing_found(
     )
 
 
-def images_entry(repository: str, tag: str = "none-yet", digest: str | None = None) -> str:
+def _images_entry(target: Target, image: NewImage) -> str:
     """Return what a kustomization needs so that its image can be changed."""
-    lines = ["images:", f"  - name: {repository}", f"    newTag: {quoted(tag, '')}"]
-    return "\n".join(lines if digest is None else [*lines, f"    digest: {digest}"])
+    name = Reference.parse(target.image or image.repository).name
+    entry = f"  - name: {name}\n    newName: {image.repository}\n    newTag: none-yet"
+    return f"images:\n{entry}"
 
 
 def _listed(found: Sequence[_Found]) -> str:

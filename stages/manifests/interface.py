@@ -11,7 +11,11 @@ from stages.manifests.yaml_editing import Edit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A file or folder whose image is to be changed; `image` is its name as it is deployed now."""
+    """A file or folder whose image is to be changed; `image` names the one that the pushed image replaces.
+
+    Without `image` it is the pushed repository's own, in whichever spelling. With it, that one is found too:
+    the second delivery finds what the first one has replaced.
+    """
 
     path: str
     image: str | None = None
@@ -19,7 +23,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
-    """The image that a manifest shall name."""
+    """The image that a manifest shall name: what was pushed, wherever the manifest had it from before."""
 
     repository: Repository
     tag: Tag
@@ -44,8 +48,11 @@ class Place(Protocol):
         """The whole reference that the place says now."""
         ...
 
-    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
-        """Return the scalars to set and to add, so that the place says this tag and digest."""
+    def edits(self, image: NewImage) -> tuple[Edit, ...]:
+        """Return the scalars to set and to add, so that the place names this repository, tag and digest.
+
+        A name that is another spelling of the repository stays as it is.
+        """
         ...
 
 

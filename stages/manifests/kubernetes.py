@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.reference import Digest, Tag
 from stages.manifests.cursor import Cursor
-from stages.manifests.interface import Place
+from stages.manifests.interface import NewImage, Place, same_image
 from stages.manifests.yaml_editing import Edit, SetScalar
 from stages.manifests.yaml_tree import text_of
 
@@ -28,7 +27,7 @@ def _group_and_kind(document: Cursor) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ContainerImage:
-    """The `image:` of a container: a whole reference, whose name keeps its spelling."""
+    """The `image:` of a container: a whole reference."""
 
     at: Cursor
 
@@ -47,9 +46,10 @@ class ContainerImage:
         slash, colon = name.rfind("/"), name.rfind(":")
         return name[:colon] if colon > slash else name
 
-    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
-        """Return the edit to `name:tag@digest`."""
-        return (SetScalar(self.at, f"{self.name}:{tag}@{digest}"),)
+    def edits(self, image: NewImage) -> tuple[Edit, ...]:
+        """Return the edit to `repository:tag@digest`; another spelling of the repository is kept."""
+        name = self.name if same_image(self, image.repository) else image.repository
+        return (SetScalar(self.at, f"{name}:{image.tag}@{image.digest}"),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.reference import Digest, Tag
 from stages.manifests.cursor import Cursor
-from stages.manifests.interface import Place
+from stages.manifests.interface import NewImage, Place, same_image
 from stages.manifests.yaml_editing import AddKey, Edit, SetScalar
 from stages.manifests.yaml_tree import MappingNode
 
@@ -30,15 +29,22 @@ class ImageEntry:
         tag, digest = self.at.text("newTag"), self.at.text("digest")
         return f"{self.name}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}"
 
-    def edits(self, tag: Tag, digest: Digest) -> tuple[Edit, ...]:
-        """Return the edits of `newTag` and `digest`; an entry with a digest alone keeps it alone."""
-        only_digest = self.at.get("newTag") is None and self.at.get("digest") is not None
-        wanted = {"digest": digest} if only_digest else {"newTag": tag, "digest": digest}
-        return tuple(self._edit(key, value) for key, value in wanted.items())
+    def edits(self, image: NewImage) -> tuple[Edit, ...]:
+        """Return the edits of `newTag` and `digest`; an entry with a digest alone keeps it alone.
 
-    def _edit(self, key: str, value: str) -> Edit:
+        An entry that deploys another repository gets `newName` too: below `name`, which says what the
+        entry is for and stays.
+        """
+        only_digest = self.at.get("newTag") is None and self.at.get("digest") is not None
+        tag = () if only_digest else (self._edit("newTag", image.tag),)
+        name = (
+            () if same_image(self, image.repository) else (self._edit("newName", image.repository, "name"),)
+        )
+        return (*name, *tag, self._edit("digest", image.digest))
+
+    def _edit(self, key: str, value: str, below: str | None = None) -> Edit:
         found = self.at.get(key)
-        return SetScalar(found, value) if found is not None else AddKey(self.at, key, value)
+        return SetScalar(found, value) if found is not None else AddKey(self.at, key, value, below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ def resolve(tree: Tree, path: str) -> str:
             pointed = posixpath.join(posixpath.dirname(done), tree.read(done).decode("utf-8", "replace"))
             todo, done = [*_inside(pointed, done).split("/"), *todo], ""
         elif kind is None:
-            raise refusal(path, None, f"does not exist: there is no {done}", advice=_nearest(tree, done))
+            pointed = "" if f"{_inside(path, path)}/".startswith(f"{done}/") else f"leads to {done}, which "
+            raise refusal(path, None, f"{pointed}does not exist", advice=_nearest(tree, done))
         elif kind is Kind.SUBMODULE:
             raise refusal(
                 path,

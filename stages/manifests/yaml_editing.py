@@ -24,6 +24,7 @@ from stages.manifests.yaml_tree import (
     SequenceNode,
 )
 
+_QUOTES = frozenset("'\"")
 _VARIABLES = ("${", "$(", "{{")
 _LARGE_FILE_POINTER = b"version https://git-lfs.github.com/spec/"
 _ADVICE = "Write the value out at this place, on one line, and run again."
@@ -39,11 +40,19 @@ class SetScalar:
 
 @dataclass(frozen=True, slots=True)
 class AddKey:
-    """Add a key below the last one of a mapping."""
+    """Add a key to a mapping, below another key of it; below the last one where there is no such key."""
 
     at: Cursor
     key: str
     value: str
+    below: str | None = None
+
+    def neighbour(self) -> tuple[Node, Node]:
+        """Return the key and the value below which the new key comes."""
+        assert isinstance(self.at.node, MappingNode)  # noqa: S101 - forms add keys to mappings alone
+        entries = self.at.node.entries
+        named = (entry for entry in entries if self.below and yaml_tree.text_of(entry[0]) == self.below)
+        return next(named, entries[-1])
 
 
 Edit = SetScalar | AddKey
@@ -203,19 +212,21 @@ def _splice(file: YamlFile, edit: Edit) -> _Splice:
 def _added(file: YamlFile, edit: AddKey) -> _Splice:
     mapping = edit.at.node
     assert isinstance(mapping, MappingNode)  # noqa: S101 - forms add keys to mappings alone
-    key, last = mapping.entries[-1]
-    if not isinstance(last, AliasNode) and (not isinstance(last, ScalarNode) or last.style in {"|", ">"}):
+    key, above = edit.neighbour()
+    if not isinstance(above, AliasNode) and (not isinstance(above, ScalarNode) or above.style in {"|", ">"}):
         raise refusal(
             file.path,
-            last.line,
-            f"{edit.at.path} ends with a value of several lines",
-            advice=f"Add the line `{edit.key}:` to it once, above that value.",
+            above.line,
+            f"{edit.at.path}.{yaml_tree.text_of(key)} is a value of several lines",
+            advice=f"Add the line `{edit.key}:` to {edit.at.path} once, above that value.",
         )
-    written = f"{edit.key}: {quoted(edit.value, '')}"
+    style = key.style if isinstance(key, ScalarNode) and key.style in _QUOTES else ""  # JSON stays JSON
+    name = quoted(edit.key, style) if style else edit.key
+    written = f"{name}: {quoted(edit.value, style)}"
     if mapping.flow:
-        at, text = last.span.end, f", {written}"
+        at, text = above.span.end, f", {written}"
     else:
-        at, newline = _end_of_line(file.text, last.span.end)
+        at, newline = _end_of_line(file.text, above.span.end)
         text = f"{newline}{' ' * key.span.column}{written}"
     return _Splice(at, at, text, f"{edit.at.path}.{edit.key}", None, edit.value)
 
@@ -266,5 +277,9 @@ def _shape(node: Node, edits: Sequence[Edit]) -> object:
         return node.anchor, [_shape(item, edits) for item in node.items]
     assert isinstance(node, MappingNode)  # noqa: S101 - there is no other kind of node
     added = [edit for edit in edits if isinstance(edit, AddKey) and edit.at.node is node]
-    pairs = [(_shape(key, edits), _shape(value, edits)) for key, value in node.entries]
-    return node.anchor, [*pairs, *(((None, STRING, e.key), (None, STRING, e.value)) for e in added)]
+    pairs: list[object] = []
+    for key, value in node.entries:
+        pairs.append((_shape(key, edits), _shape(value, edits)))
+        here = (edit for edit in added if edit.neighbour()[0] is key)
+        pairs += (((None, STRING, edit.key), (None, STRING, edit.value)) for edit in here)
+    return node.anchor, pairs

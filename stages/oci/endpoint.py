@@ -2,7 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pipeline.errors import RemoteError
 
@@ -27,7 +27,7 @@ class Endpoint:
         Raises:
             RemoteError: it is not TLS, and neither loopback nor named as insecure.
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme == "https" or (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
             return
         raise RemoteError(
@@ -51,16 +51,25 @@ def is_loopback(netloc: str) -> bool:
 
 def hostname(netloc: str) -> str:
     """Return a host without port and without the brackets of an IPv6 address."""
-    return urlsplit(f"//{netloc}").hostname or ""
+    return _split(f"//{netloc}").hostname or ""
 
 
 def origin(url: str) -> tuple[str, str]:
     """Return the part of a URL that decides who gets our authorization."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return parts.scheme, parts.netloc.lower()
 
 
 def without_query(url: str) -> str:
     """Return a URL for people: query, fragment and user are where secrets stand."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    parts = _split(url)
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return shown or "an address that is none"
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; none of them where it is no URL, such as `https://[`."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")

@@ -20,6 +20,8 @@ from pipeline.reference import Digest
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
+"""Where containerd looks for the whole name; `docker load` gives an image no other."""
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -36,10 +38,11 @@ class _Entry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """An image that the layout's index names; `reference` is the tag, or None."""
+    """An image that the layout's index names; `reference` is the tag, `name` the whole name, or None."""
 
     descriptor: Descriptor
     reference: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,9 @@ class Layout:
                 f"cannot read {self._index}: {error}", advice="Run the build stage again."
             ) from error
 
-    def put_root(self, descriptor: Descriptor, reference: str | None = None) -> None:
+    def put_root(
+        self, descriptor: Descriptor, reference: str | None = None, *, name: str | None = None
+    ) -> None:
         """Name an image in the index; it takes the place of one with the same reference or digest."""
         others = tuple(
             root
@@ -141,7 +146,7 @@ class Layout:
             if root.descriptor.digest != descriptor.digest
             and (reference is None or root.reference != reference)
         )
-        self._write_index((*others, Root(descriptor, reference)))
+        self._write_index((*others, Root(descriptor, reference, name)))
 
     @property
     def _blobs(self) -> Path:
@@ -187,14 +192,15 @@ def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _document(root: Root) -> dict[str, Any]:
     document = to_document(root.descriptor)
-    if root.reference is not None:
-        document["annotations"] = {REFERENCE_NAME: root.reference}
+    names = {REFERENCE_NAME: root.reference, IMAGE_NAME: root.name}
+    if annotations := {key: value for key, value in names.items() if value is not None}:
+        document["annotations"] = annotations
     return document
 
 
 def _root(entry: _Entry) -> Root:
     descriptor = Descriptor(media_type=entry.media_type, digest=entry.digest, size_bytes=entry.size)
-    return Root(descriptor, entry.annotations.get(REFERENCE_NAME))
+    return Root(descriptor, entry.annotations.get(REFERENCE_NAME), entry.annotations.get(IMAGE_NAME))
 
 
 def _replace(path: Path, content: bytes) -> None:

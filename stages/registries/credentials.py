@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigurationError, RemoteError, ToolMissing
 from pipeline.process import Command, run
@@ -166,5 +165,5 @@ class DockerConfig:
 
 def _host(key: str) -> str:
     """Return the host of a key, which docker writes as a host or as a URL with a path."""
-    host = urlsplit(key).netloc if "://" in key else key.partition("/")[0]
+    host = (key.partition("://")[2] or key).partition("/")[0]
     return "docker.io" if host in DOCKER_HUB_HOSTS else host

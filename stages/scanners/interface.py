@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.desk import Desk
-from pipeline.model import Check, Tool, Vulnerability, VulnerabilityDatabase
+from pipeline.model import Check, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
 from stages.oci.application_view import View
 
 
@@ -16,11 +16,11 @@ class Findings:
     database: VulnerabilityDatabase
     packages: int
     vulnerabilities: tuple[Vulnerability, ...]
-    notes: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
 
 
 class Scanner(Protocol):
-    """Looks up installed packages in a database of vulnerabilities; fails rather than not look."""
+    """Looks up installed packages in a database of vulnerabilities; says what it could not look up."""
 
     @property
     def name(self) -> str:

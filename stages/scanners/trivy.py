@@ -19,10 +19,12 @@ from stages.oci.application_view import View
 from stages.oci.authentication import environment_name
 from stages.oci.endpoint import is_loopback
 from stages.scanners.interface import Findings
-from stages.scanners.trivy_database import PUBLISHED, TrivyDatabase, alone, describe_age
+from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, alone, describe_age
 from stages.scanners.trivy_program import Program, find
+from stages.scanners.trivy_refusals import refusal
 from stages.scanners.trivy_report import Contents
 
+PUBLISHED_JAVA = ("mirror.gcr.io/aquasec/trivy-java-db:1", "ghcr.io/aquasecurity/trivy-java-db:1")
 _OWN_LOGIN = {"TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"}
 _QUIET = ("--no-progress", "--skip-version-check", "--disable-telemetry", "--config", "")
 
@@ -35,9 +37,11 @@ class Trivy:
     """The program; default: the one on the PATH, or of the extra `trivy`."""
     databases: tuple[str, ...] = PUBLISHED
     """OCI repositories of the database with tag or digest; the next one is a mirror for the one before."""
+    java_databases: tuple[str, ...] = PUBLISHED_JAVA
+    """The same for the index that tells what a JAR is; fetched when there is one in the image."""
     maximum_age: timedelta = timedelta(days=7)
     update: bool = True
-    """Fetch the database when it is due."""
+    """Fetch the databases when they are due."""
     insecure_hosts: tuple[str, ...] = ()
     """Hosts that may be spoken to without TLS; loopback always may."""
     registries: tuple[str, ...] = ()
@@ -54,14 +58,14 @@ class Trivy:
 
     def identity(self) -> str | None:
         """Return version, database and options; None where the database is missing, due or too old."""
-        database = self._database.known(self.cache) if self.cache is not None else None
-        if database is None:
+        if self.cache is None or (database := self._database.known(self.cache)) is None:
             return None
         parts = (
             find(self.program).version,
             database.repository,
             database.schema_version,
             database.updated_at.isoformat(),
+            _java_index(self.cache),
         )
         return json.dumps(parts)
 
@@ -75,18 +79,16 @@ class Trivy:
         """
         program, cache, contents = find(self.program), self._cache(desk), Contents()
         with alone(cache, desk):
-            database = self._database.ready(
-                cache, program.path, self._connection(), self._environment(desk), desk
-            )
+            database = self._database.ready(cache, self._connection(program, self.databases, desk), desk)
             for view in views:
                 desk.say(f"scanning the packages for {view.platform}")
-                contents.add(self._scan(view, program, cache, desk))
+                contents.add(*self._scan(view, program, cache, desk))
         return Findings(
             scanner=Tool(name=self.name, version=program.version),
             database=database,
             packages=contents.packages,
             vulnerabilities=contents.vulnerabilities,
-            notes=contents.notes,
+            unjudged=contents.unjudged,
         )
 
     @property
@@ -101,30 +103,35 @@ class Trivy:
     def _cache(self, desk: Desk) -> Path:
         return self.cache or desk.cache / self.name
 
-    def _scan(self, view: View, program: Program, cache: Path, desk: Desk) -> Path:
-        """Run Trivy over one view and return the path of its report."""
+    def _scan(self, view: View, program: Program, cache: Path, desk: Desk) -> tuple[Path, str]:
+        """Run Trivy over one view and return the path of its report and what it said."""
+        connection = self._connection(program, self.java_databases, desk)
+        java = ("--java-db-repository", ",".join(self.java_databases), *connection.options)
         report = desk.folder / f"trivy-{view.layout.name}.json"
         arguments = (
             *("image", "--input", str(view.layout), "--scanners", "vuln", "--list-all-pkgs"),
             *("--format", "json", "--output", str(report), "--cache-dir", str(cache), "--ignorefile", ""),
-            *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),  # it asks nobody
-            *("--timeout", f"{self.timeout_s:g}s", *_QUIET),
+            *("--skip-db-update", "--offline-scan"),  # it asks nobody, unless it finds a JAR
+            *(java if self.update else ("--skip-java-db-update", *_QUIET)),
+            *("--timeout", f"{self.timeout_s:g}s"),
         )
         outcome = desk.run(
             Command(
                 arguments=(str(program.path), *arguments),
                 cwd=desk.folder,
-                environment=_without_options(),
+                environment=connection.environment if self.update else _without_options(),
                 timeout_s=self.timeout_s,
             ),
             log=f"trivy-{view.layout.name}",
         )
         if not outcome.succeeded:
             raise self._failure(outcome, cache)
-        return report
+        return report, outcome.stderr
 
-    def _failure(self, outcome: Outcome, cache: Path) -> StageFailed:
+    def _failure(self, outcome: Outcome, cache: Path) -> PipelineError:
         tail = outcome.stderr[-4000:]
+        if "Unable to initialize the Java DB" in tail:
+            return self._java_failure(tail, cache)
         if outcome.timed_out or "deadline exceeded" in tail:
             return StageFailed(
                 f"Trivy was stopped: it took longer than {self.timeout_s:g} s",
@@ -143,31 +150,48 @@ class Trivy:
             tail=tail,
         )
 
-    def _connection(self) -> tuple[str, ...]:
-        plain = all(is_loopback(host) or host in self.insecure_hosts for host in self._hosts)
-        return (*_QUIET, "--insecure") if plain else _QUIET
+    def _java_failure(self, tail: str, cache: Path) -> PipelineError:
+        if "cannot be specified on the first run" in tail:
+            return StageFailed(
+                f"the image has JAR files, and {cache / 'java-db'} holds no index that tells what they are",
+                advice="Set `scan.database.update: true`; or fill that folder before the run"
+                " (`trivy image --download-java-db-only`).",
+                tail=tail,
+            )
+        return refusal(
+            ",".join(self.java_databases),
+            tail,
+            timed_out=False,
+            what="the image has JAR files, and the index that tells what they are",
+            setting="scan.database.java_repositories",
+        )
 
-    @property
-    def _hosts(self) -> set[str]:
-        return {database.partition("/")[0] for database in self.databases}
+    def _connection(self, program: Program, repositories: tuple[str, ...], desk: Desk) -> Connection:
+        hosts = _hosts(repositories)
+        plain = all(is_loopback(host) or host in self.insecure_hosts for host in hosts)
+        return Connection(
+            program=program.path,
+            options=(*_QUIET, "--insecure") if plain else _QUIET,
+            environment=self._environment(hosts, desk),
+        )
 
-    def _environment(self, desk: Desk) -> dict[str, str | None]:
-        """Return the environment of the download, with a login where one is meant for exactly this host.
+    def _environment(self, hosts: set[str], desk: Desk) -> dict[str, str | None]:
+        """Return the environment of a download, with a login where one is meant for exactly this host.
 
         Without one Trivy itself looks into the docker configuration, by host.
         """
-        environment = _without_options()
-        username, password = self._login()
+        environment = _without_options(keep_login=hosts == _hosts(self.databases))
+        username, password = self._login(hosts)
         if username and password:
             desk.redact.add(password)
             environment |= {"TRIVY_USERNAME": username, "TRIVY_PASSWORD": password}
         return environment
 
-    def _login(self) -> tuple[str | None, str | None]:
+    def _login(self, hosts: set[str]) -> tuple[str | None, str | None]:
         """Return user and password from the environment; none goes to a host it is not meant for."""
-        if len(self._hosts) != 1:
+        if len(hosts) != 1:
             return None, None  # Trivy would show it to every mirror
-        (host,) = self._hosts
+        (host,) = hosts
         suffixes = [f"_{environment_name(host)}"]
         if set(self.registries) == {host}:
             suffixes.append("")  # the short names are for the one registry that is configured
@@ -212,6 +236,20 @@ class Trivy:
         )
 
 
-def _without_options() -> dict[str, str | None]:
-    """Return the changes that keep TRIVY_… variables from changing what is looked at."""
-    return {name: None for name in os.environ if name.startswith("TRIVY_") and name not in _OWN_LOGIN}
+def _java_index(cache: Path) -> str:
+    """Return what lies beside the index of JARs, if there is one: its version and age."""
+    path = cache / "java-db" / "metadata.json"
+    return path.read_text() if path.is_file() else ""
+
+
+def _hosts(repositories: tuple[str, ...]) -> set[str]:
+    return {repository.partition("/")[0] for repository in repositories}
+
+
+def _without_options(*, keep_login: bool = False) -> dict[str, str | None]:
+    """Return the changes that keep TRIVY_… variables from changing what is looked at.
+
+    Trivy's own login is meant for the host of the vulnerability database, and for no other.
+    """
+    kept = _OWN_LOGIN if keep_login else set()
+    return {name: None for name in os.environ if name.startswith("TRIVY_") and name not in kept}

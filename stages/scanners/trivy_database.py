@@ -46,6 +46,15 @@ class _Origin(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How Trivy is started to fetch something."""
+
+    program: Path
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrivyDatabase:
     """The database of one or several repositories (mirrors, in order of priority)."""
 
@@ -80,14 +89,7 @@ class TrivyDatabase:
             return self._describe(self._read(cache))
         return None
 
-    def ready(
-        self,
-        cache: Path,
-        program: Path,
-        options: tuple[str, ...],
-        environment: Mapping[str, str | None],
-        desk: Desk,
-    ) -> VulnerabilityDatabase:
+    def ready(self, cache: Path, connection: Connection, desk: Desk) -> VulnerabilityDatabase:
         """Return a database that is fresh enough, fetched if need be.
 
         Raises:
@@ -102,7 +104,7 @@ class TrivyDatabase:
             metadata = None
         if metadata is None or (self.update and (self._due(metadata) or self._too_old(metadata))):
             try:
-                metadata = self._fetch(cache, program, options, environment, desk)
+                metadata = self._fetch(cache, connection, desk)
             except PipelineError as error:
                 if metadata is None or self._too_old(metadata):
                     raise
@@ -150,29 +152,17 @@ class TrivyDatabase:
             )
         return metadata
 
-    def _fetch(
-        self,
-        cache: Path,
-        program: Path,
-        options: tuple[str, ...],
-        environment: Mapping[str, str | None],
-        desk: Desk,
-    ) -> Metadata:
+    def _fetch(self, cache: Path, connection: Connection, desk: Desk) -> Metadata:
         desk.say(f"fetching the vulnerability database from {self.source}")
         incoming = cache / "incoming"
         shutil.rmtree(incoming, ignore_errors=True)
-        arguments = ("image", "--download-db-only", "--db-repository", self.source, *options)
         command = Command(
             arguments=(
-                str(program),
-                *arguments,
-                "--cache-dir",
-                str(incoming),
-                "--timeout",
-                f"{self.timeout_s:g}s",
+                *(str(connection.program), "image", "--download-db-only", "--db-repository", self.source),
+                *("--cache-dir", str(incoming), "--timeout", f"{self.timeout_s:g}s", *connection.options),
             ),
             cwd=desk.folder,
-            environment=environment,
+            environment=connection.environment,
             timeout_s=self.timeout_s + 10,  # its own limit comes first and says more
         )
         try:
@@ -221,7 +211,7 @@ def read_metadata(folder: Path) -> Metadata:
     if metadata.version != SCHEMA_VERSION:
         raise StageFailed(
             f"the vulnerability database has schema version {metadata.version}; {SCHEMA_VERSION} is needed",
-            advice="Correct the tag in `scan.database.repository`: for Trivy's own it is the schema version.",
+            advice="Correct the tag in `scan.database.repositories`: Trivy's own is the schema version.",
         )
     if size_bytes == 0:
         raise StageFailed(f"the vulnerability database in {folder} is empty", advice=mend)

@@ -1,14 +1,21 @@
-"""Why Trivy could not fetch its database, from what it printed, and what helps."""
+"""Why Trivy could not fetch a database, from what it printed, and what helps."""
 
 from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 
 LONGEST = 300  # characters of a cause in a message
 
 
-def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
+def refusal(
+    source: str,
+    output: str,
+    *,
+    timed_out: bool,
+    what: str = "the vulnerability database",
+    setting: str = "scan.database.repositories",
+) -> PipelineError:
     """Return the error for a database that could not be fetched, by what Trivy said."""
     cause = _cause(output)
-    said = f"the vulnerability database could not be fetched from {source}: {cause}"
+    said = f"{what} could not be fetched from {source}: {cause}"
     words = cause.lower()
     if any(
         word in words for word in ("unauthorized", "authentication required", "denied", "forbidden", " 401")
@@ -16,12 +23,12 @@ def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
         return RemoteError(
             said,
             advice=f"Run `docker login {source.partition('/')[0]}` with an account that may read it,"
-            " or correct `scan.database.repository`.",
+            f" or correct `{setting}`.",
         )
     if any(
         word in words for word in ("manifest_unknown", "manifest unknown", "name_unknown", "not found", "404")
     ):
-        return RemoteError(said, advice="There is nothing of that name: correct `scan.database.repository`.")
+        return RemoteError(said, advice=f"There is nothing of that name: correct `{setting}`.")
     if any(
         word in words for word in ("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header")
     ):
@@ -34,7 +41,7 @@ def refusal(source: str, output: str, *, timed_out: bool) -> PipelineError:
         )
     return RemoteError(
         said,
-        advice="Is the repository reachable from here? Name a mirror in `scan.database.repository`;"
+        advice=f"Is the repository reachable from here? Name a mirror in `{setting}`;"
         " on a machine without network set `scan.database.update: false` and fill the cache before.",
     )
 

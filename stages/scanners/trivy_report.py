@@ -10,8 +10,10 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.errors import StageFailed
-from pipeline.model import Severity, Vulnerability
+from pipeline.model import Severity, Unjudged, Vulnerability
 
+# Trivy's report looks the same for a release that it has no advisories for; only its log tells.
+_UNKNOWN_RELEASE = "This OS version is not on the EOL list"
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
 Package = tuple[str, str, str, str]
 
@@ -54,6 +56,7 @@ class _Package(BaseModel):
 
 class _Result(BaseModel):
     target: str = Field(alias="Target")
+    kind: str = Field(default="", alias="Class")
     type: str = Field(default="", alias="Type")
     packages: tuple[_Package, ...] = Field(default=(), alias="Packages")
     vulnerabilities: tuple[_Vulnerability, ...] = Field(default=(), alias="Vulnerabilities")
@@ -64,9 +67,12 @@ class _System(BaseModel):
     name: str = Field(default="", alias="Name")
     out_of_support: bool = Field(default=False, alias="EOSL")
 
+    def __str__(self) -> str:
+        return f"{self.family} {self.name}".strip()
+
 
 class _Metadata(BaseModel):
-    system: _System = Field(default=_System(), alias="OS")
+    system: _System | None = Field(default=None, alias="OS")
 
 
 class _Report(BaseModel):
@@ -81,10 +87,10 @@ class Contents:
     def __init__(self) -> None:
         self._packages: set[Package] = set()
         self._vulnerabilities: dict[Vulnerability, None] = {}
-        self._notes: dict[str, None] = {}
+        self._unjudged: dict[Unjudged, None] = {}
 
-    def add(self, path: Path) -> None:
-        """Take in a report.
+    def add(self, path: Path, log: str = "") -> None:
+        """Take in a report, and what Trivy said while it made it.
 
         Raises:
             StageFailed: it is missing or is no report that we understand.
@@ -96,18 +102,15 @@ class Contents:
                 f"Trivy's report cannot be read: {error}",
                 advice=f"The log beside {path} says what Trivy did; is its version newer than this pipeline?",
             ) from error
-        system = report.metadata.system
-        if system.out_of_support:
-            note = f"{system.family} {system.name} gets no security updates any more, so its flaws go unseen"
-            self._notes[note] = None
+        self._unjudged.update(dict.fromkeys(_unjudged(report, log)))
         for result in report.results:
             self._packages.update(_packages(result))
             self._vulnerabilities.update(dict.fromkeys(_vulnerabilities(result)))
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What the findings alone do not tell."""
-        return tuple(self._notes)
+    def unjudged(self) -> tuple[Unjudged, ...]:
+        """What could not be looked up."""
+        return tuple(self._unjudged)
 
     @property
     def packages(self) -> int:
@@ -123,6 +126,29 @@ class Contents:
                 key=lambda found: (_ORDER[found.severity], found.package, found.id, found.target),
             )
         )
+
+
+def _unjudged(report: _Report, log: str) -> Iterable[Unjudged]:
+    """Tell which packages of the distribution, if not all, nothing could be known of."""
+    system = report.metadata.system
+    if system is None or system.family in {"", "none"}:
+        yield Unjudged(
+            subject="unknown distribution",
+            reason="has no package list that the scanner can read or look up, so flaws in it go unseen",
+        )
+        return
+    installed = [result for result in report.results if result.kind == "os-pkgs"]
+    if not installed:
+        reason = "is no distribution that the scanner has advisories for, so flaws in its packages go unseen"
+    elif not any(result.packages for result in installed):
+        reason = "has lost its list of installed packages, so flaws in them go unseen"
+    elif system.out_of_support:
+        reason = "gets no security updates any more, so flaws in its packages go unseen"
+    elif _UNKNOWN_RELEASE in log:
+        reason = "is no release that the scanner knows, so flaws in its packages go unseen"
+    else:
+        return
+    yield Unjudged(subject=str(system), reason=reason)
 
 
 def _packages(result: _Result) -> Iterable[Package]:

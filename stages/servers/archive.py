@@ -17,6 +17,7 @@ from pipeline.model import BuiltImage, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.application_view import application_views
 from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_document, to_json
+from stages.servers.checks import runs_on
 from stages.servers.engine import Engine, EngineFacts
 
 TIMEOUT_S = 1800.0
@@ -64,7 +65,7 @@ def _application(image: BuiltImage, chosen: PlatformImage, folder: Path) -> Layo
 
 def _for_engine(image: BuiltImage, facts: EngineFacts) -> PlatformImage:
     for candidate in image.platforms:
-        if "/".join(candidate.platform.split("/")[:2]) == facts.platform:
+        if runs_on(candidate.platform, facts):
             return candidate
     built = ", ".join(candidate.platform for candidate in image.platforms)
     raise StageFailed(

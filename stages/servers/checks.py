@@ -4,11 +4,12 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.model import Check, Problem
 from stages.servers.engine import EngineFacts
+from stages.servers.load import FEWEST_FOR_P99, Load
 
 LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -60,6 +61,38 @@ def check_engine(facts: EngineFacts) -> Check:
         Problem.TOOL,
         f"the engine at {facts.host} is on another machine, and load is only ever sent to this one",
         "Use a runner with an engine of its own, or leave the stage out with a reason (`skip`).",
+    )
+
+
+def check_platforms(platforms: Sequence[str], facts: EngineFacts) -> Check:
+    """Tell whether the engine will be able to run one of the platforms that the image is built for."""
+    if not platforms or any(runs_on(platform, facts) for platform in platforms):
+        return Check(subject="benchmark platform", found=facts.platform)
+    return missing(
+        "benchmark platform",
+        Problem.CONFIGURATION,
+        f"`build.platforms` is {', '.join(platforms)}, but the engine here runs {facts.platform}",
+        f"Add {facts.platform} to `build.platforms`, work on a machine of that kind, or leave the stage out "
+        "with a reason (`skip`).",
+    )
+
+
+def runs_on(platform: str, facts: EngineFacts) -> bool:
+    """Tell whether the engine runs images for this platform; a variant of it makes no difference."""
+    return "/".join(platform.split("/")[:2]) == facts.platform
+
+
+def check_load(load: Load) -> Check:
+    """Tell whether enough requests will be sent for a p99, which every set of rules asks for."""
+    found = f"{load.rate_rps:g} requests per second for {load.duration_s:g} s"
+    if load.requests >= FEWEST_FOR_P99:
+        return Check(subject="benchmark load", found=found)
+    enough_s = math.ceil(FEWEST_FOR_P99 / load.rate_rps)
+    return missing(
+        "benchmark load",
+        Problem.CONFIGURATION,
+        f"{found} are {load.requests} answers, too few for a p99: at least {FEWEST_FOR_P99} are needed",
+        f"Set `benchmark.duration_s` to {enough_s} or more, or raise `benchmark.rate_rps`.",
     )
 
 

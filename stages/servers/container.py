@@ -14,8 +14,10 @@ from pipeline import process
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.process import Command
+from stages.servers import causes
 from stages.servers.engine import Engine
 from stages.servers.mounts import Mount
+from stages.servers.ports import listeners
 
 T = TypeVar("T")
 
@@ -101,9 +103,16 @@ class Container:
             )
         return self.failure(
             f"the server ended by itself with exit code {state.exit_code}",
-            advice="Its last words are above, all of them in server.log. Try the image by `docker run`: does "
-            "it find its files, may its user read them?",
+            advice=f"Its last words are above. {causes.ended(state.exit_code)}",
         )
+
+    def why_closed(self) -> str:
+        """Return what to do when nothing answers at the port."""
+        # in the network of the host the listeners are those of the whole machine
+        seen = None if self.settings.host_network else listeners(self.id, self.state().pid)
+        said = self._engine.attempt("inspect", "--format", "{{json .Config.ExposedPorts}}", self.id).stdout
+        exposed = sorted(int(port) for port in re.findall(r'"(\d+)/tcp"', said))
+        return causes.closed_port(self.settings.port, seen, exposed)
 
     def log_tail(self) -> tuple[str, ...]:
         """Return the last lines that the server logged, in the order of their time."""

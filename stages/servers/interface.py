@@ -47,6 +47,10 @@ class ModelServer(Protocol):
         """Return what keeps the model from answering, in a few words; nothing when it is ready."""
         ...
 
+    async def advise(self) -> str:
+        """Return what to do about what `unready` said last; asked once, when the deadline has passed."""
+        ...
+
     async def prepare(self) -> None:
         """Make the request that `infer` sends; the model is ready.
 

@@ -90,6 +90,9 @@ class PeakMemory:
     def __init__(self, source: MemorySource) -> None:
         self.source = source.name
         self.peak_bytes = 0
+        self._reads = 0
+        self._failures = 0
+        self._last_failed = False
         self._read: Callable[[], int] = source.read
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
@@ -106,16 +109,29 @@ class PeakMemory:
 
     def doubts(self) -> tuple[str, ...]:
         """Return why the peak must not be trusted, if so."""
-        return () if self.peak_bytes else (f"the container's memory could not be read from {self.source}",)
+        if not self.peak_bytes:
+            return (f"the container's memory could not be read from {self.source}",)
+        if self._last_failed:
+            return (f"the container's memory could not be read from {self.source} until the end",)
+        if self._failures * 2 > self._reads:
+            share = f"{self._failures} of {self._reads} times"
+            return (f"the container's memory could not be read from {self.source} {share}",)
+        return ()
 
     def _sample(self) -> None:
         while True:
-            try:
-                self.peak_bytes = max(self.peak_bytes, self._read())
-            except (OSError, ValueError, PipelineError):
-                return  # the container is gone
+            self._sample_once()
             if self._end.wait(SAMPLE_EVERY_S):
                 return
+
+    def _sample_once(self) -> None:
+        self._reads += 1
+        try:
+            self.peak_bytes = max(self.peak_bytes, self._read())
+            self._last_failed = False
+        except (OSError, ValueError, PipelineError):  # gone for good, or only for now
+            self._failures += 1
+            self._last_failed = True
 
 
 def parse_size(text: str) -> int:

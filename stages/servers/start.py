@@ -8,16 +8,26 @@ from dataclasses import dataclass
 
 from pipeline.errors import StageFailed
 from pipeline.model import ColdStart
+from stages.servers.causes import LONGER
 from stages.servers.interface import Answer, ModelServer, Target
 
 ASK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
 HELD_S = 0.05  # an engine's proxy accepts for a server that does not listen yet, and hangs up at once
+ADVICE_S = 5.0  # a server that is not ready may not answer anything else either
 FAILING_FIRST_S = 10.0  # how long a ready server may still answer its first request by a failure of its own
 
 
 class NotReady(Exception):
-    """The deadline passed; the message says what was missing."""
+    """The deadline passed; the message says what was missing, the advice what to do about it."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class PortClosed(NotReady):
+    """Until the deadline nothing listened at the port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +70,7 @@ async def _until_open(target: Target, clock: Clock) -> float:
             return asked_ms
         missing = "nothing listens at its port"
         if clock.left_s <= 0:
-            raise NotReady(missing)
+            raise PortClosed(missing)
         narrator.wait_for(missing)
         await asyncio.sleep(ASK_EVERY_S)
 
@@ -73,13 +83,21 @@ async def _until_ready(server: ModelServer, clock: Clock) -> float:
             async with asyncio.timeout(clock.left_s):
                 missing = await server.unready()
         except TimeoutError:
-            raise NotReady(missing) from None
+            raise NotReady(missing, await _advice(server)) from None
         if not missing:
             return clock.since_start_ms()
         if clock.left_s <= 0:
-            raise NotReady(missing)
+            raise NotReady(missing, await _advice(server))
         narrator.wait_for(missing)
         await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _advice(server: ModelServer) -> str:
+    try:
+        async with asyncio.timeout(ADVICE_S):
+            return await server.advise()
+    except TimeoutError:
+        return LONGER
 
 
 async def _first_answer(server: ModelServer, clock: Clock) -> None:

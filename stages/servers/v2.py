@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StageFailed
+from stages.servers.causes import LONGER
 from stages.servers.interface import GOOD, Answer, ModelServer, Target
 
 if TYPE_CHECKING:
     import aiohttp
 
+HEALTH = "/v2/health/ready"
 JSON = {"Content-Type": "application/json"}
 # Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
 IDLE_CONNECTION_S = 2
@@ -48,21 +50,44 @@ class _Server:
         self._target = target
         self._body = target.request
         self._last_good = b""
+        self._missed = HEALTH, 0
         self.model = target.model
 
     async def unready(self) -> str:
-        status, _ = await self._get("/v2/health/ready")
+        path, status, missing = await self._missing()
+        if missing:
+            self._missed = path, status  # as a whole: the deadline may end any question halfway
+        return missing
+
+    async def _missing(self) -> tuple[str, int, str]:
+        """Return the last question, the status of its answer, and what that means is missing."""
+        status, _ = await self._get(HEALTH)
         if status != 200:
-            return f"/v2/health/ready answers {status or 'nothing'}"
+            return HEALTH, status, f"{HEALTH} answers {status or 'nothing'}"
         self.model = self.model or await self._ask_name()
         if self.model is None:
-            return "the server lists no model yet"
-        status, body = await self._get(f"/v2/models/{self.model}/ready")
+            return HEALTH, status, "the server lists no model yet"
+        path = f"/v2/models/{self.model}/ready"
+        status, body = await self._get(path)
         if status != 200:
-            return f"/v2/models/{self.model}/ready answers {status or 'nothing'} {excerpt(body)}".rstrip()
-        if str(_object(body).get("ready", True)).lower() == "false":
-            return f"/v2/models/{self.model}/ready says that it is not"
-        return ""
+            return path, status, f"{path} answers {status or 'nothing'} {excerpt(body)}".rstrip()
+        ready = str(_object(body).get("ready", True)).lower() != "false"
+        return path, status, "" if ready else f"{path} says that it is not"
+
+    async def advise(self) -> str:
+        path, status = self._missed
+        if status == 0:
+            return f"It takes connections, but does not answer HTTP: is `benchmark.port` for HTTP? {LONGER}"
+        if status == 200 and path == HEALTH:
+            return f"The server has no model: does it look where `model.path` puts it? {LONGER}"
+        if status == 200 or status >= 500:
+            return f"Its log may say what it waits for. {LONGER}"
+        if path == HEALTH:
+            return (
+                "Something answers there, but not by version 2 of the Open Inference Protocol: see "
+                "`benchmark.port` and `benchmark.protocol`."
+            )
+        return _other_model(self.model, await self._list(), status)
 
     async def prepare(self) -> None:
         if self._body is not None:
@@ -73,9 +98,12 @@ class _Server:
                 raise ValueError(f"the server answers {status or 'nothing'}")
             self._body = request_from(json.loads(body))
         except ValueError as error:
+            advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
+            if status == 404:  # some servers call every model ready
+                advice = f"{_other_model(self.model, await self._list(), status)} Or: {advice}"
             raise StageFailed(
                 f"cannot make a request from what /v2/models/{self.model} says: {error}",
-                advice="Write an inference request into a JSON file and name it by `benchmark.request`.",
+                advice=advice,
                 tail=excerpt(body),
             ) from error
 
@@ -101,12 +129,17 @@ class _Server:
 
     async def _ask_name(self) -> str | None:
         """Return the name of the only model, or of the one that is called like the image."""
+        names = await self._list()
+        return _choose([self._target.image] if names is None else names, self._target.image)
+
+    async def _list(self) -> list[str] | None:
+        """Return the names of the models, or None where the server does not list them."""
         status, body = await self._post("/v2/repository/index", b"{}")
-        names = [entry.get("name") for entry in _objects(_parse(body))] if status == 200 else []
+        names = [entry.get("name") for entry in _objects(_parse(body))]
         if status != 200:
             status, body = await self._get("/v2/models")
-            names = list(_object(body).get("models", ())) if status == 200 else [self._target.image]
-        return _choose([name for name in names if isinstance(name, str)], self._target.image)
+            names = list(_object(body).get("models", ()))
+        return [name for name in names if isinstance(name, str)] if status == 200 else None
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         return await self._ask("GET", path, None)
@@ -165,6 +198,16 @@ def excerpt(body: bytes) -> str:
     """Return the beginning of a body on one line."""
     text = " ".join(body[: 4 * EXCERPT_CHARACTERS].decode(errors="replace").split())
     return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"
+
+
+def _other_model(model: str | None, names: list[str] | None, status: int) -> str:
+    if names is not None and model in names:
+        return f"The server knows the model, but does not get it ready. {LONGER}"
+    if names:
+        return f"Mend `benchmark.model`: the server has {', '.join(sorted(names))}, and no {model}."
+    if names is not None or status == 404:
+        return f"Mend `benchmark.model`: the server does not know {model}, and names no other."
+    return f"Is `benchmark.model` right? {LONGER}"
 
 
 def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:

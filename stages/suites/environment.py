@@ -38,15 +38,6 @@ class UserEnvironment:
         found = which(where, path=self.path)
         return None if found is None else Path(found)
 
-    def interpreter(self) -> tuple[str, ...]:
-        """Return what tells one Python from another without starting it: its path and its packages."""
-        python = self.find("python3") or self.find("python")
-        if python is None:
-            return ()
-        packages = python.parent.parent.glob("lib/python3*/*-packages/*.dist-info")
-        versions = {f"{folder.parent.parent.name} {folder.stem}" for folder in packages}
-        return (str(python), str(python.resolve()), *sorted(versions))
-
 
 def _without_ours(path: str) -> str:
     ours = Path(sys.prefix, "bin").resolve()

@@ -63,6 +63,8 @@ SERVER = """
                 self.answer(200, {"name": "tiny", "inputs": inputs})
             elif self.path == "/v2/models":
                 self.answer(200, {"models": ["tiny"]})
+            elif self.path.endswith("/other/ready"):
+                self.answer(404, {})
             else:
                 self.answer(503 if MODE == "never ready" else 200, {})
 
@@ -85,7 +87,9 @@ SERVER = """
         def log_message(self, *arguments):
             pass
 
-    ThreadingHTTPServer(("0.0.0.0", 8080), Server).serve_forever()
+    port = 9000 if MODE == "another port" else 8080
+    address = "127.0.0.1" if MODE == "loopback" else "0.0.0.0"
+    ThreadingHTTPServer((address, port), Server).serve_forever()
 """
 DOCKERFILE = """
     FROM python:3.11-slim
@@ -253,6 +257,29 @@ def test_a_server_that_is_never_ready_is_given_up(image: BuiltImage, desk: Desk)
     assert "readiness_timeout_s" in raised.value.advice
 
 
+@pytest.mark.parametrize(
+    ("mode", "asked", "advice"),
+    [
+        ("another port", None, "Inside the container it listens at 9000: set `benchmark.port`"),
+        ("loopback", None, "Inside the container it listens on 127.0.0.1:8080"),
+        ("good", "other", "Mend `benchmark.model`: the server has tiny, and no other."),
+    ],
+)
+def test_the_advice_tells_what_the_container_does(
+    image: BuiltImage, desk: Desk, mode: str, asked: str | None, advice: str
+) -> None:
+    with pytest.raises(StageFailed, match="not ready after 3 s") as raised:
+        run(benchmark(mode, model=asked, readiness_timeout_s=3), image, desk)
+    assert raised.value.advice.startswith(advice)
+
+
+def test_a_server_that_misses_its_weights_is_told_how_to_get_them(image: BuiltImage, desk: Desk) -> None:
+    with pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised:
+        run(benchmark(), image.model_copy(update={"model_layers": ()}), desk)
+    assert "FileNotFoundError" in raised.value.tail
+    assert raised.value.advice.startswith("No `model:` is configured, so no weights were mounted")
+
+
 def test_a_server_that_dies_at_its_start_is_noticed_at_once(image: BuiltImage, desk: Desk) -> None:
     with pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised:
         run(benchmark("dies", readiness_timeout_s=100_000), image, desk)
@@ -289,7 +316,7 @@ def test_errors_under_load_are_evidence(image: BuiltImage, desk: Desk) -> None:
 def test_the_request_of_the_user_is_sent(image: BuiltImage, desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "request.json"
     path.write_text('{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}')
-    stage = benchmark(request=path, model="tiny", duration_s=0.5)
+    stage = benchmark(request=path, model="tiny", duration_s=2)
     assert all(check.passed for check in stage.check(desk))
     assert run(stage, image, desk).errors == 0
 
@@ -298,6 +325,15 @@ def test_an_image_for_another_platform_is_named(image: BuiltImage, desk: Desk) -
     other = image.platforms[0].model_copy(update={"platform": "linux/s390x"})
     with pytest.raises(StageFailed, match="the image is for linux/s390x"):
         run(benchmark(), image.model_copy(update={"platforms": (other,)}), desk)
+
+
+def test_a_load_and_a_platform_that_cannot_be_measured_are_named_before_any_work(desk: Desk) -> None:
+    stage = benchmark(duration_s=0.5, platforms=("linux/s390x",))
+    problems = {check.subject: check.problem for check in stage.check(desk) if not check.passed}
+    assert problems == {
+        "benchmark load": Problem.CONFIGURATION,
+        "benchmark platform": Problem.CONFIGURATION,
+    }
 
 
 def test_a_program_that_is_not_in_the_image_is_the_engines_error(
@@ -388,6 +424,9 @@ class HoggingServer:
     async def unready(self) -> str:
         return await self._server.unready()
 
+    async def advise(self) -> str:
+        return await self._server.advise()
+
     async def prepare(self) -> None:
         await self._server.prepare()
 
@@ -417,7 +456,7 @@ INTERRUPTED = """
     from stages.benchmark import Benchmark
 
     def interrupt(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, interrupt)  # as the command line has it
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())

@@ -22,7 +22,7 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, DiskFull, StageFailed, ToolMissing
-from pipeline.model import BuiltImage, Problem, Source, SuiteReport
+from pipeline.model import BaseImage, BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
 from stages.build import Build
 from stages.buildkit.secrets import BuildSecret
@@ -30,6 +30,7 @@ from stages.models.file import FolderFiles
 from stages.models.model import Model
 from stages.oci.layout import Layout
 from tests.support.engine import Engine
+from tests.support.unprivileged import unprivileged
 from tests.support.weights import content
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -194,6 +195,13 @@ def test_the_digest_of_the_base_is_that_of_the_engine(
     assert made.annotations["org.opencontainers.image.base.digest"] == made.base.digest
 
 
+@pytest.mark.usefixtures("engine")
+def test_scratch_is_a_base_without_a_digest(project: Path, desk: Desk) -> None:
+    made = run(build(project, COPY_ONLY), desk)
+    assert made.base == BaseImage(name="scratch")
+    assert not any("image.base" in name for name in made.annotations)
+
+
 def test_the_same_commit_gives_the_same_digest(project: Path, desk: Desk, any_engine: Engine) -> None:
     stage = replace(build(project, COPY_ONLY), cache=False)
     first = run(stage, desk)
@@ -261,6 +269,28 @@ def test_several_platforms_are_one_index(project: Path, desk: Desk, engine: Engi
     assert [child["digest"] for child in document["manifests"]] == [
         str(one.manifest.digest) for one in made.platforms
     ]
+
+
+def test_a_base_for_another_platform_is_refused(
+    project: Path, desk: Desk, base_image: str, engine: Engine
+) -> None:
+    (there,) = engine.docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").split()
+    other = "linux/arm64" if there == "linux/amd64" else "linux/amd64"
+    stage = build(project, f"# a comment\nFROM {base_image}\nCOPY app.py /\n")
+    if engine.image_store == "classic":  # it looks for the other one in the registry
+        return
+    with pytest.raises(StageFailed) as raised:
+        run(replace(stage, platforms=(other,)), desk)
+    assert raised.value.message == (
+        f"{project}/Dockerfile:2: the base image {base_image} is for {there}, but the build is for {other}"
+    )
+    assert f"docker pull --platform {other} {base_image}" in raised.value.advice
+
+
+def test_a_platform_that_does_not_exist_is_named_before_any_work(project: Path, desk: Desk) -> None:
+    stage = replace(build(project, COPY_ONLY), platforms=("linux/amd64", "foo"))
+    problems = [check for check in stage.check(desk) if "'foo' is no platform" in check.found]
+    assert [check.problem for check in problems] == [Problem.CONFIGURATION]
 
 
 @pytest.fixture(params=["environment", "file"])
@@ -432,6 +462,35 @@ def test_a_small_disk_is_found_before_and_named_during_the_build(
     assert str(small_disk) in problem.subject
     with pytest.raises(DiskFull):
         run(stage, lent)
+
+
+def test_other_encodings_than_utf_8_are_no_obstacle(project: Path, desk: Desk, engine: Engine) -> None:
+    stage = build(project, COPY_ONLY)
+    stage.dockerfile.write_bytes(b"# caf\xe9\n" + COPY_ONLY.encode())
+    (project / ".dockerignore").write_bytes(b"# caf\xe9\n*.tmp\n")
+    assert run(stage, desk).digest == run(build(project, COPY_ONLY), desk).digest
+
+
+def test_a_file_that_nobody_may_read_is_named(project: Path, engine: Engine) -> None:
+    (project / "secret").mkdir(mode=0)
+    (project.parent / "desk").mkdir()
+    code = f"""
+from pathlib import Path
+from tests.integration.test_build import Desk, build, run
+from pipeline.errors import StageFailed
+stage = build(Path({str(project)!r}), "FROM scratch\\nCOPY . /\\n")
+desk = Desk(folder=Path({str(project.parent / "desk")!r}), cache=Path({str(project.parent / "cache")!r}))
+assert all(check.passed for check in stage.check(desk))
+try:
+    run(stage, desk)
+except StageFailed as error:
+    print(error.message, error.advice)
+"""
+    answer = unprivileged((sys.executable, "-c", code), Path(__file__).parents[2])
+    assert "permission denied" in answer
+    assert ".dockerignore" in answer
+    (project / ".dockerignore").write_text("secret\n")
+    assert unprivileged((sys.executable, "-c", code), Path(__file__).parents[2]) == ""
 
 
 def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Desk, engine: Engine) -> None:

@@ -50,6 +50,7 @@ def test_the_example_is_delivered_and_answers(  # noqa: PLR0913, PLR0917 - the r
     repository = Repository(f"{registry.address}/{repository_name}/digits")
     gitops = create_repository(gitops_tree(tmp_path, repository))
     environment = {
+        "PIPELINE_BENCHMARK__RATE_RPS": "25",  # gentle: the test is of the way, not of this machine
         "PIPELINE_REGISTRIES": f"{registry.address}/{repository_name}",
         "PIPELINE_SCAN__DATABASE__REPOSITORIES": vulnerability_database,
         "PIPELINE_UPDATE__REPOSITORY": gitops.url,

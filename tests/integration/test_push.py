@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -120,6 +121,22 @@ def test_without_a_registry_the_folder_is_an_image_that_other_tools_read(
     delivered = push(Push(layout_folder=model.parent / "delivered"), image, desk)
     files = copy(skopeo, f"oci:{delivered.layout}:{image.tag}", model.parent / "copy")
     assert image.model_layers[0].descriptor.digest.encoded in files
+
+
+def test_an_engine_that_loads_the_folder_gives_the_image_its_name(
+    model: Path, desk: Desk, engine: Engine
+) -> None:
+    if engine.image_store == "classic":  # it reads no image layout, only its own form
+        return
+    image = make_image(model.parent / "image", {"app.py": b"1"}, model=model, tag=uuid.uuid4().hex)
+    delivered = push(Push(layout_folder=model.parent / "delivered"), image, desk)
+    archive = model.parent / "image.tar"
+    said_by("tar", "--create", f"--file={archive}", f"--directory={delivered.layout}", ".")
+    engine.docker("load", "--input", str(archive))
+    try:
+        assert engine.docker("image", "ls", "--format", "{{.Repository}}", f"small:{image.tag}") == "small"
+    finally:
+        engine.docker("image", "rm", f"small:{image.tag}")
 
 
 def test_the_same_image_again_sends_nothing(stage: Push, model: Path, desk: Desk) -> None:

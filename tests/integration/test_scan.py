@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,16 +54,17 @@ PYYAML, REQUESTS, HARMLESS = (
 )
 OLD_SCHEMA = """{"Version": 1, "UpdatedAt": "2026-11-01T00:00:00Z", "NextUpdate": "2026-11-02T00:00:00Z",
 "DownloadedAt": "0001-01-01T00:00:00Z"}"""
-Files = Mapping[str, str]
+Files = Mapping[str, str | bytes]
 
 
 def tar(files: Files) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, text in files.items():
+            content = text.encode() if isinstance(text, str) else text
             member = tarfile.TarInfo(name)
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()
 
 
@@ -104,7 +106,7 @@ def image(folder: Path, platforms: Mapping[str, tuple[Files, ...]]) -> Artifacts
     built = BuiltImage(
         name="model",
         tag=Tag("1"),
-        digest=Digest.of(to_json(sorted(platforms.items()))),
+        digest=Digest.of(repr(sorted(platforms.items())).encode()),
         media_type=MANIFEST,
         layout=layout.path,
         platforms=tuple(platform_image(layout, name, layers, weights) for name, layers in platforms.items()),
@@ -275,7 +277,7 @@ def test_missing_repository_is_an_error(
 ) -> None:
     with pytest.raises(RemoteError) as caught:
         Scan(scanner=replace(trivy, databases=(f"{registry.address}/no/such-db:2",))).run(planted, desk)
-    assert "scan.database.repository" in caught.value.advice
+    assert "scan.database.repositories" in caught.value.advice
 
 
 def test_database_that_cannot_be_refreshed_but_is_fresh_is_used_and_said(
@@ -368,6 +370,96 @@ def test_damaged_layer_is_an_error(planted: Artifacts, trivy: Trivy, desk: Desk)
     path.write_bytes(path.read_bytes()[:-1024])
     with pytest.raises(StageFailed, match="missing or incomplete"):
         Scan(scanner=trivy).run(planted, desk)
+
+
+def debian(version: str) -> Files:
+    """Return a distribution with one package, of which the database knows a flaw in Debian 12."""
+    package = "Package: bash\nStatus: install ok installed\nVersion: 5.0-4\nArchitecture: amd64\n\n"
+    return {
+        "etc/os-release": "ID=debian\n",
+        "etc/debian_version": f"{version}\n",
+        "var/lib/dpkg/status": package,
+    }
+
+
+NO_DEBIAN = {**debian("99.0"), "etc/debian_version": "", "etc/os-release": "ID=other\n"}
+NO_LIST = {"etc/os-release": "ID=debian\n", "etc/debian_version": "12.5\n"}
+NO_ADVISORIES = {"etc/fedora-release": "Fedora release 40 (x)\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "unjudged"),
+    [
+        (debian("99.0"), ("debian 99.0", "no release that the scanner knows")),
+        (debian("trixie/sid"), ("debian trixie/sid", "no release that the scanner knows")),
+        (debian("9.13"), ("debian 9.13", "no security updates any more")),
+        (NO_DEBIAN, ("unknown distribution", "go unseen")),
+        (NO_LIST, ("debian 12.5", "lost its list")),
+        (NO_ADVISORIES, ("fedora 40", "no distribution that the scanner has advisories for")),
+        ({"server": "static"}, ("unknown distribution", "go unseen")),
+    ],
+)
+def test_a_distribution_that_cannot_be_looked_up_is_not_clean(
+    tmp_path: Path, trivy: Trivy, desk: Desk, files: Files, unjudged: tuple[str, str]
+) -> None:
+    report = Scan(scanner=trivy).run(image(tmp_path, {"linux/amd64": (files,)}), desk)
+    (found,) = report.unjudged
+    assert (report.vulnerabilities, found.subject) == ((), unjudged[0])
+    assert unjudged[1] in found.reason
+
+
+def test_a_distribution_that_can_be_looked_up(tmp_path: Path, trivy: Trivy, desk: Desk) -> None:
+    report = Scan(scanner=trivy).run(image(tmp_path, {"linux/amd64": (debian("12.5"),)}), desk)
+    assert (ids(report), report.unjudged) == (["TEMP-0841856-B18BAF"], ())
+
+
+def jar() -> bytes:
+    """Return a library that does not say what it is."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), "Manifest-Version: 1.0\n")
+    return packed.getvalue()
+
+
+def test_a_jar_needs_its_index(
+    tmp_path: Path, trivy: Trivy, desk: Desk, registry: Registry, repository_name: str
+) -> None:
+    have = image(tmp_path, {"linux/amd64": ({"app/library.jar": jar()},)})
+    nowhere = Scan(scanner=replace(trivy, java_databases=(f"{registry.address}/no/such-index:1",)))
+    with pytest.raises(
+        RemoteError, match=r"the image has JAR files, and the index .* not be fetched"
+    ) as asked:
+        nowhere.run(have, desk)
+    assert "correct `scan.database.java_repositories`" in asked.value.advice
+    offline = Scan(scanner=replace(trivy, update=False))
+    with pytest.raises(StageFailed, match=r"has JAR files, and .*java-db holds no index") as caught:
+        offline.run(have, desk)
+    assert "scan.database.update: true" in caught.value.advice
+    without = offline.identity(have)
+    index = databases.publish_java(registry, repository_name, {("org.example", "library", "1.0"): jar()})
+    assert Scan(scanner=replace(trivy, java_databases=(index,))).run(have, desk).packages == 1
+    assert offline.run(have, desk).packages == 1  # it is in the cache now
+    assert offline.identity(have) not in {without, None}
+
+
+def test_a_login_for_the_database_is_not_shown_to_another_host(
+    trivy: Trivy, desk: Desk, registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program in Trivy's place tells which login reaches the scan, which may fetch the index of JARs."""
+    monkeypatch.setenv("TRIVY_USERNAME", registry.username)
+    monkeypatch.setenv("TRIVY_PASSWORD", registry.password)
+    have = image(tmp_path, {"linux/amd64": (HARMLESS,)})
+    Scan(scanner=trivy).run(have, desk)
+    program = tmp_path / "trivy"
+    program.write_text(
+        '#!/bin/sh\necho Version: 0.70.0\necho "as $TRIVY_USERNAME" >&2\ntest $1 = --version\n'
+    )
+    program.chmod(0o755)
+    users = {"elsewhere.example.com/index:1": "as", trivy.databases[0]: f"as {registry.username}"}
+    for index, user in users.items():
+        with pytest.raises(StageFailed) as caught:
+            Scan(scanner=replace(trivy, program=str(program), java_databases=(index,))).run(have, desk)
+        assert caught.value.tail.strip() == user
 
 
 def test_wrong_programs_are_refused(planted: Artifacts, trivy: Trivy, desk: Desk, tmp_path: Path) -> None:

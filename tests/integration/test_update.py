@@ -225,6 +225,7 @@ def test_the_same_image_again_makes_no_commit(remote: ServedRepository, tmp_path
     again = update.run(_made(), _desk(tmp_path / "second"))
 
     assert (again.status, again.commit, again.files, remote.head()) == ("unchanged", None, (), head)
+    assert again.note == f"the manifests name this digest already, at commit {head} of main"
 
 
 @pytest.mark.usefixtures("credentials")
@@ -253,11 +254,61 @@ def test_kubectl_renders_the_same_but_for_the_image(
     assert after == before.replace(old, new)
 
 
-def _rendered(kubectl: str, repository: ServedRepository, folder: Path) -> str:
+_HEAD = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [deployment.yaml]\n"
+_DEPLOYMENT = (
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: digits}\nspec:\n  template:\n    spec:\n"
+    "      containers:\n        - name: server\n          image: digits:old\n"
+)
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("kustomization", "target"),
+    [
+        (
+            f"{_HEAD}images:\n- name: digits # as deployment.yaml has it\n  newTag: v1\n",
+            Target(path=".", image="digits"),
+        ),
+        (f"{_HEAD}images:\n- newTag: v1\n  name: digits", Target(path=".", image="docker.io/library/digits")),
+        (f"{_HEAD}images: [{{name: digits}}]\n", Target(path=".", image="digits")),
+        (
+            f"{_HEAD}images: [{{name: digits, newName: 'old.example.com/m/d'}}]\n",
+            Target(path=".", image="old.example.com/m/d"),
+        ),
+        (_HEAD, Target(path="deployment.yaml", image="digits")),
+    ],
+)
+def test_a_cluster_gets_the_pushed_image_whatever_the_manifest_called_it_before(
+    kustomization: str,
+    target: Target,
+    kubectl: str,
+    create_repository: CreateRepository,
+    tmp_path: Path,
+) -> None:
+    files = {"kustomization.yaml": kustomization, "deployment.yaml": _DEPLOYMENT}
+    served = create_repository(_write(tmp_path / "content", files))
+    update = _update(served.url, target)
+
+    for number, text in enumerate(("first", "second")):  # the second finds what the first has replaced
+        digest = _digest(text)
+        checks = update.check(_desk(tmp_path / f"check-{number}"))
+        made = update.run(_made(digest=digest), _desk(tmp_path / f"run-{number}"))
+
+        after = _rendered(kubectl, served, tmp_path / text, overlay=".")
+        assert checks[-1].found.endswith(f" gets {REGISTRY}")
+        assert (made.status, _images(after)) == ("committed", [f"{REGISTRY}:{COMMIT}@{digest}"])
+
+
+def _rendered(
+    kubectl: str,
+    repository: ServedRepository,
+    folder: Path,
+    overlay: str = "apps/digits/overlays/production",
+) -> str:
     folder.mkdir()
     run_git("--git-dir", str(repository.path), "--work-tree", str(folder), "checkout", "-f", "main")
-    overlay = folder / "apps/digits/overlays/production"
-    done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=True)
+    command = [kubectl, "kustomize", str(folder / overlay)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -384,12 +435,16 @@ def test_a_wrong_password_is_found_before_any_work_and_never_shown(
     with pytest.raises(RemoteError) as caught:
         _update(url).run(_made(), desk)
 
+    expected = (
+        "asks for credentials and there are none" if how == "none" else "does not accept the credentials"
+    )
     assert _problems(checks) == [Problem.REMOTE]
-    assert "does not accept the credentials" in checks[-1].found
+    assert checks[-1].found.startswith(f"the remote {expected}")  # the subject names the remote
+    assert remote.url in checks[-1].subject
+    assert f"{remote.url}: the remote {expected}" in caught.value.message
     assert "GITOPS_PASSWORD" in checks[-1].advice
     shown = f"{checks}{caught.value.message}{caught.value.advice}{_all_text(desk)}"
     assert "not-the-password" not in shown
-    assert remote.url in caught.value.message
 
 
 def test_a_password_in_the_address_works_and_is_hidden(
@@ -484,7 +539,8 @@ def test_a_repository_on_disk_needs_no_server(remote: ServedRepository, desk: De
 def test_a_server_that_does_not_answer_is_said_so(desk: Desk) -> None:
     checks = _update("http://127.0.0.1:9/gitops.git").check(desk)
     assert _problems(checks) == [Problem.REMOTE]
-    assert "http://127.0.0.1:9/gitops.git: the remote cannot be reached" in checks[-1].found
+    assert checks[-1].found.startswith("the remote cannot be reached")
+    assert "http://127.0.0.1:9/gitops.git" in checks[-1].subject
 
 
 # --- checks and previews -------------------------------------------------------------------------------
@@ -494,11 +550,13 @@ def test_a_server_that_does_not_answer_is_said_so(desk: Desk) -> None:
 def test_a_check_lists_everything_that_is_wrong_with_the_targets(
     remote: ServedRepository, desk: Desk
 ) -> None:
-    targets = Target(path="apps/digits"), Target(path="apps/other"), Target(path="apps/missing")
-    checks = _update(remote.url, *targets).check(desk)
-    assert _problems(checks) == [Problem.CONFIGURATION, Problem.CONFIGURATION]
-    assert [check.subject for check in checks][3:] == [f"manifest {target.path}" for target in targets]
-    assert "digits, link, nightly, other" in checks[-1].advice
+    paths = "apps/digits", "apps/other", "apps/missing", "app/digits"
+    checks = _update(remote.url, *(Target(path=path) for path in paths)).check(desk)
+    assert _problems(checks) == [Problem.CONFIGURATION] * 3
+    assert [check.subject for check in checks][3:] == [f"manifest {path}" for path in paths]
+    assert [check.found for check in checks][5:] == ["does not exist"] * 2  # the subject says what
+    assert "In apps there is: digits, link, nightly, other." in checks[-2].advice
+    assert "In the root there is: apps, bin." in checks[-1].advice
 
 
 @pytest.mark.usefixtures("credentials")
@@ -548,11 +606,40 @@ def test_without_a_registry_an_image_that_is_not_found_stops_nothing(content: Pa
         update.run(_made(root=content / "apps"), desk)
 
 
-def test_without_targets_it_says_what_to_add(desk: Desk) -> None:
+def test_without_a_registry_the_preview_invents_no_repository(tmp_path: Path, desk: Desk) -> None:
+    _write(tmp_path / "content", {"deployment.yaml": _DEPLOYMENT})
+    target = Target(path="deployment.yaml", image="digits")
+    made = _update(None, target, repository=None).run(_made(repository=None, root=tmp_path / "content"), desk)
+    (change,) = made.files[0].fields
+    assert (made.status, change.new) == ("preview", f"digits:{COMMIT}@{_digest('new')}")
+
+
+def test_without_targets_one_line_names_the_setting(desk: Desk) -> None:
     update = Update(image="digits", repositories=(REGISTRY,))
     assert update.check(desk) == ()
     made = update.run(_made(), desk)
     assert made.status == "unconfigured"
-    assert yaml.safe_load(made.note.partition("\n")[2]) == {
-        "images": [{"name": str(REGISTRY), "newTag": COMMIT, "digest": str(_digest("new"))}]
-    }
+    assert made.note == "no manifest was updated: none is named in `targets:` of `update:`"
+
+
+def test_a_repository_without_a_target_is_a_mistake(remote: ServedRepository, desk: Desk) -> None:
+    update = Update(image="digits", repositories=(REGISTRY,), repository=remote.url)
+    (check,) = update.check(desk)
+    assert check.problem is Problem.CONFIGURATION
+    assert "Name the manifest to edit in `targets:`" in check.advice
+    with pytest.raises(ConfigurationError, match="no target"):
+        update.run(_made(), desk)
+
+
+def test_a_kustomization_without_an_entry_is_told_the_whole_entry(
+    kubectl: str, tmp_path: Path, desk: Desk
+) -> None:
+    folder = _write(tmp_path / "content", {"kustomization.yaml": _HEAD, "deployment.yaml": _DEPLOYMENT})
+    update = _update(None, Target(path=".", image="digits"), root=folder)
+    (check,) = update.check(desk)
+    (folder / "kustomization.yaml").write_text(_HEAD + check.advice.partition("\n")[2])
+
+    done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=True)
+
+    assert _images(done.stdout) == [f"{REGISTRY}:none-yet"]
+    assert _problems(update.check(desk)) == []

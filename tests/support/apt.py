@@ -39,8 +39,7 @@ def install(packages: Sequence[str], *, why: str) -> None:
     _require_root(packages, why)
     log = log_file("apt")
     with one_at_a_time("apt"):  # apt-get does not wait for the lock of its package lists
-        if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
-            _apt_get("update", log=log)
+        _know_own_packages(log)
         _apt_get("install", "-y", "--no-install-recommends", *packages, log=log)
 
 
@@ -53,6 +52,7 @@ def install_from_sid(packages: Sequence[str], *, why: str) -> None:
             codename = distribution().get("VERSION_CODENAME", "")
             SID_PREFERENCES.write_text(SID_PIN)
             SID_SOURCE.write_text(derive_suite(_machine_sources(), codename, "sid"))
+        _know_own_packages(log)  # what sid's packages depend on comes from the machine's own release
         # Update the new source alone: the others may be large, pinned or out of reach.
         _apt_get(
             "update",
@@ -61,6 +61,13 @@ def install_from_sid(packages: Sequence[str], *, why: str) -> None:
             log=log,
         )
         _apt_get("install", "-y", "--no-install-recommends", *(f"{name}/sid" for name in packages), log=log)
+
+
+def _know_own_packages(log: Path) -> None:
+    """Fetch the machine's own package lists where there are none: images of machines often come without."""
+    lists = Path("/var/lib/apt/lists").glob("*_Packages*")
+    if not any("_dists_sid_" not in path.name for path in lists):
+        _apt_get("update", log=log)
 
 
 def machine_suites(codename: str) -> str:

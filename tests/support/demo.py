@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from tests.support.registry import Registry
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLE = CHECKOUT / "examples" / "digits"
 STATE = CHECKOUT / ".demo"
+ENVIRONMENT = STATE / "environment.sh"
 PROGRAMS = Path(sys.executable).parent
 GITOPS_FOLDER = "gitops"
 # What `make prepare` makes in the example; when all of it is there and fresh, the step has nothing to do.
@@ -91,10 +93,22 @@ def deliver(console: Console) -> int:
         )
         return exit_code
     _show_delivery(console, parts, before)
+    _write_environment(parts)
     console.print(
-        f"\nready after {steps.elapsed_s():.0f} s; `make demo` again is quick, `make demo-clean` removes all"
+        f"\nafter {steps.elapsed_s():.0f} s; `make demo` again is quick, `make demo-clean` removes all"
+    )
+    console.print(
+        f"your own model with the same parts: [bold]. {ENVIRONMENT.relative_to(CHECKOUT)}[/], "
+        f"then {(PROGRAMS / 'pipeline').relative_to(CHECKOUT)} run in its folder"
     )
     return 0
+
+
+def _write_environment(parts: Parts) -> None:
+    """Keep what the pipeline was told, passwords among it, for a shell that wants to use the parts too."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in parts.environment().items()]
+    ENVIRONMENT.touch(mode=0o600)
+    ENVIRONMENT.write_text("".join(lines))
 
 
 def set_up(steps: Steps) -> Parts:

@@ -106,3 +106,39 @@ def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
 @pytest.mark.parametrize("registry", ["http://h.example/x", "H.example/X", "h.example:port/x", ""])
 def test_a_registry_that_is_none_is_refused(path: Path, registry: str) -> None:
     assert "pipeline.yaml" in mistakes(path, f"image: digits\nregistries: ['{registry}']\n")
+
+
+def test_variables_of_others_are_left_alone(path: Path) -> None:
+    others = {"PIPELINE_WORKSPACE": "/x", "PIPELINE_SERVICE_HOST": "10.0.0.1", "PIPELINE_PORT_80_TCP": "tcp"}
+    assert read_config(path, environment=others).values.image == "digits"
+
+
+def test_a_near_miss_among_variables_is_a_mistake(path: Path) -> None:
+    assert "did you mean 'image'" in mistakes(path, FILE, PIPELINE_IMAG="x")
+    assert "did you mean 'benchmark'" in mistakes(path, FILE, PIPELINE_BENCHMRK__PORT="1")
+
+
+def test_a_free_mapping_keeps_the_case_of_its_names(path: Path) -> None:
+    values = read_config(path, environment={"PIPELINE_BUILD__ARGS__VERSION": "2"}).values
+    assert values.build.args == {"VERSION": "2"}
+
+
+def test_what_is_named_like_a_secret_is_masked_and_known(path: Path) -> None:
+    path.write_text("image: digits\ntest: {environment: {SVC_PASSWORD: correct-horse, MODE: fast}}\n")
+    configuration = read_config(path, environment={})
+    settings = {setting.key: setting.value for setting in configuration.settings()}
+    assert settings["test.environment.SVC_PASSWORD"] == "***"
+    assert settings["test.environment.MODE"] == "fast"
+    assert configuration.secrets() == ("correct-horse",)
+
+
+def test_a_mistake_does_not_show_a_password(path: Path) -> None:
+    message = mistakes(path, "image: digits\nupdate: {repo: 'https://ada:hunter2@git.example.com/x'}\n")
+    assert "git.example.com" in message
+    assert "hunter2" not in message
+
+
+def test_one_underscore_too_few_is_told(path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(path, environment={"PIPELINE_BENCHMARK_PORT": "9000"})
+    assert caught.value.advice == "Write PIPELINE_BENCHMARK__PORT."

@@ -123,3 +123,24 @@ def test_the_schema_knows_the_example(tmp_path: Path) -> None:
     example = yaml.safe_load((ROOT / "examples" / "digits" / FILE_NAME).read_text())
     assert not list(validator.iter_errors(example))
     assert list(validator.iter_errors({**example, "registres": []}))
+
+
+def test_outside_of_a_project_nothing_is_written(tmp_path: Path) -> None:
+    for verb in ("run", "plan", "show", "config"):
+        done = pipeline(verb, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "image: my-model" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_stands_for_the_file_in_it(project: Path, tmp_path: Path) -> None:
+    done = pipeline("config", "--config", str(project), "--json", cwd=ROOT)
+    assert json.loads(done.stdout)[0]["value"] == "digits"
+
+
+def test_a_link_is_the_place_where_it_stands(project: Path) -> None:
+    (project / "service").mkdir()
+    (project / "service" / FILE_NAME).symlink_to(project / FILE_NAME)
+    pipeline("run", "--until", "nothing", "--config", f"service/{FILE_NAME}", cwd=project)
+    assert (project / "service" / ".pipeline").is_dir()
+    assert not (project / ".pipeline").exists()

@@ -3,17 +3,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from pipeline.errors import ToolMissing
-from pipeline.process import Command, run
+from pipeline.errors import DiskFull, StageFailed, ToolMissing
+from pipeline.process import Command, run, uninterrupted
 
 
 def python(code: str, **options: object) -> Command:
     return Command(arguments=(sys.executable, "-c", code), **options)  # type: ignore[arg-type]
+
+
+def ends(pid: int) -> bool:
+    """Tell whether a process that was killed is gone, or is only waiting for its parent to notice."""
+    for _ in range(100):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_an_outcome_says_everything() -> None:
@@ -57,8 +70,7 @@ def test_a_command_that_takes_too_long_is_stopped_with_all_it_started() -> None:
     outcome = run(python(code, timeout_s=1.5))
     assert outcome.timed_out
     assert not outcome.succeeded
-    grandchild = int(outcome.stdout)
-    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+    assert ends(int(outcome.stdout))
 
 
 def test_a_missing_program_is_a_missing_tool() -> None:
@@ -90,4 +102,59 @@ def test_interruption_ends_the_child(tmp_path: Path) -> None:
             time.sleep(0.02)
         parent.send_signal(signal.SIGINT)
         parent.wait(20)
-    assert not psutil.pid_exists(int(mark.read_text()))
+    assert ends(int(mark.read_text()))
+
+
+def test_what_a_command_leaves_running_does_not_hold_it_up() -> None:
+    outcome = run(Command(arguments=("sh", "-c", "sleep 60 & echo $!; exit 0"), timeout_s=30))
+    assert outcome.succeeded
+    assert outcome.duration_s < 20
+    assert ends(int(outcome.stdout))
+
+
+def test_a_child_that_does_not_read_much_input_is_stopped_in_time() -> None:
+    outcome = run(Command(arguments=("sleep", "60"), stdin="x" * 1_000_000, timeout_s=1))
+    assert outcome.timed_out
+    assert outcome.duration_s < 30
+
+
+def test_an_error_of_whoever_feeds_the_child_is_not_lost() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"one"
+        raise StageFailed("the file changed")
+
+    with pytest.raises(StageFailed, match="the file changed"):
+        run(Command(arguments=("cat",), stdin=pieces()))
+
+
+def test_a_log_that_cannot_be_written_is_a_full_disk_and_the_child_is_read_to_its_end() -> None:
+    def full(stream: str, line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DiskFull, match="No space left"):
+        run(python("print('x\\n' * 100000)"), full)
+
+
+def test_a_line_without_end_is_passed_on_in_parts() -> None:
+    seen: list[str] = []
+    outcome = run(python("print('x' * 1_000_000, end='')"), lambda _, line: seen.append(line))
+    assert len(outcome.stdout) == 1_000_000
+    assert max(map(len, seen)) < 100_000
+
+
+def test_a_script_without_its_first_line_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "check"
+    script.write_text("echo hello\n")
+    script.chmod(0o755)
+    with pytest.raises(ToolMissing, match="cannot be started") as caught:
+        run(Command(arguments=(str(script),)))
+    assert "#!/bin/sh" in caught.value.advice
+
+
+def test_signals_wait_while_something_is_cleaned_up() -> None:
+    handled = signal.getsignal(signal.SIGTERM)
+    with uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGTERM) is handled

@@ -87,3 +87,24 @@ def test_the_folder_hides_itself_from_git_and_numbers_what_has_one_name(tmp_path
     runs = Runs(tmp_path)
     assert [runs.create("1").name, runs.create("1").name] == ["1", "1-2"]
     assert (tmp_path / ".pipeline" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"schema_version":1', '"schema_version":99'),
+        ('"exit_code":0', '"exit_code":0,"unknown":1'),
+        ('"gives":"SuiteReport"', '"gives":"Unheard"'),
+    ],
+)
+def test_a_record_of_another_version_is_a_clear_error_and_not_reused(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    runs = Runs(tmp_path)
+    text = record("1").model_dump_json()
+    assert old in text
+    path = runs.create("1") / FILE_NAME
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigurationError):
+        read_record(path)
+    assert runs.reusable("measure", "x") is None

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline.redaction import Redactor
+from pipeline.redaction import SECRET_NAME, Redactor
 
 SECRET = 'p@ss/w"ord\\1'
 
@@ -46,3 +46,37 @@ def test_short_words_are_left_alone() -> None:
     redact.add("a")
     redact.add("")
     assert redact("a cat") == "a cat"
+
+
+def test_only_words_for_people_are_masked_in_a_record() -> None:
+    redact = Redactor()
+    redact.add("models")
+    record = {
+        "path": "/models/digits",
+        "verdicts": [{"message": "no models here"}],
+        "tail": ["models"],
+        "n": 1,
+    }
+    masked = redact.words(record)
+    assert masked["path"] == "/models/digits"
+    assert masked["verdicts"] == [{"message": "no *** here"}]
+    assert masked["tail"] == ["***"]
+
+
+@pytest.mark.parametrize(
+    "name", ["MY_TOKEN", "DJANGO_SECRET_KEY", "api_key", "DB_PASSWORD", "KEY", "SIGNING_KEY"]
+)
+def test_names_of_secrets(name: str) -> None:
+    assert SECRET_NAME.search(name)
+
+
+@pytest.mark.parametrize("name", ["PATH", "MONKEY", "TOKENIZER_PATH", "KEYBOARD", "SECRETARY"])
+def test_names_of_no_secrets(name: str) -> None:
+    assert not SECRET_NAME.search(name)
+
+
+def test_a_secret_that_is_not_ascii_is_masked_in_both_forms_of_json() -> None:
+    redact = Redactor()
+    redact.add('pa"ss-é-word')
+    for only in (True, False):
+        assert "word" not in redact(json.dumps('pa"ss-é-word', ensure_ascii=only))

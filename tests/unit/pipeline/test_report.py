@@ -1,11 +1,26 @@
 import io
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pipeline.model import CaseCounts, Level, ManifestUpdate, PushedImage, Reason, SuiteReport, Verdict
+from pipeline.model import (
+    CaseCounts,
+    Level,
+    ManifestUpdate,
+    PushedImage,
+    Reason,
+    ScanReport,
+    SuiteReport,
+    Tool,
+    Unjudged,
+    Verdict,
+    VulnerabilityDatabase,
+)
 from pipeline.record import Failure, Record, StageRecord, Status
 from pipeline.reference import Digest, Tag
 from pipeline.report.phrases import describe, duration, plural, size
@@ -45,6 +60,23 @@ def test_a_suite_tells_what_failed() -> None:
     counts = CaseCounts(total=5, passed=2, failed=1, errors=1, skipped=1)
     report = SuiteReport(command=("pytest",), exit_code=1, duration_s=1, counts=counts)
     assert describe(report) == "2 of 5 tests passed, 2 failed, 1 skipped"
+
+
+def test_a_scan_tells_what_it_could_not_look_up() -> None:
+    unjudged = Unjudged(subject="debian 99.0", reason="is no release that the scanner knows")
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    report = ScanReport(
+        digest=Digest.of(b"image"),
+        scanner=Tool(name="trivy", version="1"),
+        scanned_at=at,
+        database=VulnerabilityDatabase(repository="here", schema_version=2, updated_at=at),
+        packages=2,
+        unjudged=(unjudged,),
+    )
+    assert describe(report) == (
+        "no known vulnerability in 2 packages, fresh database;"
+        " debian 99.0 is no release that the scanner knows"
+    )
 
 
 def test_an_update_that_wrote_nothing_says_so() -> None:
@@ -122,3 +154,32 @@ def test_quiet_means_errors_alone() -> None:
     reporter.ended(record.stages[0])
     reporter.finished(record, Path("/tmp/run"))  # noqa: S108
     assert stream.getvalue() == ""
+
+
+def test_quiet_still_says_why_the_policies_refused() -> None:
+    stream = io.StringIO()
+    reporter = TerminalReporter(console=Console(file=stream, width=160), verbosity=-1)
+    stage = a_record().stages[0]
+    refusal = stage.verdicts[0].model_copy(update={"level": Level.ENFORCE})
+    reporter.ended(stage.model_copy(update={"verdicts": (refusal, *stage.verdicts)}))
+    assert [line.strip() for line in stream.getvalue().splitlines()] == [
+        "refused suite: too few [tests] (p:3)",
+        "write some",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [("ascii", "+ x = > ? ? fine"), ("utf-8", "✔ ✘ ↻ → é ? fine"), ("latin-1", "+ x = > é ? fine")],
+)
+def test_a_log_of_any_encoding_can_be_written(encoding: str, printed: str) -> None:
+    """A name that is no text (here the byte 0xe9) cannot be said in any of them."""
+    code = """
+from pipeline.report.terminal import make_console
+for stderr in (False, True):
+    make_console(stderr=stderr).print("✔ ✘ ↻ → é \\udce9 fine")
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run((sys.executable, "-c", code), env=environment, capture_output=True, check=True)
+    assert done.stdout.decode(encoding) == f"{printed}\n"
+    assert done.stderr == done.stdout

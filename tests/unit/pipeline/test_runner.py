@@ -221,3 +221,31 @@ def test_an_identity_that_takes_work_is_prepared_once_in_a_run(source: Source) -
     assert stage.weighed == [7]
     assert run(source, stage, Make()).stages[0].status is Status.REUSED
     assert stage.weighed == [7, 7]
+
+
+def test_a_secret_that_is_also_a_name_changes_no_data(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "measure")
+    monkeypatch.setenv("OTHER_TOKEN", "true")
+    record = run(source, Measure(known_by="x"), Make())
+    assert kept(source) == record
+    assert record.stages[0].name == "measure"
+    assert run(source, Measure(known_by="x"), Make()).stages[0].status is Status.REUSED
+
+
+def test_even_an_exit_from_inside_leaves_a_complete_record(source: Source) -> None:
+    def leave(_: Desk) -> NoReturn:
+        raise SystemExit(1)
+
+    record = run(source, Measure(work=leave), Make())
+    assert record.exit_code == 70
+    assert kept(source).finished_at is not None
+
+
+def test_runs_that_came_to_nothing_do_not_push_results_out(source: Source) -> None:
+    first = run(source, Measure(known_by="x"), Make())
+    check = Check(subject="engine", found="not running", problem=Problem.TOOL)
+    for _ in range(25):
+        run(source, Measure(checks=(check,)))
+    assert run(source, Measure(known_by="x"), Make()).stages[0].reused_from == first.run

@@ -18,6 +18,7 @@ from pipeline.model import (
     Severity,
     SuiteReport,
     Tool,
+    Unjudged,
     Vulnerability,
     VulnerabilityDatabase,
 )
@@ -26,6 +27,7 @@ from pipeline.reference import Digest, Tag
 SCANNED_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
 MEBIBYTE = 1024 * 1024
+PINNED = BaseImage(name="python:3.12-slim", digest=Digest.of(b"base"))
 
 
 def suite(passed: int = 3, failed: int = 0, skipped: int = 0, exit_code: int = 0) -> SuiteReport:
@@ -42,7 +44,7 @@ def descriptor(text: str, size_bytes: int) -> Descriptor:
 
 
 def image(
-    user: str = "10001", dirty: bool = False, base: BaseImage | None = None, layers: int = 2
+    user: str = "10001", dirty: bool = False, base: BaseImage | None = PINNED, layers: int = 2
 ) -> BuiltImage:
     weights = descriptor("weights", 100 * MEBIBYTE)
     return BuiltImage(
@@ -89,7 +91,9 @@ def vulnerability(
     )
 
 
-def scan(*found: Vulnerability, updated_at: datetime = SCANNED_AT) -> ScanReport:
+def scan(
+    *found: Vulnerability, updated_at: datetime = SCANNED_AT, unjudged: tuple[Unjudged, ...] = ()
+) -> ScanReport:
     return ScanReport(
         digest=Digest.of(b"manifest"),
         scanner=Tool(name="trivy", version="0.76.0"),
@@ -99,6 +103,7 @@ def scan(*found: Vulnerability, updated_at: datetime = SCANNED_AT) -> ScanReport
         ),
         packages=7,
         vulnerabilities=found,
+        unjudged=unjudged,
     )
 
 

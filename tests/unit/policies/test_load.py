@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy
-from pipeline.model import Artifact, Level, Severity, Skipped, Verdict
+from pipeline.model import Artifact, Level, Severity, Skipped, Unjudged, Verdict
 from pipeline.yaml_source import parse
 from policies import load_policies
 from policies.load import packs
@@ -59,6 +59,8 @@ SKIPPED = Skipped(stage="benchmark", gives="BenchmarkReport", reason="no GPU")
         (scan(vulnerability("A", Severity.HIGH)), "warns", "refuses"),
         (scan(vulnerability("A", Severity.UNKNOWN)), "warns", "refuses"),
         (scan(vulnerability("A", Severity.MEDIUM)), "accepts", "accepts"),
+        (scan(unjudged=(Unjudged(subject="debian 99.0", reason="is unknown"),)), "refuses", "refuses"),
+        (image(base=None), "accepts", "warns"),
         (benchmark(errors=1), "refuses", "refuses"),
         (benchmark(invalid=("lag",)), "refuses", "refuses"),
         (SKIPPED, "accepts", "refuses"),

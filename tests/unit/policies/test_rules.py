@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model import Artifact, BaseImage, Level, Severity, Skipped, SuiteReport, Verdict
+from pipeline.errors import ConfigurationError
+from pipeline.model import Artifact, BaseImage, Level, Severity, Skipped, SuiteReport, Unjudged, Verdict
 from pipeline.reference import Digest
 from pipeline.yaml_source import parse
 from policies.load import load_policies
@@ -66,6 +67,9 @@ def test_image_size_and_layers() -> None:
         ("root", True),
         ("0:0", True),
         ("root:users", True),
+        ("00:0", True),
+        ("+0", True),
+        ("0x", False),
         ("10001", False),
         ("app:0", False),
     ],
@@ -106,7 +110,7 @@ def test_base_images(allowed: str, base: str, accepted: bool) -> None:
 
 
 def test_unknown_base_is_no_allowed_one() -> None:
-    assert messages("{rule: image, base_images: [python]}", image()) == [
+    assert messages("{rule: image, base_images: [python]}", image(base=None)) == [
         "the base image is unknown; allowed are python"
     ]
 
@@ -119,6 +123,7 @@ def test_base_digest() -> None:
     )
     assert judge(rule, image(base=BaseImage(name="python", digest=Digest.of(b"")))).passed
     assert judge(rule, image(base=BaseImage(name="scratch"))).passed
+    assert messages(rule, image(base=None)) == ["the base image is unknown, and its digest with it"]
 
 
 def test_no_findings() -> None:
@@ -146,6 +151,11 @@ def test_ceilings_are_per_severity_and_unknown_is_one() -> None:
     assert "{id: B, package: PyYAML, reason: …, owner: …, expires: 2026-12-20}" in verdict.reasons[0].advice
     assert "pipeline.yaml:2" in verdict.reasons[0].advice
     assert verdict.summary == "1 critical, 2 high, 1 unknown, 3 with a fix"
+
+
+def test_no_ceiling_at_all_is_a_mistake() -> None:
+    with pytest.raises(ConfigurationError, match="without a ceiling everything is allowed"):
+        judge("{rule: vulnerabilities, maximum: {}}", scan())
 
 
 def test_fixable_only() -> None:
@@ -203,6 +213,20 @@ def test_database_age() -> None:
     assert judge(rule, scan(updated_at=SCANNED_AT - timedelta(days=3))).passed
     (message,) = messages(rule, scan(updated_at=SCANNED_AT - timedelta(days=4)))
     assert message == "the vulnerability database was 4.0 days old; at most 3 are allowed"
+
+
+UNKNOWN_RELEASE = Unjudged(subject="debian 99.0", reason="is no release that the scanner knows")
+
+
+def test_what_could_not_be_looked_up_is_refused_unless_allowed() -> None:
+    report = scan(unjudged=(UNKNOWN_RELEASE,))
+    verdict = judge("{rule: unjudged, allowed: ['debian 9.*']}", report)
+    (reason,) = verdict.reasons
+    assert reason.message == "debian 99.0 is no release that the scanner knows"
+    assert "at pipeline.yaml:2: `{rule: unjudged, allowed: [debian 99.0]}`" in reason.advice
+    assert judge("{rule: unjudged}", scan()).summary == "all could be looked up"
+    allowed = judge("{rule: unjudged, allowed: ['debian 99*']}", report)
+    assert (allowed.passed, allowed.summary) == (True, "allowed unseen: debian 99.0")
 
 
 def test_performance_within_its_budgets() -> None:

@@ -1,7 +1,7 @@
 """The view of the application layers, and the stage around a scanner."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -172,3 +172,16 @@ def test_identity_follows_image_and_scanner(tmp_path: Path) -> None:
     }
     assert len({first, *others}) == 4
     assert Scan(scanner=Counting(None)).identity(have) is None
+
+
+def test_a_report_is_not_taken_again_on_another_day(tmp_path: Path) -> None:
+    """Rules about ages and about exceptions that end are judged as of the day of the scan."""
+    have = Artifacts(built(*build(tmp_path)))
+
+    def identity(now: datetime) -> str | None:
+        return Scan(scanner=Counting(), now=lambda: now).identity(have)
+
+    late = NOW + timedelta(hours=23, minutes=59)
+    assert identity(NOW) == identity(late)
+    assert identity(NOW) == identity(late.astimezone(timezone(timedelta(hours=9))))
+    assert identity(NOW) != identity(NOW + timedelta(days=1))

@@ -1,5 +1,6 @@
 """The test stage on small real projects, each in a folder of its own."""
 
+import shutil
 import sys
 import sysconfig
 import time
@@ -241,14 +242,100 @@ def test_identity_follows_what_the_tests_read(project: Path) -> None:
     ]
     model.write_bytes(b"22")
     others.append(suite.identity(source(project)))
-    package = project / ".venv/lib/python3.11/site-packages/numpy-2.0.dist-info"
-    package.mkdir(parents=True)
-    (project / ".venv/bin").mkdir()
-    (project / ".venv/bin/python3").symlink_to(sys.executable)
-    others.append(suite.identity(source(project)))
-    package.rename(package.with_name("numpy-2.1.dist-info"))
-    others.append(suite.identity(source(project)))
+    assert None not in others
     assert len({first, *others}) == len(others) + 1
+
+
+def environment_at(folder: Path) -> Path:
+    """Make a virtual environment and return the folder of its packages."""
+    made = run(Command(arguments=(sys.executable, "-m", "venv", "--without-pip", str(folder))))
+    assert made.succeeded, made.stderr
+    (packages,) = folder.glob("lib/python*/site-packages")
+    return packages
+
+
+def install(packages: Path, version: str) -> None:
+    for old in packages.glob("model_library-*"):
+        shutil.rmtree(old)
+    folder = packages / f"model_library-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: model-library\nVersion: {version}\n")
+
+
+def identities(suite: Suite, project: Path, packages: Path) -> list[str | None]:
+    """Return the identities with two versions of a package, the third of which is the first again."""
+    found = []
+    for version in ("1.0", "2.0", "1.0"):
+        install(packages, version)
+        found.append(suite.identity(source(project)))
+    return found
+
+
+LAUNCHERS = {
+    "shebang": "#!{python}\n",
+    "shebang with an option": "#!{python} -E\n",
+    "longer than a shebang may be": "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n",
+    "a shell script beside its python": '#!/bin/sh\nexec "$(dirname "$0")/python" -m pytest "$@"\n',
+}
+
+
+@pytest.mark.parametrize("text", LAUNCHERS.values(), ids=LAUNCHERS)
+def test_identity_follows_the_packages_of_the_commands_own_python(project: Path, text: str) -> None:
+    """A program with a slash has an interpreter of its own, whatever the PATH says."""
+    packages = environment_at(project / "tools")
+    program = project / "tools" / "bin" / "pytest"
+    program.write_text(text.format(python=project / "tools" / "bin" / "python"))
+    program.chmod(0o755)
+    one, other, again = identities(Suite(command=("tools/bin/pytest", "-q")), project, packages)
+    assert one == again
+    assert None not in (one, other)
+    assert one != other
+
+
+@pytest.mark.parametrize("command", [("python3", "-m", "pytest"), ("pytest",)])
+def test_identity_sees_through_launchers_that_choose_a_python(
+    project: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """As pyenv's do: the same script stands for every program, and hands over to one of a chosen version."""
+    packages = environment_at(tmp_path / "versions" / "3.11")
+    (tmp_path / "shims").mkdir()
+    for name in ("python3", "python", "pytest"):
+        shim = tmp_path / "shims" / name
+        shim.write_text(f'#!/usr/bin/env bash\nexec "{tmp_path}/versions/3.11/bin/${{0##*/}}" "$@"\n')
+        shim.chmod(0o755)
+    suite = Suite(command=command, environment={"PATH": f"{tmp_path}/shims:/usr/bin:/bin"})
+    one, other, again = identities(suite, project, packages)
+    assert one == again
+    assert None not in (one, other)
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    "command", [("sh", "tests.sh"), ("./tests.sh",), ("tox",), ("./binary",), ("no-such-program",)]
+)
+def test_without_a_python_to_ask_the_tests_always_run(project: Path, command: tuple[str, ...]) -> None:
+    environment_at(project / ".venv")
+    scripts = {"tests.sh": b"#!/bin/sh\n", ".venv/bin/tox": b"#!/usr/bin/env python3\n", "binary": b"\xff"}
+    for name, content in scripts.items():
+        (project / name).write_bytes(content)
+        (project / name).chmod(0o755)
+    assert Suite(command=command).identity(source(project)) is None
+
+
+def test_a_python_that_does_not_answer_means_that_the_tests_run(project: Path) -> None:
+    program = project / "python3"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    assert Suite(command=("./python3", "x.py")).identity(source(project)) is None
+
+
+def test_a_script_without_its_first_line_is_no_defect(project: Path, desk: Desk) -> None:
+    script = project / "tests.sh"
+    script.write_text("echo fine\n")
+    script.chmod(0o755)
+    with pytest.raises(ToolMissing, match=r"tests\.sh cannot be started") as caught:
+        Suite(command=("./tests.sh",)).run(source(project), desk)
+    assert "#!" in caught.value.advice
 
 
 def test_configured_environment_has_the_last_word(project: Path) -> None:

@@ -21,6 +21,12 @@ from stages.scanners.trivy_report import Contents
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 REPOSITORY = "registry.example.com/trivy-db:2"
+NO_ADVISORIES = (
+    "fedora 40 is no distribution that the scanner has advisories for, so flaws in its packages go unseen"
+)
+NO_SYSTEM = (
+    "unknown distribution has no package list that the scanner can read or look up, so flaws in it go unseen"
+)
 
 
 def finding(**more: object) -> dict[str, object]:
@@ -96,7 +102,7 @@ def line(text: str) -> str:
             "docker login",
         ),
         (line("DENIED: requested access"), RemoteError, "docker login"),
-        (line("MANIFEST_UNKNOWN: manifest unknown"), RemoteError, "correct `scan.database.repository`"),
+        (line("MANIFEST_UNKNOWN: manifest unknown"), RemoteError, "correct `scan.database.repositories`"),
         (line("dial tcp 127.0.0.1:1: connect: connection refused"), RemoteError, "mirror"),
         (line("lookup mirror.invalid: no such host"), RemoteError, "mirror"),
         (line("context deadline exceeded"), TemporaryRemoteError, "scan.timeout_s"),
@@ -226,10 +232,57 @@ def test_changed_program_of_the_wheel_is_refused(tmp_path: Path) -> None:
     assert "Trivy is not installed" in answer(right)
 
 
-def test_a_distribution_that_gets_no_updates_any_more_is_noted(tmp_path: Path) -> None:
-    system = {"Family": "debian", "Name": "9.13", "EOSL": True}
+DEBIAN_PACKAGES = {
+    "Target": "debian",
+    "Class": "os-pkgs",
+    "Type": "debian",
+    "Packages": [{"Name": "a", "Version": "1"}],
+}
+UNKNOWN_RELEASE = 'WARN\tThis OS version is not on the EOL list\tfamily="debian" version="99"\n'
+
+
+@pytest.mark.parametrize(
+    ("system", "results", "log", "unjudged"),
+    [
+        ({"Family": "debian", "Name": "12.5"}, [DEBIAN_PACKAGES], "INFO\tDetected OS", []),
+        (
+            {"Family": "debian", "Name": "9.13", "EOSL": True},
+            [DEBIAN_PACKAGES],
+            "",
+            ["debian 9.13 gets no security updates any more, so flaws in its packages go unseen"],
+        ),
+        (
+            {"Family": "debian", "Name": "99.0"},
+            [DEBIAN_PACKAGES],
+            UNKNOWN_RELEASE,
+            ["debian 99.0 is no release that the scanner knows, so flaws in its packages go unseen"],
+        ),
+        (
+            {"Family": "fedora", "Name": "40"},
+            [],
+            "",
+            [NO_ADVISORIES],
+        ),
+        (
+            {"Family": "redhat", "Name": "9.1"},
+            [{**DEBIAN_PACKAGES, "Packages": []}],
+            "",
+            ["redhat 9.1 has lost its list of installed packages, so flaws in them go unseen"],
+        ),
+        ({"Family": "none", "Name": ""}, [], "", [NO_SYSTEM]),
+        (None, [], "", [NO_SYSTEM]),
+    ],
+)
+def test_what_could_not_be_looked_up_is_told(
+    tmp_path: Path,
+    system: dict[str, object] | None,
+    results: list[dict[str, object]],
+    log: str,
+    unjudged: list[str],
+) -> None:
     path = tmp_path / "report.json"
-    path.write_text(json.dumps({"SchemaVersion": 2, "Metadata": {"OS": system}, "Results": []}))
+    path.write_text(json.dumps({"SchemaVersion": 2, "Metadata": {"OS": system}, "Results": results}))
     contents = Contents()
-    contents.add(path)
-    assert contents.notes == ("debian 9.13 gets no security updates any more, so its flaws go unseen",)
+    contents.add(path, log)
+    contents.add(path, log)  # another platform of the same
+    assert [f"{each.subject} {each.reason}" for each in contents.unjudged] == unjudged

@@ -1,8 +1,13 @@
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from stages.buildkit.context import survey, write_dockerfile
+from tests.support.unprivileged import unprivileged
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -52,6 +57,42 @@ def test_a_broken_link_is_no_error(context: Path) -> None:
     assert survey(context, []).size_bytes > 0
 
 
+def test_files_that_vanish_meanwhile_are_no_error(context: Path) -> None:
+    stopped = threading.Event()
+
+    def come_and_go() -> None:
+        while not stopped.is_set():
+            for number in range(50):
+                (context / f"{number}.tmp").touch()
+                (context / f"{number}").mkdir()
+            for number in range(50):
+                (context / f"{number}.tmp").unlink()
+                (context / f"{number}").rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert survey(context, []).size_bytes > 0
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_folder_that_nobody_may_read_is_no_error(context: Path, mode: int) -> None:
+    (context / "sub").chmod(mode)
+    code = f"""
+from pathlib import Path
+from stages.buildkit.context import survey
+print(survey(Path({str(context)!r}), [Path({str(context / "model")!r})]).size_bytes)
+"""
+    names = ("app.py", "Dockerfile", ".pipeline/runs/1/record.json")
+    expected = sum((context / name).stat().st_size for name in names)
+    assert int(unprivileged((sys.executable, "-c", code), ROOT)) == expected
+    (context / "sub").chmod(0o755)
+
+
 def ignored(copy: Path) -> list[str]:
     return copy.with_name(f"{copy.name}.dockerignore").read_text().splitlines()
 
@@ -67,6 +108,12 @@ def test_the_users_own_list_stays_in_force(context: Path, tmp_path: Path) -> Non
     (context / ".dockerignore").write_text("*.log\n!keep.log")
     copy = write_dockerfile(context / "Dockerfile", context, left_out(context), tmp_path / "copy")
     assert ignored(copy) == ["*.log", "!keep.log", "/.pipeline", "/model"]
+
+
+def test_the_bytes_of_the_users_own_list_stay_as_they_are(context: Path, tmp_path: Path) -> None:
+    (context / ".dockerignore").write_bytes(b"caf\xe9\n")
+    copy = write_dockerfile(context / "Dockerfile", context, left_out(context), tmp_path / "copy")
+    assert copy.with_name("Dockerfile.dockerignore").read_bytes() == b"caf\xe9\n/.pipeline\n/model\n"
 
 
 def test_the_list_beside_the_dockerfile_wins(context: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_failed_command_is_named_with_its_line() -> None:
         ("failed to compute cache key: failed to calculate checksum of ref x: not found", "model.path"),
         ("dockerfile parse error on line 2: unknown instruction: RUNN", "Mend the Dockerfile"),
         ('target stage "prod" could not be found', "build.target"),
-        ("something new", "build.log"),
+        ("something new", "whole output"),
     ],
 )
 def test_the_advice_fits_the_reason(reason: str, advice: str) -> None:

@@ -56,6 +56,7 @@ def test_a_refusal_quotes_the_remote() -> None:
         ("git@x: Permission denied (publickey).\nfatal: Could not read from remote", RemoteError, "SSH"),
         ("Host key verification failed.\nfatal: Could not read from remote", RemoteError, "known_hosts"),
         ("fatal: SSL certificate problem: self-signed certificate", RemoteError, "GIT_SSL_CAINFO"),
+        ("fatal: could not read Username for 'https://git.example.com'", RemoteError, "GITOPS_PASSWORD"),
         ("fatal: repository 'https://git.example.com/a.git/' not found", RemoteError, "repository:"),
         ("fatal: couldn't find remote ref refs/heads/mian", ConfigurationError, "branch:"),
         ("fatal: Could not resolve host: git.example.com", TemporaryRemoteError, "network"),

@@ -5,7 +5,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from stages.oci.endpoint import without_query
+from pipeline.errors import RemoteError
+from stages.oci.endpoint import Endpoint, is_loopback, without_query
 from stages.oci.exchange import Answer
 
 
@@ -34,10 +35,18 @@ def test_retry_after_may_be_a_moment() -> None:
     [
         ("https://user:password@host:1/a?token=x#y", "https://host:1/a"),
         ("http://host/a", "http://host/a"),
+        ("https://user:password@[", "an address that is none"),
     ],
 )
 def test_urls_for_people_hold_no_secrets(url: str, shown: str) -> None:
     assert without_query(url) == shown
+
+
+def test_an_address_that_is_none_gets_nothing() -> None:
+    endpoint = Endpoint(host="registry.example.com", api_host="registry.example.com")
+    with pytest.raises(RemoteError, match="an address that is none"):
+        endpoint.require_allowed("http://[")
+    assert not is_loopback("[")
 
 
 def test_a_status_without_a_name_is_a_number() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, TagConflict
 from pipeline.reference import Digest
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
@@ -76,3 +76,39 @@ def test_a_layer_that_was_damaged_since_the_build_is_not_copied(tmp_path: Path) 
     with pytest.raises(StageFailed, match="changed since"):
         export(content, image.tag, tmp_path / "out", lambda _: None)
     assert not Layout.open(tmp_path / "out").has(Digest.of(b"damaged"))
+
+
+def test_a_layer_that_was_overwritten_in_place_is_not_delivered(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image", {"app.py": b"1"})
+    stored = Layout.open(image.layout).blob_path(image.platforms[0].application_layers[0].digest)
+    stored.write_bytes(bytes(stored.stat().st_size))
+    with pytest.raises(StageFailed, match="changed since"):
+        export(ImageContent.of(image), image.tag, tmp_path / "out", lambda _: None)
+    assert Layout.open(tmp_path / "out").roots() == ()
+
+
+def test_a_blob_that_was_damaged_in_the_folder_is_written_again(tmp_path: Path, model: Path) -> None:
+    image = make_image(tmp_path / "image", {"app.py": b"1"}, model=model)
+    layout = Layout.open(export(ImageContent.of(image), image.tag, tmp_path / "out", lambda _: None))
+    digest = image.model_layers[0].descriptor.digest
+    layout.blob_path(digest).write_bytes(b"damaged")
+    export(ImageContent.of(image), image.tag, tmp_path / "out", lambda _: None)
+    assert layout.read(digest)
+
+
+def test_a_tag_is_never_moved(tmp_path: Path) -> None:
+    first, second = (make_image(tmp_path / text, {"app.py": text.encode()}) for text in "12")
+    export(ImageContent.of(first), first.tag, tmp_path / "out", lambda _: None)
+    with pytest.raises(TagConflict, match=first.digest) as caught:
+        export(ImageContent.of(second), second.tag, tmp_path / "out", lambda _: None)
+    assert second.digest in caught.value.message
+    (root,) = Layout.open(tmp_path / "out").roots()
+    assert root.descriptor.digest == first.digest
+
+
+def test_the_tag_of_uncommitted_changes_moves(tmp_path: Path) -> None:
+    images = [make_image(tmp_path / text, {"app.py": text.encode()}, tag="1-dirty") for text in "12"]
+    for image in images:
+        export(ImageContent.of(image), image.tag, tmp_path / "out", lambda _: None)
+    (root,) = Layout.open(tmp_path / "out").roots()
+    assert root.descriptor.digest == images[1].digest

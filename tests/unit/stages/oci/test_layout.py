@@ -72,6 +72,20 @@ def test_the_index_names_images_by_reference(layout: Layout) -> None:
     assert [(root.reference, root.descriptor) for root in reopened.roots()] == [("v2", second), ("v1", third)]
 
 
+def test_a_whole_name_stays_beside_the_tag(layout: Layout) -> None:
+    first, second = (layout.write(text, TYPE) for text in (b"1", b"2"))
+    layout.put_root(first, "v1", name="docker.io/library/digits:v1")
+    layout.put_root(second, "v2")
+    entries = json.loads((layout.path / "index.json").read_bytes())["manifests"]
+    assert [entry["annotations"] for entry in entries] == [
+        {
+            "org.opencontainers.image.ref.name": "v1",
+            "io.containerd.image.name": "docker.io/library/digits:v1",
+        },
+        {"org.opencontainers.image.ref.name": "v2"},
+    ]
+
+
 def test_creating_twice_keeps_what_is_there(layout: Layout) -> None:
     layout.put_root(layout.write(b"1", TYPE), "v1")
     assert len(Layout.create(layout.path).roots()) == 1

@@ -53,7 +53,7 @@ def test_the_users_own_docker_configuration_is_read_by_default(
 
 @pytest.mark.parametrize("key", [HOST, f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/"])
 def test_the_docker_configuration_names_a_host_in_several_ways(docker_config: Path, key: str) -> None:
-    write(docker_config, auths={"other.example.com": {"auth": "eDp5"}, key: {"auth": AUTH}})
+    write(docker_config, auths={"https://[": {}, "other.example.com": {"auth": "eDp5"}, key: {"auth": AUTH}})
     found = find(HOST)
     assert found is not None
     assert (found.username, found.secret, found.identity_token) == ("ci", "from:the file", False)

@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.model import Problem
-from stages.servers.checks import check_engine, check_limits, check_protocol, check_request, parse_memory
+from stages.servers.checks import (
+    check_engine,
+    check_limits,
+    check_load,
+    check_platforms,
+    check_protocol,
+    check_request,
+    parse_memory,
+)
 from stages.servers.engine import EngineFacts
+from stages.servers.load import Load
 
 
 def facts(host: str = "unix:///var/run/docker.sock", cpus: int = 4) -> EngineFacts:
@@ -92,3 +101,28 @@ def test_limits_that_an_engine_accepts() -> None:
 )
 def test_amounts_of_memory(text: str, size_bytes: int) -> None:
     assert parse_memory(text) == size_bytes
+
+
+@pytest.mark.parametrize("platforms", [(), ("linux/arm64", "linux/amd64"), ("linux/amd64/v2",)])
+def test_an_image_that_the_engine_can_run_passes(platforms: tuple[str, ...]) -> None:
+    assert check_platforms(platforms, facts()).passed
+
+
+def test_an_image_for_other_platforms_is_named_before_it_is_built() -> None:
+    check = check_platforms(("linux/arm64", "linux/s390x"), facts())
+    assert check.problem is Problem.CONFIGURATION
+    assert check.found == (
+        "`build.platforms` is linux/arm64, linux/s390x, but the engine here runs linux/amd64"
+    )
+    assert check.advice.startswith("Add linux/amd64 to `build.platforms`")
+
+
+@pytest.mark.parametrize(
+    ("rate_rps", "duration_s", "words"),
+    [(20, 5, ""), (20, 4.9, "98 answers"), (0.5, 10, "5 answers")],
+)
+def test_a_load_of_too_few_requests_is_named(rate_rps: float, duration_s: float, words: str) -> None:
+    check = check_load(Load(rate_rps=rate_rps, duration_s=duration_s, request_timeout_s=1))
+    assert check.passed is (not words)
+    assert words in check.found
+    assert check.passed or f"to {100 / rate_rps:g} or more" in check.advice

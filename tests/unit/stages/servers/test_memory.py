@@ -1,5 +1,6 @@
 """Memory of a container, from control groups as both kernels' interfaces lay them out."""
 
+import re
 import time
 from pathlib import Path
 
@@ -96,6 +97,32 @@ def test_a_container_that_is_gone_leaves_the_peak_so_far(version_2: Path) -> Non
         source.usage.unlink()
         time.sleep(0.3)
     assert memory.peak_bytes == 7000
+    assert memory.doubts() == ("the container's memory could not be read from cgroup v2 until the end",)
+
+
+def test_one_bad_read_does_not_end_the_sampling(version_2: Path) -> None:
+    source = find_source(ID, 42, version_2)
+    assert isinstance(source, ControlGroup)
+    with PeakMemory(source) as memory:
+        wait_for(memory, 7000)
+        source.usage.write_text("nothing yet")
+        time.sleep(0.3)
+        source.usage.write_text("90000")
+        wait_for(memory, 87000)
+        time.sleep(1)
+    assert memory.doubts() == ()
+
+
+def test_reads_that_mostly_fail_are_a_doubt(version_2: Path) -> None:
+    source = find_source(ID, 42, version_2)
+    assert isinstance(source, ControlGroup)
+    source.usage.write_text("nothing yet")
+    with PeakMemory(source) as memory:
+        time.sleep(1)
+        source.usage.write_text("10000")
+        wait_for(memory, 7000)
+    (doubt,) = memory.doubts()
+    assert re.search(r"could not be read from cgroup v2 \d+ of \d+ times", doubt)
 
 
 def test_memory_that_could_not_be_read_is_a_doubt(version_2: Path) -> None:

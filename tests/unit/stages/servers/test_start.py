@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import StageFailed
 from pipeline.model import ColdStart
 from stages.servers.interface import GOOD, Answer, Target
-from stages.servers.start import Clock, NotReady, cold_start, is_open
+from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -27,6 +27,9 @@ class Scripted:
     async def unready(self) -> str:
         self._questions -= 1
         return "the model loads" if self._questions >= 0 else ""
+
+    async def advise(self) -> str:
+        return "wait longer"
 
     async def prepare(self) -> None:
         self.prepared = True
@@ -64,8 +67,9 @@ def test_the_steps_come_one_after_the_other() -> None:
 
 
 def test_a_server_that_never_becomes_ready_is_given_up_at_the_deadline() -> None:
-    with pytest.raises(NotReady, match="the model loads"):
+    with pytest.raises(NotReady, match="the model loads") as raised:
         start(Scripted(questions=10_000), timeout_s=0.3)
+    assert raised.value.advice == "wait longer"
 
 
 def test_a_readiness_answer_that_never_comes_is_given_up_at_the_deadline() -> None:
@@ -79,7 +83,7 @@ def test_a_readiness_answer_that_never_comes_is_given_up_at_the_deadline() -> No
 
 
 def test_a_proxy_that_accepts_and_hangs_up_is_no_open_port() -> None:
-    with pytest.raises(NotReady, match="nothing listens"):
+    with pytest.raises(PortClosed, match="nothing listens"):
         start(Scripted(), handle=hang_up, timeout_s=0.3)
 
 

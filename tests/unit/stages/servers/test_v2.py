@@ -28,7 +28,11 @@ class Behaviour:
     """How a server of the test answers; what it was asked is kept."""
 
     ready_after: int = 0
+    health_status: int = 200
+    health_s: float = 0.0
+    model_s: float = 0.0
     model_status: int = 200
+    all_ready: bool = False
     model_body: dict[str, Any] = field(default_factory=dict)
     models: list[str] = field(default_factory=lambda: ["digits"])
     index: bool = True
@@ -41,10 +45,12 @@ class Behaviour:
 
     async def health(self, _: web.Request) -> web.Response:
         self.health_asked += 1
-        return web.Response(status=200 if self.health_asked > self.ready_after else 503)
+        await asyncio.sleep(self.health_s)
+        return web.Response(status=self.health_status if self.health_asked > self.ready_after else 503)
 
     async def model_ready(self, request: web.Request) -> web.Response:
-        known = request.match_info["model"] in self.models
+        await asyncio.sleep(self.model_s)
+        known = self.all_ready or request.match_info["model"] in self.models
         return web.json_response(self.model_body, status=self.model_status if known else 404)
 
     async def repository_index(self, _: web.Request) -> web.Response:
@@ -53,8 +59,9 @@ class Behaviour:
     async def list_of_models(self, _: web.Request) -> web.Response:
         return web.json_response({"models": self.models})
 
-    async def model(self, _: web.Request) -> web.Response:
-        return web.json_response(self.metadata)
+    async def model(self, request: web.Request) -> web.Response:
+        known = request.match_info["model"] in self.models
+        return web.json_response(self.metadata, status=200 if known else 404)
 
     async def infer(self, request: web.Request) -> web.Response:
         self.requests.append(await request.json())
@@ -79,7 +86,7 @@ def talk(behaviour: Behaviour, scene: Callable[[ModelServer], Awaitable[T]], **w
     """Run a server that behaves like this, and return what the scene with it gives."""
 
     async def play() -> T:
-        runner = web.AppRunner(behaviour.application())
+        runner = web.AppRunner(behaviour.application(), shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -140,6 +147,61 @@ def test_a_model_that_the_server_does_not_know_is_not_ready() -> None:
     assert missing.startswith("/v2/models/other/ready answers 404")
 
 
+async def advice(server: ModelServer) -> str:
+    assert await server.unready()
+    return await server.advise()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "model", "words"),
+    [
+        (Behaviour(ready_after=99), None, "raise `benchmark.readiness_timeout_s`"),
+        (Behaviour(model_status=503), None, "raise `benchmark.readiness_timeout_s`"),
+        (Behaviour(models=[]), None, "The server has no model"),
+        (Behaviour(models=["b", "a"]), "other", "Mend `benchmark.model`: the server has a, b, and no other."),
+        (Behaviour(index=False), "other", "Mend `benchmark.model`: the server has digits, and no other."),
+        (Behaviour(index=False, list_models=False), "other", "Mend `benchmark.model`: the server does not"),
+        (Behaviour(model_status=400), "digits", "The server knows the model, but does not get it ready."),
+        (
+            Behaviour(model_status=400, index=False, list_models=False),
+            "digits",
+            "Is `benchmark.model` right?",
+        ),
+        (Behaviour(health_status=404), None, "see `benchmark.port` and `benchmark.protocol`"),
+    ],
+    ids=["server", "model", "none", "other", "listed", "unlisted", "known", "unknown", "another protocol"],
+)
+def test_the_advice_fits_what_is_missing(behaviour: Behaviour, model: str | None, words: str) -> None:
+    assert words in talk(behaviour, advice, model=model)
+
+
+def test_a_question_that_the_deadline_ended_does_not_change_the_advice() -> None:
+    behaviour = Behaviour()
+
+    async def scene(server: ModelServer) -> str:
+        assert await server.unready()
+        behaviour.health_s = 60
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await server.unready()
+        behaviour.health_s = 0
+        behaviour.model_s = 60
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await server.unready()
+        return await server.advise()
+
+    assert talk(behaviour, scene, model="other").startswith("Mend `benchmark.model`")
+
+
+def test_a_port_that_speaks_no_http_is_doubted() -> None:
+    async def ask() -> str:
+        async with OpenInference().connect(Target(port=1)) as server:
+            return await advice(server)
+
+    assert "is `benchmark.port` for HTTP?" in asyncio.run(ask())
+
+
 def test_nobody_at_the_port_is_not_ready() -> None:
     async def ask() -> str:
         async with OpenInference().connect(Target(port=1)) as server:
@@ -170,6 +232,12 @@ def test_several_models_leave_the_choice_to_the_user() -> None:
     with pytest.raises(StageFailed, match="several models: a, b") as raised:
         talk(Behaviour(models=["b", "a"]), lambda server: server.unready())
     assert "benchmark.model" in raised.value.advice
+
+
+def test_a_model_that_has_no_metadata_may_have_another_name() -> None:
+    with pytest.raises(StageFailed, match="the server answers 404") as raised:
+        talk(Behaviour(all_ready=True), first_inference, model="other")
+    assert raised.value.advice.startswith("Mend `benchmark.model`: the server has digits, and no other.")
 
 
 @pytest.mark.parametrize("metadata", [{}, {"inputs": [{"name": "x"}]}, {"inputs": "x"}, []], ids=str)

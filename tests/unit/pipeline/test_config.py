@@ -1,0 +1,62 @@
+"""pipeline.yaml as a model: what is refused, with the line where it stands."""
+
+import pytest
+
+from pipeline.config import Config
+from pipeline.errors import ConfigurationError
+from pipeline.yaml_source import parse, validate
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        validate(Config, parse(f"image: digits\n{text}", "p.yaml"))
+    return caught.value.message
+
+
+REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "registries:\n- ghcr.io/team\n- GHCR.io/Team",
+            f"p.yaml:4: registries[1]: 'GHCR.io/Team' - {REGISTRY}",
+        ),
+        ("registries: https://ghcr.io", f"p.yaml:2: registries: 'https://ghcr.io' - {REGISTRY}"),
+        ("benchmark:\n  port: true", "p.yaml:3: benchmark.port: True - expected a number"),
+        ("benchmark: {rate_rps: false}", "p.yaml:2: benchmark.rate_rps: False - expected a number"),
+        ("test: {timeout_s: true}", "p.yaml:2: test.timeout_s: True - expected a number"),
+        ("benchmark: {warmup_s: .inf}", "p.yaml:2: benchmark.warmup_s: inf - expected a finite number"),
+        ("benchmark: {cpus: .inf}", "p.yaml:2: benchmark.cpus: inf - expected a finite number"),
+        (
+            "scan: {database: {maximum_age_days: .inf}}",
+            "p.yaml:2: scan.database.maximum_age_days: inf - expected a finite number",
+        ),
+        (
+            "test: {timeout_s: 1e300}",
+            "p.yaml:2: test.timeout_s: '1e300' - expected less than or equal to 1000000",
+        ),
+        (
+            "test:\n  environment:\n    A=B: x",
+            "p.yaml:4: test.environment.A=B: 'A=B' - the name of a variable is not empty and holds no '='",
+        ),
+        (
+            'test:\n  environment: {A: "x\\0y"}',
+            "p.yaml:3: test.environment.A: 'x\\x00y' - the value of a variable cannot hold the character NUL",
+        ),
+        (
+            'benchmark: {environment: {"": x}}',
+            "p.yaml:2: benchmark.environment.: '' - the name of a variable is not empty and holds no '='",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_line(text: str, message: str) -> None:
+    assert refusal(text) == message
+
+
+def test_what_an_environment_variable_says_is_read_as_what_it_means() -> None:
+    text = "{image: digits, registries: 'a.io/x, localhost:5000', benchmark: {port: '9000', warmup_s: '0'}}"
+    config = validate(Config, parse(text, "p.yaml"))
+    assert config.repositories == ("a.io/x/digits", "localhost:5000/digits")
+    assert (config.benchmark.port, config.benchmark.warmup_s) == (9000, 0)
