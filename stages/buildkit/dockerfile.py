@@ -20,6 +20,8 @@ class BuildStage:
 
     image: str
     name: str | None = None
+    platform: str | None = None
+    """What `--platform` says; with its `$` where only BuildKit knows the value."""
 
 
 def base_name(
@@ -30,13 +32,26 @@ def base_name(
     It may be SCRATCH. None where it is not known: there is no such stage, or its name rests on a variable
     that only BuildKit can replace.
     """
+    first = _first_stage(text, target, arguments)
+    return None if first is None or not first.image or "$" in first.image else first.image
+
+
+def base_platform(
+    text: str, *, target: str | None = None, arguments: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the `--platform` of the image that a stage starts from, as `base_name` finds it."""
+    first = _first_stage(text, target, arguments)
+    return first.platform if first is not None else None
+
+
+def _first_stage(text: str, target: str | None, arguments: Mapping[str, str] | None) -> BuildStage | None:
+    """Return the stage at which a chain of stages, each from an earlier one, begins."""
     stages = build_stages(text, arguments or {})
     number = _find(stages, target) if target is not None else len(stages) - 1
     while number is not None and number >= 0:
-        image = stages[number].image
-        earlier = _find(stages[:number], image)
+        earlier = _find(stages[:number], stages[number].image)
         if earlier is None:
-            return None if not image or "$" in image else image
+            return stages[number]
         number = earlier
     return None
 
@@ -58,8 +73,10 @@ def build_stages(text: str, arguments: Mapping[str, str]) -> tuple[BuildStage, .
                 values[argument] = arguments.get(argument, _replace(default.strip("\"'"), values))
         elif keyword == "FROM":
             words = [word for word in rest.split() if not word.startswith("--")]
+            flags = dict(word.partition("=")[::2] for word in rest.split() if word.startswith("--"))
+            platform = _replace(flags.get("--platform", ""), values) or None
             name = words[2].lower() if len(words) > 2 and words[1].upper() == "AS" else None
-            stages.append(BuildStage(_replace(words[0] if words else "", values), name))
+            stages.append(BuildStage(_replace(words[0] if words else "", values), name, platform))
     return tuple(stages)
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from python_on_whales import DockerClient
@@ -17,7 +18,8 @@ from pipeline.errors import StageFailed
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
-from stages.buildkit.platforms import refuse_foreign_base
+from stages.buildkit.dockerfile import base_platform
+from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
@@ -75,6 +77,9 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
         tag = f"pipeline-build:{uuid.uuid4().hex}"
         _follow(_lines(client, request, metadata, tag=tag), request.shown_dockerfile, desk)
         _save(client, tag, desk, path)
+    text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
+    flag = base_platform(text, target=request.target, arguments=request.arguments)
+    refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
     return Export(Layout.open(path), _materials(metadata))
 
 
@@ -168,16 +173,27 @@ def _materials(metadata: Path) -> dict[Reference, Digest]:
     Source: SLSA provenance 0.2 `materials`, with package URLs such as
     `pkg:docker/python@3.11-slim?platform=linux%2Famd64`.
     """
-    try:
-        provenance = json.loads(metadata.read_bytes()).get("buildx.build.provenance") or {}
-    except (OSError, ValueError):
-        return {}
+    provenance = _provenance(metadata)
     # one provenance, or one for each platform
     documents = [provenance] if "materials" in provenance else provenance.values()
     found = (
         one for document in documents if isinstance(document, dict) for one in document.get("materials", ())
     )
     return dict(filter(None, (_material(one.get("uri", ""), one.get("digest", {})) for one in found)))
+
+
+def _builder_platform(metadata: Path) -> str | None:
+    """Return the platform of the builder; BuildKit tells it of a build for one platform only."""
+    environment = _provenance(metadata).get("invocation", {}).get("environment", {})
+    return str(environment["platform"]) if "platform" in environment else None
+
+
+def _provenance(metadata: Path) -> dict[str, Any]:
+    try:
+        provenance: dict[str, Any] = json.loads(metadata.read_bytes()).get("buildx.build.provenance") or {}
+    except (OSError, ValueError):
+        return {}
+    return provenance
 
 
 def _material(uri: str, digest: Mapping[str, str]) -> tuple[Reference, Digest] | None:

@@ -52,6 +52,33 @@ def refuse_foreign_base(line: str, dockerfile: str) -> None:
     )
 
 
+def refuse_fixed_base(
+    flag: str | None, platforms: Sequence[str], builder: str | None, dockerfile: str
+) -> None:
+    """Refuse an image that starts from one platform and is labelled as another; BuildKit does not mind.
+
+    `flag` is the `--platform` of the last stage's base, `builder` the platform of the builder where known.
+
+    Raises:
+        StageFailed: the base is fixed to a platform that the build is not for.
+    """
+    own = flag in {"$BUILDPLATFORM", "${BUILDPLATFORM}"}
+    fixed = builder if own else flag
+    if flag is None or ("$" in flag and not own) or (fixed is None and len(platforms) < 2):
+        return
+    wrong = [platform for platform in platforms if fixed is None or _plain(platform) != _plain(fixed)]
+    if wrong:
+        raise StageFailed(
+            f"{dockerfile}: the image would start `FROM --platform={flag}`, but the build is for "
+            f"{', '.join(wrong)}",
+            advice="Leave `--platform` out of that FROM: only stages that prepare files for others need it.",
+        )
+
+
+def _plain(platform: str) -> str:
+    return "/".join(platform.split("/")[:2])
+
+
 def _known(platform: str) -> bool:
     system, _, rest = platform.partition("/")
     architecture, slash, variant = rest.partition("/")

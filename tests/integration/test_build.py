@@ -287,6 +287,17 @@ def test_a_base_for_another_platform_is_refused(
     assert f"docker pull --platform {other} {base_image}" in raised.value.advice
 
 
+@pytest.mark.parametrize("flag", ["{there}", "$BUILDPLATFORM"])
+def test_an_image_that_is_fixed_to_another_platform_is_refused(
+    project: Path, desk: Desk, base_image: str, engine: Engine, flag: str
+) -> None:
+    (there,) = engine.docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").split()
+    other = "linux/arm64" if there == "linux/amd64" else "linux/amd64"
+    stage = build(project, f"FROM --platform={flag.format(there=there)} {base_image}\nCOPY app.py /\n")
+    with pytest.raises(StageFailed, match=f"but the build is for {other}"):
+        run(replace(stage, platforms=(other,)), desk)
+
+
 def test_a_platform_that_does_not_exist_is_named_before_any_work(project: Path, desk: Desk) -> None:
     stage = replace(build(project, COPY_ONLY), platforms=("linux/amd64", "foo"))
     problems = [check for check in stage.check(desk) if "'foo' is no platform" in check.found]

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.buildkit.dockerfile import base_name, declares
+from stages.buildkit.dockerfile import base_name, base_platform, declares
 
 MULTI = """\
 # syntax directives and comments come first
@@ -70,3 +70,16 @@ def test_build_arguments_win_over_defaults() -> None:
 )
 def test_a_declared_argument_is_found(text: str, declared: bool) -> None:
     assert declares(text, "SOURCE_DATE_EPOCH") is declared
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("FROM --platform=linux/amd64 python", "linux/amd64"),
+        ("FROM --platform=$BUILDPLATFORM a AS a\nFROM b", None),
+        ("ARG P=linux/arm64\nFROM --platform=$P a AS a\nFROM a", "linux/arm64"),
+        ("FROM --platform=${BUILDPLATFORM} a", "${BUILDPLATFORM}"),
+    ],
+)
+def test_the_platform_of_the_base(text: str, platform: str | None) -> None:
+    assert base_platform(text) == platform

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.model import Problem
-from stages.buildkit.platforms import platform_checks, refuse_foreign_base
+from stages.buildkit.platforms import platform_checks, refuse_fixed_base, refuse_foreign_base
 
 FOREIGN = (
     'Base image python:3.11-slim was pulled with platform "linux/amd64", '
@@ -50,6 +50,34 @@ def test_a_base_for_another_platform_is_refused(line: str, place: str) -> None:
     assert raised.value.message == (
         f"{place}: the base image python:3.11-slim is for linux/amd64, but the build is for linux/arm64"
     )
+
+
+ARM, BOTH = ("linux/arm64",), ("linux/amd64", "linux/arm64")
+
+
+@pytest.mark.parametrize(
+    ("flag", "platforms", "builder", "wrong"),
+    [
+        ("linux/amd64", ARM, None, "linux/arm64"),
+        ("linux/amd64", BOTH, None, "linux/arm64"),
+        ("linux/arm64/v8", ARM, None, ""),
+        ("linux/amd64", (), "linux/arm64", ""),  # BuildKit labels it as its base then
+        ("$BUILDPLATFORM", ARM, "linux/amd64", "linux/arm64"),
+        ("${BUILDPLATFORM}", ARM, "linux/arm64", ""),
+        ("$BUILDPLATFORM", ARM, None, ""),
+        ("$BUILDPLATFORM", BOTH, None, "linux/amd64, linux/arm64"),
+        ("$TARGETPLATFORM", BOTH, "linux/amd64", ""),
+        (None, BOTH, "linux/amd64", ""),
+    ],
+)
+def test_an_image_that_is_fixed_to_another_platform(
+    flag: str | None, platforms: tuple[str, ...], builder: str | None, wrong: str
+) -> None:
+    if not wrong:
+        refuse_fixed_base(flag, platforms, builder, "Dockerfile")
+        return
+    with pytest.raises(StageFailed, match=f"but the build is for {wrong}$"):
+        refuse_fixed_base(flag, platforms, builder, "Dockerfile")
 
 
 def test_other_warnings_are_let_through() -> None:
