@@ -59,7 +59,7 @@ def assemble(
     """
     manifests = tuple(_manifests(built))
     if not manifests:
-        raise StageFailed("BuildKit exported no image", advice="Read build.log.")
+        raise StageFailed("BuildKit exported no image", advice="Run again; its log says what it did.")
     platforms = tuple(_platform_image(built, target, manifest, additions) for manifest in manifests)
     root = platforms[0].manifest if len(platforms) == 1 else _write_index(target, platforms, additions)
     target.put_root(root, reference)
