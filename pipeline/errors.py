@@ -51,7 +51,7 @@ class ConfigurationError(PipelineError):
 
 
 class PolicyRefused(PipelineError):
-    """At least one enforced policy refused the evidence of a stage; all reasons are kept."""
+    """At least one enforced policy refused the evidence of a stage; the record has every reason."""
 
     exit_code = 3
 
@@ -61,8 +61,6 @@ class PolicyRefused(PipelineError):
             f"the policies refused {stage}: {count} reason{'s' if count != 1 else ''}",
             advice="Mend what is listed above, or change the rule in the policy named beside it.",
         )
-        self.stage = stage
-        self.refused = tuple(refused)
 
 
 class ToolMissing(PipelineError):

@@ -87,7 +87,7 @@ class Update:
             ConfigurationError: a target does not name the image, or cannot be edited safely.
             RemoteError: the GitOps repository refuses, or cannot be reached.
         """
-        image = _delivered(have)
+        image = have[PushedImage]
         pushed = tuple(reference.repository for reference in image.references)
         references = self.repositories if desk.dry_run else pushed  # a dry run shows what a run would write
         if not self.targets and self.repository is not None:
@@ -172,14 +172,6 @@ def _named_by(target: Target, pushed: tuple[Repository, ...], own: Repository) -
 
 def _missing(subject: str, found: str, advice: str) -> Check:
     return Check(subject=subject, found=found, problem=Problem.CONFIGURATION, advice=advice)
-
-
-def _delivered(have: Artifacts) -> PushedImage:
-    pushed = have.get(PushedImage)
-    if pushed is not None:
-        return pushed
-    built = have[BuiltImage]  # the push was left out for a reason: it is in its layout
-    return PushedImage(name=built.name, tag=built.tag, digest=built.digest, layout=built.layout)
 
 
 def _check_targets(

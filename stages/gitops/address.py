@@ -49,11 +49,6 @@ class Address:
             return cls(clean, environment.get(USERNAME, "").strip() or unquote(user) or _ANY_USER, given)
         return cls(clean, unquote(user) or None, unquote(password) if colon else None)
 
-    @property
-    def is_http(self) -> bool:
-        """Tell whether user name and password are of any use."""
-        return self.url.startswith(("http://", "https://"))
-
     def hide(self, redact: Redactor) -> None:
         """Have the secrets masked in every text that is shown or logged."""
         if self.password is not None:

@@ -10,13 +10,13 @@ from tests.support.errors import SetupError
 DEBIAN = """\
 Types: deb
 # where this came from
-URIs: http://mirror.example/debian
+URIs: http://mirror.example/packages
 Suites: bookworm bookworm-updates
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
-URIs: http://mirror.example/debian-security
+URIs: http://mirror.example/security
 Suites: bookworm-security
 Components: main
 """
@@ -25,7 +25,7 @@ Components: main
 def test_another_suite_keeps_the_mirror_and_the_key() -> None:
     assert derive_suite([DEBIAN], "bookworm", "sid") == (
         "Types: deb\n"
-        "URIs: http://mirror.example/debian\n"
+        "URIs: http://mirror.example/packages\n"
         "Suites: sid\n"
         "Components: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
@@ -34,11 +34,11 @@ def test_another_suite_keeps_the_mirror_and_the_key() -> None:
 
 def test_one_line_sources_become_stanzas() -> None:
     lines = (
-        "# comment\ndeb [signed-by=/k.gpg arch=amd64] http://mirror.example/debian bookworm main contrib\n"
-        "deb-src http://mirror.example/debian bookworm main\n"
+        "# comment\ndeb [signed-by=/k.gpg arch=amd64] http://mirror.example/packages bookworm main contrib\n"
+        "deb-src http://mirror.example/packages bookworm main\n"
     )
     assert to_deb822(lines) == (
-        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main contrib\n"
+        "Types: deb\nURIs: http://mirror.example/packages\nSuites: bookworm\nComponents: main contrib\n"
         "Signed-By: /k.gpg\nArchitectures: amd64\n"
     )
 
