@@ -391,6 +391,19 @@ class PushedBlob(Value):
     )
 
 
+class RegistryEvidence(Value):
+    """What the registry holds after the push, asked by digest."""
+
+    asked: str = Field(description="who answered, such as `Amazon ECR: DescribeImages`")
+    manifests_compared: int = Field(ge=0, description="fetched by digest, and the same byte for byte")
+    blobs_found: int = Field(ge=0)
+    tags: tuple[str, ...] | None = Field(default=None, description="None where the registry does not tell")
+    media_type: str | None = None
+    size_bytes: int | None = Field(default=None, description="as the registry counts it")
+    pushed_at: datetime | None = None
+    notes: tuple[str, ...] = Field(default=(), description="what else it says, or why it could not be asked")
+
+
 class PushedReference(Value):
     """The image in one repository, as the registry answered."""
 
@@ -400,6 +413,7 @@ class PushedReference(Value):
     tag_existed: bool = Field(description="the tag was there before, with this digest")
     blobs: tuple[PushedBlob, ...] = ()
     duration_s: float
+    evidence: RegistryEvidence | None = None
 
     @property
     def bytes_sent(self) -> int:

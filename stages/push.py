@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, PipelineError, ToolMissing
+from pipeline.errors import ConfigurationError, PipelineError, TagConflict, ToolMissing
 from pipeline.model import (
     Artifact,
     BenchmarkReport,
@@ -19,7 +19,7 @@ from pipeline.model import (
     PushedReference,
     ScanReport,
 )
-from pipeline.reference import Reference, Repository
+from pipeline.reference import Reference, Repository, Tag
 from stages.models.interface import Files
 from stages.oci.distribution import RepositoryClient
 from stages.oci.export import export
@@ -31,10 +31,13 @@ from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
 from stages.registries import recognise
 from stages.registries.interface import Registry
+from stages.registries.options import RegistryOptions
+from stages.registries.readiness import explained, in_words_of, require_fitting
 
 PROBLEMS: Mapping[type[PipelineError], Problem] = {
     ConfigurationError: Problem.CONFIGURATION,
     ToolMissing: Problem.TOOL,
+    TagConflict: Problem.TAG,
 }
 SESSIONS = "uploads"  # in the cache
 IMPATIENT = Retries(attempts=2)  # a plan answers soon
@@ -57,13 +60,17 @@ class Push:
     """Further repositories that may hold the weights already, such as where the image went until now."""
     files: Files | None = None
     """Where the weights are read from; default: the folder that the image names."""
+    options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
+    """What the configuration says of a repository beside where it is."""
+    tag: Tag | None = None
+    """The tag that the image is going to have, for the check; None: not known yet."""
 
     name: ClassVar[str] = "push"
     needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage, ScanReport, BenchmarkReport)
     gives: ClassVar[type[PushedImage]] = PushedImage
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Ask every registry to let us in, with the right to push."""
+        """Ask every registry to let us in, with the right to push, and what is there already."""
         if not self.repositories:
             return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
         return tuple(self._check(repository, desk) for repository in self.repositories)
@@ -95,16 +102,26 @@ class Push:
         )
 
     def _push(self, image: BuiltImage, content: ImageContent, desk: Desk) -> tuple[PushedReference, ...]:
-        registries = {each.host: self._registry(each.host) for each in self.repositories}
+        registries = {each: self._registry(each) for each in self.repositories}
+        for repository, registry in registries.items():
+            require_fitting(content, registry, repository)
         Sessions(desk.cache / SESSIONS).clean()
-        transports = {host: _transport(registry, desk) for host, registry in registries.items()}
+        transports: dict[object, Transport] = {}
         pushed: list[PushedReference] = []
-        for repository in self.repositories:
-            registry = registries[repository.host]
-            client = _client(repository, registry, transports[repository.host], desk)
-            known = self._siblings(repository, pushed) if registry.mounts else ()
-            push = ImagePush(content=content, tag=image.tag, client=client, mount_from=known, say=desk.say)
-            pushed.append(push.run())
+        for repository, registry in registries.items():
+            login = (repository.host, self._options(repository).login)
+            if login not in transports:
+                transports[login] = _transport(registry, desk)
+            client = _client(repository, registry, transports[login], desk)
+            with explained(registry, repository):
+                registry.prepare(repository, desk)
+                known = self._siblings(repository, pushed) if registry.mounts else ()
+                push = ImagePush(
+                    content=content, tag=image.tag, client=client, mount_from=known, say=desk.say
+                )
+                reference = push.run()
+                evidence = registry.verify(client, content, image.tag)
+            pushed.append(reference.model_copy(update={"evidence": evidence}))
         return tuple(pushed)
 
     def _siblings(self, repository: Repository, pushed: Sequence[PushedReference]) -> tuple[Repository, ...]:
@@ -122,23 +139,31 @@ class Push:
     def _check(self, repository: Repository, desk: Desk) -> Check:
         subject = f"registry {repository}"
         try:
-            registry = self._registry(repository.host)
-            with contextlib.closing(
-                Transport(registry.endpoint, registry.credentials, desk.redact.add)
-            ) as transport:
-                credentials = _client(repository, registry, transport, desk, IMPATIENT).log_in()
+            registry = self._registry(repository)
+            with (
+                contextlib.closing(
+                    Transport(registry.endpoint, registry.credentials, desk.redact.add)
+                ) as transport,
+                explained(registry, repository),
+            ):
+                client = _client(repository, registry, transport, desk, IMPATIENT)
+                credentials = client.log_in()
+                found = in_words_of(registry.inspect(client, self.tag), repository, self.tag)
         except PipelineError as error:
             problem = PROBLEMS.get(type(error), Problem.REMOTE)
             return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
-        if credentials is None:
-            return Check(subject=subject, found="lets us in without a login")
-        return Check(
-            subject=subject, found=f"logged in as {credentials.username} (from {credentials.origin})"
-        )
+        login = "lets us in without a login"
+        if credentials is not None:
+            login = f"logged in as {credentials.username} (from {credentials.origin})"
+        return Check(subject=subject, found="; ".join((login, *found)))
 
-    def _registry(self, host: str) -> Registry:
+    def _registry(self, repository: Repository) -> Registry:
         only = len({each.host for each in self.repositories}) == 1
-        return recognise(host, insecure=self.insecure, only=only)
+        options = self._options(repository)
+        return recognise(repository.host, insecure=self.insecure, only=only, options=options)
+
+    def _options(self, repository: Repository) -> RegistryOptions:
+        return self.options.get(repository, RegistryOptions())
 
 
 def _transport(registry: Registry, desk: Desk) -> Transport:

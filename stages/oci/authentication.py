@@ -5,11 +5,13 @@ Source: distribution's token authentication specification, and RFC 6749 for iden
 
 import base64
 import json
+import math
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import requests
 
 DEFAULT_LIFETIME_S = 60.0  # of a token that does not say how long it lives
-LIVE_SHARE = 0.8  # of a token's life in which it is used: a request has to arrive before its end
+LIVE_SHARE = 0.8  # of a token's or password's life in which it is used: a request has to arrive in time
 
 Scopes = frozenset[str]
 """What is asked for, such as `repository:team/model:pull,push`."""
@@ -37,6 +39,20 @@ class Credentials:
     origin: str
     identity_token: bool = False
     """The secret is no password but a token that the realm exchanges for others."""
+    expires_at: datetime | None = None
+    """When the secret ends, by this machine's clock; None: never, or nobody says."""
+    advice: str = ""
+    """What to do when the registry refuses them; default: `docker login`."""
+
+    def fresh_s(self) -> float:
+        """Return for how many seconds from now they are used before their source is asked again.
+
+        What is over on arrival is used until it is refused: a clock is wrong, and asking again will not help.
+        """
+        if self.expires_at is None:
+            return math.inf
+        left_s = (self.expires_at - datetime.now(UTC)).total_seconds()
+        return left_s * LIVE_SHARE if left_s > 0 else math.inf
 
     @property
     def basic(self) -> str:
@@ -94,6 +110,7 @@ class Authenticator:
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
         self._credentials: tuple[Credentials | None] | None = None  # None: not looked for yet
+        self._stale_at = math.inf
         self._tokens: dict[Scopes, _Token] = {}
 
     @property
@@ -103,9 +120,11 @@ class Authenticator:
 
     def credentials(self) -> Credentials | None:
         """Return who we are, or None for nobody; its secret never shows in a log from here on."""
-        if self._credentials is None:
+        if self._credentials is None or time.monotonic() >= self._stale_at:
             found = self._find_credentials()
+            self._stale_at = math.inf
             if found is not None:
+                self._stale_at = time.monotonic() + found.fresh_s()
                 self._keep_secret(found.secret)
                 self._keep_secret(f"{found.username}:{found.secret}")
             self._credentials = (found,)
@@ -124,12 +143,18 @@ class Authenticator:
         """Return another header after a 401; None where there is no other than the refused one."""
         with self._lock:
             self._challenge = Challenge.parse(headers) or self._challenge
-            self._credentials = None  # they may have expired: their source is asked again
+            if not self._changed_since(refused):
+                self._credentials = None  # they may have expired: their source is asked again
             token = self._tokens.get(scopes)
             if token is not None and f"Bearer {token.value}" == refused:
                 del self._tokens[scopes]  # another thread may have renewed it already
             header = self._header(scopes)
         return header if header != refused else None
+
+    def _changed_since(self, refused: str | None) -> bool:
+        """Tell whether another thread has found other credentials than the refused ones already."""
+        found = self._credentials[0] if self._credentials else None
+        return self.scheme == "basic" and found is not None and found.basic != refused
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Remember how the registry wants to be asked."""
@@ -215,7 +240,7 @@ def login_refused(host: str, credentials: Credentials | None) -> RemoteError:
     what = "identity token" if credentials.identity_token else "password"
     return RemoteError(
         f"{host}: the registry refused the {what} of user {credentials.username!r}",
-        advice=f"It came from {credentials.origin}. {log_in(host)}",
+        advice=f"It came from {credentials.origin}. {credentials.advice or log_in(host)}",
     )
 
 

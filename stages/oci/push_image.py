@@ -13,6 +13,7 @@ from stages.oci.distribution import RepositoryClient
 from stages.oci.image_content import ImageContent
 from stages.oci.parallel import for_each
 from stages.oci.progress import Progress, in_words
+from stages.oci.refusals import TagRefused
 
 UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
@@ -97,8 +98,29 @@ class ImagePush:
         if there is not None:
             self.say(f"{self.client.repository}:{self.tag} moves from {there} to {self._digest}")
         top = self.content.image
-        self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+        try:
+            self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+        except TagRefused as refused:
+            return self._was_quicker(refused)
         return False
+
+    def _was_quicker(self, refused: TagRefused) -> bool:
+        """Return True where somebody else has written our digest under the tag meanwhile.
+
+        Raises:
+            TagConflict: it is another digest.
+            TagRefused: there is none; the tag was refused for another reason.
+        """
+        there = self._tagged()
+        if there is None:
+            raise refused
+        if there != self._digest:
+            raise TagConflict(
+                f"{self.client.repository}:{self.tag} is {there}, and the registry's tags are immutable: "
+                f"it cannot move to {self._digest}",
+                advice="Commit your changes, so that the image gets a tag of its own, and run again.",
+            ) from refused
+        return True
 
     def _verify(self) -> None:
         """Ask by tag what everybody will get from now on."""

@@ -16,6 +16,10 @@ TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "TOOM
 QUOTED_CHARACTERS = 300  # of what the registry says, which may be a page of HTML
 
 
+class TagRefused(RemoteError):
+    """The registry does not let this tag be written: its tags are immutable, and it is there already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What was tried, for the message of its refusal; `doing` completes "cannot …"."""
@@ -42,7 +46,17 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
             "already is not sent again.",
             retry_after_s=answer.retry_after_s,
         )
-    return RemoteError(message, advice=_advice(answer.status, codes, attempt))
+    if attempt.credentials is not None and credentials_expired(answer):
+        return RemoteError(
+            message, advice=f"{attempt.credentials.advice or _permission(attempt)} Then run again."
+        )
+    kind = TagRefused if "TAG_INVALID" in codes or "immutab" in said.lower() else RemoteError
+    return kind(message, advice=_advice(answer.status, codes, attempt))
+
+
+def credentials_expired(answer: Answer) -> bool:
+    """Tell whether a 403 means what others say by 401, as Amazon ECR's: the password was good once."""
+    return answer.status == HTTPStatus.FORBIDDEN and "token has expired" in _said(answer)[1].lower()
 
 
 def _said(answer: Answer) -> tuple[frozenset[str], str]:

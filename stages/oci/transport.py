@@ -10,7 +10,7 @@ from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Authenticator, Credentials, Scopes
 from stages.oci.endpoint import Endpoint, origin
 from stages.oci.exchange import TIMEOUTS, Answer, Request, Timeouts, exchange, new_session
-from stages.oci.refusals import Attempt, refusal
+from stages.oci.refusals import Attempt, credentials_expired, refusal
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 REDIRECTS_OF_ANY_METHOD = frozenset({307, 308})
@@ -82,7 +82,7 @@ class Transport:
         request = replace(request, url=urljoin(self._reach(), request.url))
         header = self._authenticator.header(purpose.scopes)
         answer = self._follow(request, header)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == HTTPStatus.UNAUTHORIZED or credentials_expired(answer):
             renewed = self._authenticator.renewed(answer.headers, purpose.scopes, header)
             if renewed is not None:
                 answer = self._follow(request, renewed)

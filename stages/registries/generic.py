@@ -3,10 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.desk import Desk
+from pipeline.errors import RemoteError
+from pipeline.model import RegistryEvidence
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.chunked import Chunked
+from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
+from stages.oci.image_content import ImageContent
 from stages.oci.uploads import UploadStrategy
+from stages.registries import distribution_api
+from stages.registries.interface import RegistryScan, RepositoryState
 
 # The names that references use for Docker Hub are not where its API answers.
 API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
@@ -21,6 +29,7 @@ class GenericRegistry:
     insecure: frozenset[str] = frozenset()
     uploads: UploadStrategy = field(default_factory=Chunked)
     mounts: bool = True
+    largest_blob_bytes: int | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -30,3 +39,25 @@ class GenericRegistry:
     def credentials(self) -> Credentials | None:
         """See `Registry.credentials`."""
         return self.find_credentials()
+
+    def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
+        """See `Registry.inspect`."""
+        return distribution_api.inspect(client, tag)
+
+    def prepare(self, repository: Repository, desk: Desk) -> None:
+        """Do nothing: such registries make a repository with its first image."""
+
+    def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
+        """See `Registry.verify`; the tag was asked for by the push."""
+        del tag
+        return distribution_api.read_back(client, content)
+
+    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
+        """Return None: the specification knows no scans."""
+        del repository, digest
+        return None
+
+    def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
+        """Return the error as it is."""
+        del repository
+        return error

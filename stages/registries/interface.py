@@ -1,14 +1,53 @@
-"""What the push needs to know of a registry: where it answers, who lets us in, and what it allows."""
+"""What the push asks of a registry: where it answers, who lets us in, what it allows, what it holds."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from pipeline.desk import Desk
+from pipeline.errors import RemoteError
+from pipeline.model import RegistryEvidence, Tool, Vulnerability
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
+from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
+from stages.oci.image_content import ImageContent
 from stages.oci.uploads import UploadStrategy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryState:
+    """A repository before the push, for the plan; None is what the registry does not tell."""
+
+    exists: bool | None = None
+    created_on_push: bool = False
+    """It is missing, and the push makes it."""
+    advice: str = ""
+    """What makes it, where it is missing and the push does not."""
+    immutable_tags: bool | None = None
+    """Of our tag, where only some are."""
+    tag_digest: Digest | None = None
+    """What the tag names now; None: it is free."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryScan:
+    """What the registry's own scanner found in an image."""
+
+    digest: Digest
+    scanner: Tool
+    completed_at: datetime | None = None
+    database_updated_at: datetime | None = None
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+
+
 class Registry(Protocol):
-    """One registry, whoever runs it."""
+    """One registry, whoever runs it.
+
+    `stages/registries/distribution_api.py` answers `inspect` and `verify` for any of them; an adapter adds
+    what its cloud's own API tells. All methods may raise PipelineError.
+    """
 
     @property
     def endpoint(self) -> Endpoint:
@@ -22,13 +61,48 @@ class Registry(Protocol):
 
     @property
     def mounts(self) -> bool:
-        """Tell whether it is worth asking to mount a blob from another repository."""
+        """Tell whether it is worth asking to mount a blob from another repository; may ask the registry."""
+        ...
+
+    @property
+    def largest_blob_bytes(self) -> int | None:
+        """The largest blob that it takes, or None where nobody says; refused before anything is sent."""
         ...
 
     def credentials(self) -> Credentials | None:
         """Return who we are to it, or None for nobody; asked again when the registry refuses or they expire.
 
+        Every call gives new ones where they are made by the cloud: the caller keeps them.
+
         Raises:
-            PipelineError: they are there and cannot be read.
+            PipelineError: they are there and cannot be read, or the cloud does not give any.
         """
+        ...
+
+    def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
+        """Return what is known of the client's repository before the push; changes nothing."""
+        ...
+
+    def prepare(self, repository: Repository, desk: Desk) -> None:
+        """Make the repository ready for the push, and make it where it is missing and we are told to.
+
+        Raises:
+            RemoteError: it is missing; the advice is the command that makes it.
+        """
+        ...
+
+    def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
+        """Return what the registry holds after the push.
+
+        Raises:
+            RemoteError: it is not what was pushed.
+        """
+        ...
+
+    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
+        """Return what the registry's own scanner found, or None where there is no finished scan."""
+        ...
+
+    def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
+        """Return the error of a request, in this registry's own terms where that helps."""
         ...

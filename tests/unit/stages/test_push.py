@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,26 @@ def test_the_check_finds_a_missing_helper(
     (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
     assert check.problem is Problem.TOOL
     assert "docker-credential-absent" in check.found
+
+
+def test_the_check_says_what_the_tag_names(
+    tmp_path: Path, image: BuiltImage, desk: Desk, server: Server
+) -> None:
+    stage = replace(push_to(tmp_path, f"{server.address}/a/small"), tag=image.tag)
+    (before,) = stage.check(desk)
+    stage.run(Artifacts(image), desk)
+    (after,) = stage.check(desk)
+    assert before.found == f"lets us in without a login; the tag {image.tag} is free"
+    assert after.passed
+    assert after.found.endswith(f"the tag {image.tag} is taken by {image.digest}")
+
+
+def test_what_the_registry_holds_after_the_push_is_recorded(
+    tmp_path: Path, image: BuiltImage, desk: Desk, server: Server
+) -> None:
+    (reference,) = push_to(tmp_path, f"{server.address}/a/small").run(Artifacts(image), desk).references
+    assert reference.evidence is not None
+    assert (reference.evidence.manifests_compared, reference.evidence.blobs_found) == (1, 3)
 
 
 def test_docker_hub_answers_elsewhere() -> None:

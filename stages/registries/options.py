@@ -1,0 +1,39 @@
+"""What the configuration says of one repository, beside where it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["generic", "ecr", "artifact_registry", "acr"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginOptions:
+    """Who the CI job is to the cloud; without any of these the cloud's own default chain decides."""
+
+    role: str | None = None
+    """Amazon: the role to assume with the job's identity token."""
+    audience: str | None = None
+    """What the identity token is made for; default: what the cloud expects."""
+    id_token_variable: str | None = None
+    """Environment variable that holds the token, as GitLab's `id_tokens` do; default: GitHub is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryOptions:
+    """How a repository is made ready; None and empty leave it to the registry."""
+
+    kind: Kind | None = None
+    """What the registry is; default: by its host."""
+    create: bool = False
+    """A repository that is missing is made, with what follows."""
+    immutable: bool | None = None
+    scan_on_push: bool | None = None
+    encryption: str | None = None
+    """`AES256`, `KMS`, or the name of a key."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Of the repository, for its bill and its access rules."""
+    lifecycle: Path | None = None
+    """File with the registry's own lifecycle policy."""
+    login: LoginOptions = LoginOptions()
