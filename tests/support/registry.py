@@ -158,6 +158,11 @@ def _configuration(folder: Path, address: str) -> str:
     )
 
 
+def authorization(registry: Registry) -> str:
+    """Return the Authorization header that the registry lets in."""
+    return f"Basic {_basic(registry)}"
+
+
 def _basic(registry: Registry) -> str:
     return base64.b64encode(f"{registry.username}:{registry.password}".encode()).decode()
 
