@@ -2,17 +2,19 @@
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from pipeline.cascade import Configuration
-from pipeline.config import BuildSection, ModelSection
+from pipeline.config import BuildSection, ModelSection, RegistrySection
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
 from pipeline.model import Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
+from pipeline.reference import Tag
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
@@ -25,6 +27,7 @@ from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.push import Push
+from stages.registries.options import LoginOptions, RegistryOptions
 from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
@@ -38,9 +41,11 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
     Raises:
         ConfigurationError: a setting does not fit, or a policy cannot be read.
     """
+    stages = (MAKERS[kind](configuration) for kind in DELIVERY)
+    tag = configuration.values.tag or Tag(source.version)
     return make_plan(
         source=source,
-        stages=tuple(MAKERS[kind](configuration) for kind in DELIVERY),
+        stages=tuple(replace(each, tag=tag) if isinstance(each, Push) else each for each in stages),
         skip=configuration.values.skipped,
         policies=_policies(configuration),
         settings=configuration.settings(),
@@ -210,6 +215,23 @@ def _push(configuration: Configuration) -> Push:
         files=model.files if model is not None else None,
         repositories=values.repositories,
         insecure=values.insecure_registries,
+        options={
+            name: _registry_options(section, configuration.root)
+            for name, section in values.registry_sections.items()
+        },
+    )
+
+
+def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
+    return RegistryOptions(
+        kind=section.kind,
+        create=section.create,
+        immutable=section.immutable,
+        scan_on_push=section.scan_on_push,
+        encryption=section.encryption,
+        tags=section.tags,
+        lifecycle=root / section.lifecycle if section.lifecycle else None,
+        login=LoginOptions(**section.login.model_dump()),
     )
 
 

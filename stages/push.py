@@ -115,7 +115,9 @@ class Push:
             client = _client(repository, registry, transports[login], desk)
             with explained(registry, repository):
                 registry.prepare(repository, desk)
-                known = self._siblings(repository, pushed) if registry.mounts else ()
+                known = self._siblings(repository, pushed)
+                if not (any(each.host == repository.host for each in known) and registry.mounts):
+                    known = ()
                 push = ImagePush(
                     content=content, tag=image.tag, client=client, mount_from=known, say=desk.say
                 )

@@ -1,12 +1,30 @@
-"""Registries: the one place where the kind of a registry is recognised by its host."""
+"""Registries: the one place where the kind of a registry is recognised by its host, or taken as named."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Protocol
 
+from stages.registries import ecr, ecr_public
 from stages.registries.credentials import find
+from stages.registries.ecr_address import PUBLIC, EcrAddress
 from stages.registries.generic import GenericRegistry
 from stages.registries.habits import habit
 from stages.registries.interface import Registry
-from stages.registries.options import RegistryOptions
+from stages.registries.options import Kind, RegistryOptions
+
+
+class Make(Protocol):
+    """Makes the adapter of a cloud's registry."""
+
+    def __call__(self, host: str, options: RegistryOptions, /, *, only: bool) -> Registry:
+        """Return it; `only` says that the run has no other registry."""
+        ...
+
+
+CLOUDS: tuple[tuple[Kind, Callable[[str], bool], Make], ...] = (
+    ("ecr", lambda host: host == PUBLIC, ecr_public.public),
+    ("ecr", lambda host: EcrAddress.parse(host) is not None, ecr.private),
+)
+"""A kind, how its hosts are recognised, and its adapter; of one kind, the last takes any other host."""
 
 
 def recognise(
@@ -21,10 +39,18 @@ def recognise(
     `insecure` names the hosts that may be spoken to without TLS; `only` says that the run has no other
     registry, so that the credentials for "the" registry are meant for it.
     """
-    del options
+    for make in _makers(host.lower(), options.kind):
+        return make(host, options, only=only)
     return GenericRegistry(
         host=host,
         find_credentials=lambda: find(host, only=only),
         insecure=frozenset(insecure),
         uploads=habit(host).uploads(),
     )
+
+
+def _makers(host: str, kind: Kind | None) -> list[Make]:
+    """Return the adapters that fit, the best first."""
+    fitting = [make for name, fits, make in CLOUDS if fits(host) and kind in {None, name}]
+    named = [make for name, _, make in CLOUDS if name == kind]
+    return fitting or named[-1:]

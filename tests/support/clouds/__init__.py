@@ -1,7 +1,7 @@
 """Clouds on loopback, under their real host names: the real SDKs and clients cannot tell the difference.
 
 `internet.py` holds it together. An `Internet` is a certificate authority of its own (`authority.py`) and a
-proxy (`connect_proxy.py`) that connects each known host name to a port of this machine and refuses the others.
+proxy (`connect_proxy.py`) that connects each known host name to a port of this machine and refuses the rest.
 Whoever gets its `environment` (requests, boto3, google-auth, azure-core, gRPC, Go programs) comes here and
 nowhere else, without privileges and without a line changed in the product:
 

@@ -46,6 +46,15 @@ REGISTRY = "expected a registry such as registry.example.com:5000/team (the path
             "p.yaml:3: test.environment.A: 'x\\x00y' - the value of a variable cannot hold the character NUL",
         ),
         (
+            "registries: [{url: ghcr.io/x, creat: true}]",
+            "p.yaml:2: registries[0].creat: True - unknown key; did you mean 'create'?",
+        ),
+        ("registries: [{create: true}]", "p.yaml:2: registries[0].url: this key is required and not there"),
+        (
+            "registries:\n- ghcr.io/x\n- {url: ghcr.io/x, login: {rol: x}}",
+            "p.yaml:4: registries[1].login.rol: 'x' - unknown key; did you mean 'role'?",
+        ),
+        (
             'benchmark: {environment: {"": x}}',
             "p.yaml:2: benchmark.environment.: '' - the name of a variable is not empty and holds no '='",
         ),
@@ -60,3 +69,11 @@ def test_what_an_environment_variable_says_is_read_as_what_it_means() -> None:
     config = validate(Config, parse(text, "p.yaml"))
     assert config.repositories == ("a.io/x/digits", "localhost:5000/digits")
     assert (config.benchmark.port, config.benchmark.warmup_s) == (9000, 0)
+
+
+def test_a_registry_is_a_host_with_a_path_or_says_more() -> None:
+    text = "{image: digits, registries: [a.io/x, {url: b.io/y/, create: true, login: {role: 'arn:aws:x'}}]}"
+    config = validate(Config, parse(text, "p.yaml"))
+    assert config.repositories == ("a.io/x/digits", "b.io/y/digits")
+    ((repository, section),) = config.registry_sections.items()
+    assert (repository, section.create, section.login.role) == ("b.io/y/digits", True, "arn:aws:x")

@@ -1,0 +1,214 @@
+"""Amazon Elastic Container Registry: passwords by its API, repositories that have to be made, no chunks.
+
+Sources: Amazon ECR User Guide ("Service quotas", "Image tag mutability", "Blob mounting") and API Reference.
+"""
+
+import os
+import shlex
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
+from pipeline.model import RegistryEvidence
+from pipeline.reference import Digest, Repository, Tag
+from stages.oci.authentication import Credentials
+from stages.oci.distribution import RepositoryClient
+from stages.oci.endpoint import Endpoint
+from stages.oci.image_content import ImageContent
+from stages.oci.retries import Retries
+from stages.oci.uploads import Monolithic, UploadStrategy
+from stages.registries import credentials as stored
+from stages.registries import distribution_api
+from stages.registries.aws_refusals import permission_missing, unknown_region
+from stages.registries.aws_session import AwsSession
+from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
+from stages.registries.ecr_address import EcrAddress
+from stages.registries.ecr_api import EcrApi, EcrImage
+from stages.registries.ecr_findings import read_scan
+from stages.registries.interface import RegistryScan, RepositoryState
+from stages.registries.options import RegistryOptions
+
+LARGEST_LAYER_BYTES = 52_000 << 20
+PATIENCE = Retries(attempts=4)  # an image shows up in ECR's API a moment after it was pushed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcrRegistry:
+    """A private registry of ECR.
+
+    A password in the environment (REGISTRY_PASSWORD_…) comes first, then AWS's own chain, then what
+    `docker login` left behind; with the latter alone, ECR's API cannot be asked, and the plan says so.
+    """
+
+    host: str
+    api: EcrApi
+    options: RegistryOptions = field(default_factory=RegistryOptions)
+    only: bool = True
+    uploads: UploadStrategy = field(default_factory=Monolithic)
+    largest_blob_bytes: int | None = LARGEST_LAYER_BYTES
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """See `Registry.endpoint`."""
+        return Endpoint(host=self.host, api_host=self.host)
+
+    @property
+    def mounts(self) -> bool:
+        """Tell what the account's setting BLOB_MOUNTING says; where nobody tells, it is worth asking."""
+        try:
+            return self.api.mounts_blobs()
+        except (RemoteError, ToolMissing):
+            return True
+
+    def credentials(self) -> Credentials | None:
+        """See `Registry.credentials`."""
+        named = stored.from_environment(self.host, os.environ, only=self.only)
+        if named is not None:
+            return named
+        try:
+            return self.api.credentials()
+        except (NoCloudLogin, ToolMissing):
+            if (kept := stored.DockerConfig.load().find(self.host)) is not None:
+                return kept
+            raise
+
+    def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
+        """See `Registry.inspect`."""
+        name = client.repository.path
+        try:
+            found = self.api.find_repository(name)
+        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
+            state = distribution_api.inspect(client, tag)
+            return replace(state, notes=(f"ECR's API does not tell more: {error.message}",))
+        if found is None:
+            return self._missing(client.repository)
+        state = distribution_api.inspect(client, tag)
+        notes = ("ECR scans on push",) if found.scan_on_push else ()
+        return replace(state, exists=True, immutable_tags=found.is_immutable(tag), notes=notes)
+
+    def prepare(self, repository: Repository, desk: Desk) -> None:
+        """Make the repository where it is missing and `create: true`; see `Registry.prepare`."""
+        try:
+            if self.api.find_repository(repository.path) is not None:
+                return
+        except (NoCloudLogin, PermissionMissing, ToolMissing):
+            if not self.options.create:
+                return  # the push itself finds out
+            raise
+        if self.options.create:
+            self.api.create_repository(repository.path, self.options)
+            desk.say(f"made the repository {repository}")
+        elif not self._created_on_push(repository):
+            raise self._no_repository(repository)
+
+    def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
+        """Read the image back, and compare with what DescribeImages says; see `Registry.verify`."""
+        evidence = distribution_api.read_back(client, content)
+        digest = content.image.descriptor.digest
+        try:
+            image = PATIENCE.run(
+                lambda: self._described(client.repository, digest, tag), threading.Event(), client.say
+            )
+        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
+            return evidence.model_copy(update={"notes": (f"DescribeImages: {error.message}",)})
+        return evidence.model_copy(
+            update={
+                "asked": "OCI distribution API; Amazon ECR: DescribeImages",
+                "tags": image.tags,
+                "media_type": image.media_type,
+                "size_bytes": image.size_bytes,
+                "pushed_at": image.pushed_at,
+                "notes": (f"scan: {image.scan_status}",) if image.scan_status else (),
+            }
+        )
+
+    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
+        """See `Registry.scan`."""
+        return read_scan(self.api.scan_pages(repository.path, digest), digest)
+
+    def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
+        """Name the missing permission, repository or region behind the registry's answer."""
+        if (missing := permission_missing(error.message, self.host)) is not None:
+            return error if isinstance(error, PermissionMissing) else missing
+        if "NAME_UNKNOWN" in error.message:
+            return self._no_repository(repository)
+        if isinstance(error, TemporaryRemoteError) and "could not be reached" in error.message:
+            region = self._unknown_region()
+            return RemoteError(error.message, advice=f"{region} Mend `registries`.") if region else error
+        return error
+
+    def _described(self, repository: Repository, digest: Digest, tag: Tag) -> EcrImage:
+        image = self.api.find_image(repository.path, digest)
+        if image is None or tag not in image.tags:
+            held = f"has the tags {', '.join(image.tags) or '(none)'}" if image else "is not known"
+            raise TemporaryRemoteError(
+                f"{repository}: {digest} was pushed as {tag}, and DescribeImages says that it {held}",
+                advice="Another run or a lifecycle policy may have taken it away: look into CloudTrail.",
+            )
+        return image
+
+    def _missing(self, repository: Repository) -> RepositoryState:
+        made = self.options.create or self._created_on_push(repository)
+        return RepositoryState(
+            exists=False,
+            created_on_push=made,
+            immutable_tags=self.options.immutable if self.options.create else None,
+            advice=self._no_repository(repository).advice,
+        )
+
+    def _created_on_push(self, repository: Repository) -> bool:
+        try:
+            return self.api.is_created_on_push(repository.path)
+        except (RemoteError, ToolMissing):
+            return False
+
+    def _no_repository(self, repository: Repository) -> RemoteError:
+        address = self.api.address
+        return RemoteError(
+            f"{repository} does not exist in {address.region} of account {address.account}",
+            advice=f"Make it:\n{shlex.join(self._command(repository))}\n"
+            "or let the push make it: `create: true` for this registry. Is the region right?",
+        )
+
+    def _command(self, repository: Repository) -> Iterable[str]:
+        address, options = self.api.address, self.options
+        yield from ("aws", "ecr", "create-repository", "--region", address.region)
+        yield from ("--registry-id", address.account, "--repository-name", repository.path)
+        if options.immutable is not False:
+            yield from ("--image-tag-mutability", "IMMUTABLE")
+        if options.scan_on_push is not None:
+            yield from (
+                "--image-scanning-configuration",
+                f"scanOnPush={str(options.scan_on_push).lower()}",
+            )
+
+    def _unknown_region(self) -> str:
+        try:
+            return unknown_region(self.api.session)
+        except ToolMissing:
+            return ""
+
+
+def private(host: str, options: RegistryOptions, *, only: bool) -> EcrRegistry:
+    """Return the private registry behind a host.
+
+    Raises:
+        ConfigurationError: the host is none of ECR's, so that account and region are not known.
+    """
+    address = EcrAddress.parse(host)
+    if address is None:
+        raise ConfigurationError(
+            f"registries: {host} is said to be of kind `ecr`, and its name does not say account and region",
+            advice="Write ACCOUNT.dkr.ecr.REGION.amazonaws.com/path, or leave `kind:` out.",
+        )
+    session = AwsSession(
+        host=host,
+        region=address.region,
+        login=options.login,
+        fips=address.fips,
+        dual_stack=address.dual_stack,
+    )
+    api = EcrApi(host=host, address=address, session=session)
+    return EcrRegistry(host=host, api=api, options=options, only=only)
