@@ -46,7 +46,7 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
             "already is not sent again.",
             retry_after_s=answer.retry_after_s,
         )
-    if attempt.credentials is not None and credentials_expired(answer):
+    if attempt.credentials is not None and answer.content and credentials_expired(answer):
         return RemoteError(
             message, advice=f"{attempt.credentials.advice or _permission(attempt)} Then run again."
         )
@@ -55,8 +55,13 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
 
 
 def credentials_expired(answer: Answer) -> bool:
-    """Tell whether a 403 means what others say by 401, as Amazon ECR's: the password was good once."""
-    return answer.status == HTTPStatus.FORBIDDEN and "token has expired" in _said(answer)[1].lower()
+    """Tell whether a 403 may mean what others say by 401, as Amazon ECR's: the password was good once.
+
+    The answer to a HEAD has no words: that may be meant, so it is worth asking again.
+    """
+    if answer.status != HTTPStatus.FORBIDDEN:
+        return False
+    return not answer.content or "token has expired" in _said(answer)[1].lower()
 
 
 def _said(answer: Answer) -> tuple[frozenset[str], str]:

@@ -145,6 +145,9 @@ def _unanswered(error: Exception, session: AwsSession, doing: str) -> RemoteErro
             "with the role that trusts the job, and in GitHub `permissions:` with `id-token: write` "
             "(docs/registries.md).",
         )
+    if kind == "ParamValidationError":
+        lines = str(error).splitlines()
+        return RemoteError(f"{host}: cannot {doing}: {lines[-1]}", advice="Mend `registries` or `image`.")
     if "SSL" in kind:
         return RemoteError(
             f"{host}: no trusted TLS connection to AWS",

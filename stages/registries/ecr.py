@@ -130,8 +130,8 @@ class EcrRegistry:
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission, repository or region behind the registry's answer."""
-        if (missing := permission_missing(error.message, self.host)) is not None:
-            return error if isinstance(error, PermissionMissing) else missing
+        if "DENIED" in error.message:
+            return permission_missing(error.message, self.host) or error
         if "NAME_UNKNOWN" in error.message:
             return self._no_repository(repository)
         if isinstance(error, TemporaryRemoteError) and "could not be reached" in error.message:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clouds.crane import Crane, make_crane
+from tests.support.clouds.ecr import Amazon, running_ecr
 from tests.support.clouds.internet import Internet, running_internet
 
 
@@ -30,3 +31,10 @@ def online(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> Internet:
 def crane(internet: Internet, tmp_path: Path) -> Crane:
     """A registry client that is not ours, on the same internet and without a login."""
     return make_crane(tmp_path / "crane", internet.environment)
+
+
+@pytest.fixture(scope="session")
+def amazon(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
+    """Amazon ECR with IAM and STS, for the whole session: a test makes repositories of its own."""
+    with running_ecr(internet, tmp_path_factory.mktemp("amazon")) as running:
+        yield running

@@ -51,8 +51,8 @@ def connected(
         transport.close()
 
 
-def get(transport: Transport) -> None:
-    transport.send(Request(method="GET", url="/v2/x"), PURPOSE)
+def get(transport: Transport, method: str = "GET") -> None:
+    transport.send(Request(method=method, url="/v2/x"), PURPOSE)
 
 
 def test_credentials_are_asked_for_anew_before_they_expire() -> None:
@@ -89,12 +89,13 @@ def test_credentials_without_an_end_or_with_one_in_the_past_are_used_until_they_
     assert asked == [1]
 
 
-def test_a_403_that_speaks_of_an_expired_token_is_answered_with_a_new_one() -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])  # the answer to a HEAD says nothing
+def test_a_403_for_an_expired_token_is_answered_with_a_new_one(method: str) -> None:
     registry, passwords = PasswordRegistry(), iter(["password-1", "password-2"])
     with connected(registry, lambda: user(next(passwords))) as (_, transport):
         get(transport)
         registry.password = "password-2"
-        get(transport)
+        get(transport, method)
 
 
 def test_a_new_token_that_has_expired_as_well_is_an_error_and_no_loop() -> None:
