@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -559,6 +563,63 @@ def test_what_amazons_scanner_found_can_be_read(
     assert (found.id, found.severity, found.package) == ("CVE-9999-9999", Severity.HIGH, "moto_fake")
     assert scan.digest == Digest(image.digest)
     assert registry.scan(repository, Digest.of(b"another")) is None
+
+
+def test_the_policy_of_the_documentation_is_enough_and_not_too_much(
+    cloud: Amazon, monkeypatch: pytest.MonkeyPatch, image: BuiltImage, desk: Desk
+) -> None:
+    (policy,) = [each for each in documents() if "ecr:PutImage" in json.dumps(each)]
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    cloud.registry.asked.clear()
+    with cloud.plane.enforcing():
+        use(cloud.plane.make_user(*sorted(allowed)).environment, monkeypatch)
+        stage = push_to(new_name(), create=True, tags={"team": "ml"}, lifecycle=lifecycle(desk.folder))
+        assert check(stage, desk).passed
+        pushed = push(stage, image, desk)
+        assert recognise(HOST).scan(pushed.repository, image.digest) is None
+        assert recognise(HOST).mounts is False
+        assert not check(push_to(new_name()), desk).passed  # after a look at the creation templates
+    assert pushed.evidence is not None
+    assert pushed.evidence.tags == (COMMIT,)
+    used = {f"ecr:{operation}" for operation in cloud.plane.calls} | cloud.ecr.used
+    beside = {"ecr:TagResource", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer"}
+    assert used <= allowed
+    assert allowed - used <= beside  # what AWS asks for on the side of the calls that are seen here
+
+
+def documents() -> list[dict[str, Any]]:
+    """Return the JSON of the documentation."""
+    text = (Path(__file__).parents[3] / "docs" / "registries.md").read_text()
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+
+
+def lifecycle(folder: Path) -> Path:
+    """Write the lifecycle policy of the documentation down."""
+    (policy,) = [each for each in documents() if "rules" in each]
+    (folder / "lifecycle.json").write_text(json.dumps(policy))
+    return folder / "lifecycle.json"
+
+
+def test_the_public_registrys_password_comes_from_its_own_api(
+    cloud: Amazon, online: Internet, logged_in: Keys, desk: Desk
+) -> None:
+    def api(asked: Asked) -> Reply:
+        assert asked.headers["X-Amz-Target"] == "SpencerFrontendService.GetAuthorizationToken"
+        token = base64.b64encode(b"AWS:public password").decode()
+        answer = {"authorizationData": {"authorizationToken": token, "expiresAt": time.time() + 3600}}
+        return Reply(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(answer).encode())
+
+    def registry(asked: Asked) -> Reply:
+        given = asked.headers.get("Authorization")
+        if given == f"Basic {base64.b64encode(b'AWS:public password').decode()}":
+            return Reply(200 if asked.path == "/v2/" else 404)
+        return refused(401, "UNAUTHORIZED", WWW_Authenticate='Basic realm="https://public.ecr.aws/"')
+
+    online.serve(("api.ecr-public.us-east-1.amazonaws.com",), api)
+    online.serve(("public.ecr.aws",), registry)
+    found = check(push_to("team/digits", host="public.ecr.aws"), desk)
+    assert found.passed, found
+    assert "logged in as AWS" in found.found
 
 
 def test_without_the_library_the_install_line_is_told(tmp_path: Path) -> None:

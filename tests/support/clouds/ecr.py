@@ -49,6 +49,8 @@ class Ecr:
     """The passwords end when a request comes with this method and part of its path, such as `PUT /blobs/`."""
     parts: set[str] = field(default_factory=set)
     """Uploads that have got their first part."""
+    used: set[str] = field(default_factory=set)
+    """The actions that were asked for."""
 
     def __call__(self, asked: Asked) -> Reply | None:
         method, _, part = (self.expire_at or "").partition(" ")
@@ -65,6 +67,7 @@ class Ecr:
     def _serve(self, asked: Asked, found: re.Match[str]) -> Reply | None:
         name, kind, rest = found["name"], found["kind"], found["rest"]
         action = _action(asked.method, kind, rest)
+        self.used.add(action)
         if action in self.denied:
             return refused(403, "DENIED", _no_policy(action, name))
         if (repository := self._repository(asked, name)) is None:
