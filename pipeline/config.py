@@ -3,18 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    model_validator,
-)
-from pydantic import Tag as UnionTag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.reference import Repository, Tag
+from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
 
 
 def _words(value: object) -> object:
@@ -25,16 +17,6 @@ def _words(value: object) -> object:
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")  # true would be 1
-    return value
-
-
-def _registry(value: str) -> str:
-    try:
-        Repository(f"{value.rstrip('/')}/model")
-    except ValueError:
-        raise ValueError(
-            "expected a registry such as registry.example.com:5000/team (the path in lower case)"
-        ) from None
     return value
 
 
@@ -64,7 +46,7 @@ def _image_path(value: str) -> str:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
 ImagePath = Annotated[str, AfterValidator(_image_path)]
-RegistryName = Annotated[str, AfterValidator(_registry)]
+Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(_words)]
 Number = BeforeValidator(_no_truth)
 Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
 Variable = Annotated[str, AfterValidator(_variable)]
@@ -75,51 +57,6 @@ class Section(BaseModel):
     """A part of pipeline.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class LoginSection(Section):
-    """Who the CI job is to the cloud; without any of these its own default chain decides."""
-
-    role: str | None = None
-    """Amazon: ARN of the role that the job assumes with its identity token."""
-    audience: str | None = None
-    """Audience that the identity token is made for; default: what the cloud expects."""
-    id_token_variable: Variable | None = None
-    """Variable that holds the identity token (GitLab's `id_tokens`); default: GitHub is asked for one."""
-
-
-class RegistrySection(Section):
-    """A registry, and how the repository in it is made ready."""
-
-    url: RegistryName
-    """Where to push: host[:port]/path."""
-    kind: Literal["generic", "ecr", "artifact_registry", "acr"] | None = None
-    """What the registry is; default: recognised by its host."""
-    create: bool = False
-    """Make the repository where it is missing, with what follows."""
-    immutable: bool | None = None
-    """Tags of the new repository cannot be moved; default: the registry's own."""
-    scan_on_push: bool | None = None
-    """The registry scans what is pushed to the new repository; default: the registry's own."""
-    encryption: str | None = None
-    """Encryption of the new repository: AES256, KMS, or the name of a key."""
-    tags: dict[str, str] = {}
-    """Tags of the new repository, for its bill and its access rules."""
-    lifecycle: Path | None = None
-    """File with the new repository's lifecycle policy, as the registry writes it."""
-    login: LoginSection = LoginSection()
-    """Who the CI job is to the registry's cloud."""
-
-
-def _form(value: object) -> str:
-    return "RegistrySection" if isinstance(value, dict | RegistrySection) else "host"
-
-
-RegistryEntry = Annotated[
-    Annotated[RegistryName, UnionTag("host")] | Annotated[RegistrySection, UnionTag("RegistrySection")],
-    Discriminator(_form),
-]
-Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(_words)]
 
 
 class ModelSection(Section):
@@ -334,8 +271,7 @@ class Config(Section):
         return {self._repository(each): each for each in self.registries if isinstance(each, RegistrySection)}
 
     def _repository(self, entry: str | RegistrySection) -> Repository:
-        url = entry.url if isinstance(entry, RegistrySection) else entry
-        return Repository(f"{url.rstrip('/')}/{self.image}")
+        return Repository(f"{url_of(entry).rstrip('/')}/{self.image}")
 
     @property
     def skipped(self) -> dict[str, str]:

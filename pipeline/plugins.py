@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.cascade import Configuration
-from pipeline.config import BuildSection, ModelSection, RegistrySection
+from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
@@ -15,6 +15,7 @@ from pipeline.model import Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
 from pipeline.reference import Tag
+from pipeline.registry_section import RegistrySection
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark

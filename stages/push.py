@@ -123,6 +123,7 @@ class Push:
                 )
                 reference = push.run()
                 evidence = registry.verify(client, content, image.tag)
+            desk.say(f"{repository}: read back as it was pushed ({evidence.asked})")
             pushed.append(reference.model_copy(update={"evidence": evidence}))
         return tuple(pushed)
 

@@ -148,6 +148,11 @@ def _unanswered(error: Exception, session: AwsSession, doing: str) -> RemoteErro
     if kind == "ParamValidationError":
         lines = str(error).splitlines()
         return RemoteError(f"{host}: cannot {doing}: {lines[-1]}", advice="Mend `registries` or `image`.")
+    if kind == "RuntimeError":
+        return RemoteError(
+            f"{host}: the credentials that AWS gives are over on arrival: {_short(str(error))}",
+            advice="Set the clock of this machine (`timedatectl set-ntp true`), and run again.",
+        )
     if "SSL" in kind:
         return RemoteError(
             f"{host}: no trusted TLS connection to AWS",

@@ -180,7 +180,7 @@ class EcrApi:
             if error.response["Error"]["Code"] in absent:
                 return None
             raise refusal(error, self.session, doing) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, RuntimeError) as error:  # botocore's own: a session that is over on arrival
             raise refusal(error, self.session, doing) from error
         return answer
 

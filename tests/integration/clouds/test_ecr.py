@@ -78,6 +78,7 @@ def cloud(amazon: Amazon) -> Iterator[Amazon]:
     amazon.ecr.expire_at = None
     amazon.plane.before = lambda _: None
     amazon.plane.moto_passwords = False
+    amazon.plane.session_lifetime_s = None
     amazon.plane.settings["BLOB_MOUNTING"] = "DISABLED"
     amazon.plane.templates.clear()
     amazon.plane.calls.clear()
@@ -468,6 +469,22 @@ def test_a_job_on_github_is_let_in_by_its_role(
     assert f"(from {ROLE}, by GitHub's OpenID Connect)" in found.found
     assert pushed.digest == image.digest
     assert "AssumeRoleWithWebIdentity" in cloud.plane.calls
+
+
+def test_a_session_that_ends_in_mid_push_is_renewed_with_a_new_token_of_the_job(
+    cloud: Amazon, image: BuiltImage, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = push_to(make_repository(cloud), login=LoginOptions(role=ROLE))
+    cloud.plane.session_lifetime_s = 120  # boto3 renews what has less than ten minutes left
+    cloud.plane.shown.clear()
+    with cloud.plane.identity_provider.github_runner() as variables:
+        use(variables, monkeypatch)
+        push(stage, image, desk)
+        assert len(set(cloud.plane.shown)) == len(cloud.plane.shown) > 1
+        cloud.plane.session_lifetime_s = -60
+        with pytest.raises(RemoteError, match="over on arrival") as caught:
+            push(stage, image, desk)
+    assert "timedatectl" in caught.value.advice
 
 
 def test_a_job_on_gitlab_is_let_in_by_the_token_in_its_variable(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -65,6 +66,10 @@ class ControlPlane:
     before: Answer = lambda _: None
     """May answer in AWS's place, and so make it misbehave."""
     password_lifetime_s: float = 12 * 3600
+    session_lifetime_s: float | None = None
+    """Of the credentials of a role; None: as moto has it, an hour."""
+    shown: list[str] = field(default_factory=list)
+    """Identity tokens that were taken."""
     passwords: set[str] = field(default_factory=set)
     """Those that are good now."""
     expired: set[str] = field(default_factory=set)
@@ -151,7 +156,7 @@ class ControlPlane:
         del asked
         return _aws_json({"registryId": ACCOUNT, "repositoryCreationTemplates": self.templates})
 
-    def _assume_role(self, asked: Asked) -> Reply | None:
+    def _assume_role(self, asked: Asked) -> Reply:
         form = parse_qs(asked.read().decode())
         try:
             self.identity_provider.verified(form["WebIdentityToken"][0], AUDIENCE)
@@ -164,7 +169,15 @@ class ControlPlane:
         if form["RoleArn"] != [ROLE]:
             said = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
             return _sts_refusal("AccessDenied", said, status=403)
-        return None
+        self.shown += form["WebIdentityToken"]
+        return self._session(asked.forward())
+
+    def _session(self, said: Reply) -> Reply:
+        if self.session_lifetime_s is None:
+            return said
+        ends = datetime.now(UTC) + timedelta(seconds=self.session_lifetime_s)
+        text = f"<Expiration>{ends:%Y-%m-%dT%H:%M:%SZ}</Expiration>".encode()
+        return Reply(said.status, said.headers, re.sub(rb"<Expiration>.*?</Expiration>", text, said.body))
 
 
 def _forward(asked: Asked) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from uuid import uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -34,6 +35,7 @@ class IdentityProvider:
             "sub": subject or self.subject,
             "aud": audience,
             "iat": int(now),
+            "jti": str(uuid4()),
             "exp": int(now + lifetime_s),
         }
         return jwt.encode(claims, self._key, algorithm="RS256")
