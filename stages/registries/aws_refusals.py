@@ -155,8 +155,9 @@ def _unanswered(error: Exception, session: AwsSession, doing: str) -> RemoteErro
         )
     if "SSL" in kind:
         return RemoteError(
-            f"{host}: no trusted TLS connection to AWS",
-            advice="Name the file of your own certificate authority, if you have one, in AWS_CA_BUNDLE.",
+            f"{host}: no trusted TLS connection to AWS: {_short(str(error))}",
+            advice="Name the file of your own certificate authority, if you have one, in AWS_CA_BUNDLE or "
+            "REQUESTS_CA_BUNDLE.",
         )
     return TemporaryRemoteError(
         f"{host}: cannot {doing}: AWS's API could not be reached ({kind})",

@@ -35,7 +35,7 @@ def _told(state: RepositoryState, tag: Tag | None) -> Iterator[str]:
         yield "its tags are immutable" if state.immutable_tags else "its tags can be moved"
     if state.tag_digest is not None:
         yield f"the tag {tag} is taken by {state.tag_digest}"
-    elif tag is not None:
+    elif tag is not None and state.exists is not False:
         yield f"the tag {tag} is free"
     yield from state.notes
 

@@ -546,7 +546,8 @@ def test_a_login_of_dockers_own_is_enough_for_a_push(
 def test_an_authority_that_is_not_trusted_is_told(
     cloud: Amazon, logged_in: Keys, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name)
     found = check(push_to(make_repository(cloud)), desk)
     assert "no trusted TLS connection" in found.found
     with pytest.raises(RemoteError, match="no trusted TLS connection to AWS") as caught:

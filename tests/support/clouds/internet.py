@@ -30,6 +30,8 @@ class Internet:
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             "REQUESTS_CA_BUNDLE": trusted,
+            "CURL_CA_BUNDLE": trusted,
+            "AWS_CA_BUNDLE": trusted,
             "SSL_CERT_FILE": trusted,
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": trusted,
         }

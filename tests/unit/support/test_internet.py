@@ -88,6 +88,7 @@ def test_who_does_not_trust_the_authority_finds_no_server(
     internet: Internet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     internet.serve((HOST,), forward)
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name)
     with pytest.raises(requests.exceptions.SSLError, match="certificate"):
         requests.get(f"https://{HOST}/", timeout=10)

@@ -29,11 +29,7 @@ DIGEST = Digest.of(b"")
         ),
         (
             RepositoryState(exists=False, created_on_push=True, immutable_tags=False),
-            (
-                "the repository is missing: the push makes it",
-                "its tags can be moved",
-                "the tag v1 is free",
-            ),
+            ("the repository is missing: the push makes it", "its tags can be moved"),
         ),
     ],
 )
