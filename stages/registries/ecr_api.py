@@ -203,16 +203,14 @@ class EcrApi:
 def by_our_clock(ends_at: object, answer: Mapping[str, Any]) -> datetime | None:
     """Return when a password ends, its life counted from when AWS says that it was made.
 
-    AWS's clock and ours may differ; a life that is over already says nothing that could be used.
+    AWS's clock and ours may differ.
     """
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         made_at = parsedate_to_datetime(date)
     except (TypeError, ValueError):
         made_at = datetime.now(UTC)
-    if not isinstance(ends_at, datetime) or ends_at <= made_at:
-        return None
-    return datetime.now(UTC) + (ends_at - made_at)
+    return datetime.now(UTC) + (ends_at - made_at) if isinstance(ends_at, datetime) else None
 
 
 def _covers(prefix: str, name: str) -> bool:

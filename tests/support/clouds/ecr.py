@@ -138,7 +138,7 @@ class Ecr:
 
     def _blob(self, asked: Asked, name: str, rest: str) -> Reply | None:
         if asked.method == "POST" and self.plane.settings["BLOB_MOUNTING"] != "ENABLED":
-            asked.target = asked.path  # `mount` and `from` are not even looked at
+            asked.forwarded = asked.path  # `mount` and `from` are not even looked at
         if asked.method == "GET" and not rest.startswith("uploads/"):
             return Reply(307, {"Location": f"https://{STORE}/v2/{name}/blobs/{rest}?X-Amz-Signature=abc"})
         if asked.method != "PATCH":

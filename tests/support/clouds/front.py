@@ -39,6 +39,8 @@ class Asked:
     target: str
     """Path and query as they were sent."""
     headers: Message
+    forwarded: str | None = None
+    """Path and query as the server behind gets them; None: as they were sent."""
     status: int | None = None
     """What was answered."""
     body_bytes: int = 0
@@ -189,7 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise RuntimeError("there is no server behind this front")
         connection = http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=TIMEOUT_S)
         try:
-            connection.putrequest(asked.method, asked.target, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(
+                asked.method, asked.forwarded or asked.target, skip_host=True, skip_accept_encoding=True
+            )
             for name, value in asked.headers.items():  # several of one name too, such as Accept
                 if name.lower() not in HOP_BY_HOP and not (
                     upstream.authorization and name.lower() == "authorization"
