@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -37,36 +36,7 @@ from tests.support.clouds.internet import Internet
 from tests.support.loopback import Reply, refused
 from tests.support.small_image import COMMIT, make_image
 
-WEIGHTS = hashlib.shake_256(b"weights of a cloud").digest(3_000_000)
 ADMINISTRATOR = ("ecr:*",)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    (tmp_path / "desk").mkdir()
-    desk = Desk(folder=tmp_path / "desk", cache=tmp_path / "cache")
-    yield desk
-    desk.clear()
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> BuiltImage:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "weights.bin").write_bytes(WEIGHTS)
-    return make_image(tmp_path / "image", {"app.py": b"1"}, model=tmp_path / "model")
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(online: Internet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials but those that a test gives, and nothing of the machine's own."""
-    del online
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "REGISTRY_", "ACTIONS_ID_TOKEN")) or name == "CI":
-            monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
 
 
 @pytest.fixture
@@ -546,7 +516,7 @@ def test_a_login_of_dockers_own_is_enough_for_a_push(
 def test_an_authority_that_is_not_trusted_is_told(
     cloud: Amazon, logged_in: Keys, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name)
     found = check(push_to(make_repository(cloud)), desk)
     assert "no trusted TLS connection" in found.found
