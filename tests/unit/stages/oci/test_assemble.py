@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer
-from stages.oci.assemble import LAYER_TYPE, MANIFEST_TYPE, Additions, assemble
+from stages.oci.assemble import MANIFEST_TYPE, Additions, assemble
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
+from stages.oci.model_tar import LAYER_TYPE
 from tests.support.weights import describe
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

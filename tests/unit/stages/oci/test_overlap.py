@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StageFailed
-from stages.oci.assemble import LAYER_TYPE
 from stages.oci.layout import Layout
+from stages.oci.model_tar import LAYER_TYPE
 from stages.oci.overlap import refuse_overlap
 
 PATH = "/models/digits"
