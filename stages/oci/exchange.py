@@ -3,7 +3,7 @@
 import email.utils
 import http
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 CONNECTIONS = 8
+PIECE_BYTES = 1024 * 1024
+STREAMED = frozenset({http.HTTPStatus.OK, http.HTTPStatus.PARTIAL_CONTENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | bytes | None = None
+    streamed: bool = False
+    """A good answer's body is not gathered: it comes as `Answer.pieces`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    pieces: Iterable[bytes] = ()
+    """The body of a streamed answer, as it arrives; its connection is free again at the end."""
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the answer; empty where there is none."""
@@ -120,7 +126,7 @@ def exchange(
     *,
     timeouts: Timeouts = TIMEOUTS,
 ) -> Answer:
-    """Send one request, follow nothing, and return the whole answer.
+    """Send one request, follow nothing, and return the whole answer, or its beginning if it is streamed.
 
     Raises:
         TemporaryRemoteError: the connection broke or timed out.
@@ -137,7 +143,7 @@ def exchange(
 
     host = urlsplit(request.url).netloc
     try:
-        with session.request(
+        response = session.request(
             request.method,
             request.url,
             headers=dict(request.headers),
@@ -147,8 +153,22 @@ def exchange(
             stream=True,
             timeout=(timeouts.connect_s, timeouts.read_s),
             proxies={"no_proxy": hostname(host)} if is_loopback(host) else None,
-        ) as response:
+        )
+        if request.streamed and response.status_code in STREAMED:
+            pieces = _pieces(response, host)
+            return Answer(request.url, response.status_code, response.headers, b"", pieces)
+        with response:
             return Answer(request.url, response.status_code, response.headers, _content(response, host))
+    except requests.RequestException as error:
+        raise _network_error(error, host) from error
+
+
+def _pieces(response: "requests.Response", host: str) -> Iterator[bytes]:
+    import requests
+
+    try:
+        with response:
+            yield from response.iter_content(PIECE_BYTES)
     except requests.RequestException as error:
         raise _network_error(error, host) from error
 

@@ -316,3 +316,33 @@ def test_an_upload_without_a_location_is_an_error() -> None:
         pytest.raises(RemoteError, match="without saying where"),
     ):
         client.push_blob(blob())
+
+
+@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (3 << 20) - 1])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_blob_is_streamed_from_any_byte_on(offset: int, ranges: bool) -> None:
+    whole = on("GET", "/blobs/", Reply(200, {}, CONTENT)) if not ranges else on("GET", "/blobs/")
+    registry = MemoryRegistry(before=whole, blobs={("team/model", DIGEST): CONTENT})
+    with connected(registry) as (server, client):
+        pieces = list(client.stream_blob(DIGEST, offset))
+        asked = [request.headers.get("Range") for request in server.received if "/blobs/" in request.path]
+    assert b"".join(pieces) == CONTENT[offset:]
+    assert max(map(len, pieces)) <= 1 << 20
+    assert asked == [f"bytes={offset}-" if offset else None]
+
+
+def test_a_streamed_blob_comes_from_where_the_registry_sends_us() -> None:
+    with serving(lambda request: Reply(206, {"Content-Range": "bytes 5-9/10"}, b"56789")) as storage:
+        moved = on("GET", "/blobs/", Reply(307, {"Location": f"{storage.url}/x?signature=secret"}))
+        with connected(MemoryRegistry(before=moved)) as (_, client):
+            assert b"".join(client.stream_blob(DIGEST, 5)) == b"56789"
+        assert [request.headers["Range"] for request in storage.received] == ["bytes=5-"]
+
+
+def test_a_stream_of_other_bytes_than_asked_for_is_refused() -> None:
+    other = on("GET", "/blobs/", Reply(206, {"Content-Range": "bytes 0-9/10"}, b"0123456789"))
+    with (
+        connected(MemoryRegistry(before=other)) as (_, client),
+        pytest.raises(RemoteError, match="from 5 on, the answer is 'bytes 0-9/10'"),
+    ):
+        list(client.stream_blob(DIGEST, 5))
