@@ -13,6 +13,7 @@ from pipeline.interface import Policy, Stage
 from pipeline.model import Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
+from pipeline.reference import Repository
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
@@ -210,6 +211,7 @@ def _push(configuration: Configuration) -> Push:
         files=model.files if model is not None else None,
         repositories=values.repositories,
         insecure=values.insecure_registries,
+        mount_from=tuple(map(Repository, values.push.mount_from)),
     )
 
 

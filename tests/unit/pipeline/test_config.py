@@ -14,6 +14,11 @@ def refusal(text: str) -> str:
 
 
 REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
+REPOSITORY = "expected a repository such as registry.example.com/team/model, without tag or digest"
+ELSEWHERE = (
+    "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a registry "
+    "mounts only what it has itself"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,14 @@ REGISTRY = "expected a registry such as registry.example.com:5000/team (the path
             f"p.yaml:4: registries[1]: 'GHCR.io/Team' - {REGISTRY}",
         ),
         ("registries: https://ghcr.io", f"p.yaml:2: registries: 'https://ghcr.io' - {REGISTRY}"),
+        (
+            "push:\n  mount_from:\n  - ghcr.io/team/old:1.0",
+            f"p.yaml:4: push.mount_from[0]: 'ghcr.io/team/old:1.0' - {REPOSITORY}",
+        ),
+        (
+            "registries: [ghcr.io/team]\npush: {mount_from: docker.io/team/old}",
+            f"p.yaml:3: push: {{'mount_from': 'docker.io/team/old'}} - {ELSEWHERE}",
+        ),
         ("benchmark:\n  port: true", "p.yaml:3: benchmark.port: True - expected a number"),
         ("benchmark: {rate_rps: false}", "p.yaml:2: benchmark.rate_rps: False - expected a number"),
         ("test: {timeout_s: true}", "p.yaml:2: test.timeout_s: True - expected a number"),
@@ -60,3 +73,10 @@ def test_what_an_environment_variable_says_is_read_as_what_it_means() -> None:
     config = validate(Config, parse(text, "p.yaml"))
     assert config.repositories == ("a.io/x/digits", "localhost:5000/digits")
     assert (config.benchmark.port, config.benchmark.warmup_s) == (9000, 0)
+
+
+@pytest.mark.parametrize("registries", ["registries: [ghcr.io/new, localhost:5000]", ""])
+def test_weights_are_mounted_from_other_repositories_of_the_same_registries(registries: str) -> None:
+    text = f"image: digits\n{registries}\npush: {{mount_from: 'ghcr.io/team/old, localhost:5000/digits'}}"
+    config = validate(Config, parse(text, "p.yaml"))
+    assert config.push.mount_from == ("ghcr.io/team/old", "localhost:5000/digits")
