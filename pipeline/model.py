@@ -225,8 +225,8 @@ class BaseImage(Value):
     digest: Digest | None = None
 
 
-class BuiltImage(Artifact):
-    """Application layers and model layers under one digest; nothing after the build changes it.
+class Image(Value):
+    """An image as it will be pushed: application layers and model layers under one digest.
 
     `layout` is an OCI image layout that holds the index, manifests, configurations and application layers;
     the blobs of the model layers are not in it, they are streamed from the model's files.
@@ -241,10 +241,6 @@ class BuiltImage(Artifact):
     model_layers: tuple[ModelLayer, ...] = ()
     annotations: dict[str, str] = {}
     base: BaseImage | None = None
-    revision: str
-    dirty: bool
-    created: datetime
-    builder: Tool
 
     @property
     def application_size_bytes(self) -> int:
@@ -261,6 +257,37 @@ class BuiltImage(Artifact):
     def size_bytes(self) -> int:
         """Bytes of all layers as they are pushed."""
         return self.application_size_bytes + self.model_size_bytes
+
+
+class ModelImage(Image):
+    """The weights as an image of their own, mounted beside the application.
+
+    Its digest depends on the weights, the base image and the platforms alone; its tag is the beginning of its
+    digest. Its application layers are those of the base image; without a base there are none.
+    """
+
+    mounted_at: str = Field(description="folder in which the application finds the weights")
+
+
+class BuiltImage(Artifact, Image):
+    """The application image, and beside it the weights' own where there is one; nothing changes them later.
+
+    The layout holds both.
+    """
+
+    revision: str
+    dirty: bool
+    created: datetime
+    builder: Tool
+    model_image: ModelImage | None = None
+
+    @property
+    def weights(self) -> tuple[ModelLayer, ...]:
+        """The weights where the application finds them: in its own layers, or in the image mounted there."""
+        if self.model_image is None:
+            return self.model_layers
+        place = {"path": self.model_image.mounted_at}
+        return tuple(layer.model_copy(update=place) for layer in self.model_image.model_layers)
 
 
 # --- scan --------------------------------------------------------------------------------------------
@@ -309,7 +336,7 @@ class Unjudged(Value):
 
 
 class ScanReport(Evidence):
-    """What the scanner found in the application layers of one digest."""
+    """What the scanner found in the application layers of one digest, and in the base of its model image."""
 
     digest: Digest
     scanner: Tool
@@ -420,8 +447,8 @@ class PushedReference(Value):
         return f"{self.repository}:{self.tag}@{self.digest}"
 
 
-class PushedImage(Artifact):
-    """The digest, and everywhere it can now be pulled from."""
+class Pushed(Value):
+    """A digest, and everywhere it can now be pulled from."""
 
     name: str
     tag: Tag
@@ -430,6 +457,12 @@ class PushedImage(Artifact):
     layout: Path | None = Field(
         default=None, description="OCI image layout folder, where no registry is configured"
     )
+
+
+class PushedImage(Artifact, Pushed):
+    """The application image where it can be pulled from, and the weights' own where there is one."""
+
+    model_image: Pushed | None = None
 
 
 # --- update ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from python_on_whales.exceptions import DockerException
 
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
+from pipeline.model import BaseImage
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
@@ -83,7 +84,25 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     return Export(Layout.open(path), _materials(metadata))
 
 
-def local_digest(builder: Builder, name: str) -> Digest | None:
+def base_image(name: str, builder: Builder, materials: Mapping[Reference, Digest]) -> BaseImage | None:
+    """Return an image that a build started from, with the digest that BuildKit resolved or else the engine's.
+
+    None where the name is no reference.
+    """
+    try:
+        reference = Reference.parse(name)
+    except ValueError:
+        return None
+    known = (digest for made_of, digest in materials.items() if _same(made_of, reference))
+    digest = reference.digest or next(known, None) or _local_digest(builder, str(reference))
+    return BaseImage(name=str(reference), digest=digest)
+
+
+def _same(one: Reference, other: Reference) -> bool:
+    return (one.repository, one.tag or "latest") == (other.repository, other.tag or "latest")
+
+
+def _local_digest(builder: Builder, name: str) -> Digest | None:
     """Return the digest by which the engine knows an image, or None where it knows none."""
     if builder.engine is None:
         return None
