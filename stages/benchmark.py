@@ -111,6 +111,7 @@ class Benchmark:
             "environment": dict(self.environment),
             "request": body,
             "digest": have[BuiltImage].digest,
+            "model": [[layer.descriptor.digest, layer.path] for layer in have[BuiltImage].weights],
             "engine": [facts.version, facts.platform, facts.cpus],
             "machine": [platform.machine(), platform.release(), os.cpu_count()],
             "measures": MEASURES,
@@ -150,7 +151,7 @@ class Benchmark:
             name=name,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(fetch(image.model_layers, self.files, desk), staging),
+            mounts=model_mounts(fetch(image.weights, self.files, desk), staging),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,
@@ -257,7 +258,7 @@ async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> N
 def _explained(error: StageFailed, container: Container, image: BuiltImage) -> StageFailed:
     """Return the error with the end of the server's log, and with what that log tells of the weights."""
     tail = error.tail or "\n".join(container.log_tail())
-    advice = with_weights(error.advice, tail, mounted=bool(image.model_layers))
+    advice = with_weights(error.advice, tail, mounted=bool(image.weights))
     return StageFailed(error.message, advice=advice, tail=tail)
 
 

@@ -14,7 +14,9 @@ from pipeline.model import (
     BenchmarkReport,
     BuiltImage,
     Check,
+    Image,
     Problem,
+    Pushed,
     PushedImage,
     PushedReference,
     ScanReport,
@@ -42,7 +44,7 @@ IMPATIENT = Retries(attempts=2)  # a plan answers soon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """Push the image and return the digest that each registry answered with.
+    """Push the image, and the weights' own if there is one; return the digests that the registries answered.
 
     A tag is written once: the same digest there is success, another one is a conflict. A tag that ends in
     `-dirty` names no commit's content, so it moves. A dry run sends nothing and gives no references.
@@ -51,6 +53,8 @@ class Push:
     layout_folder: Path
     """Where the image goes, as an OCI image layout, when there is no repository."""
     repositories: tuple[Repository, ...] = ()
+    model_repositories: tuple[Repository, ...] = ()
+    """Where the weights go when they are an image of their own."""
     insecure: tuple[str, ...] = ()
     """Hosts that may be spoken to without TLS; loopback always may."""
     mount_from: tuple[Repository, ...] = ()
@@ -66,7 +70,9 @@ class Push:
         """Ask every registry to let us in, with the right to push."""
         if not self.repositories:
             return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
-        return tuple(self._check(repository, desk) for repository in self.repositories)
+        return tuple(
+            self._check(repository, desk) for repository in (*self.repositories, *self.model_repositories)
+        )
 
     def identity(self, have: Artifacts) -> str | None:
         """Return None: only the registry knows what it still holds, and asking it is cheap."""
@@ -80,6 +86,13 @@ class Push:
             PipelineError: a registry refused, cannot be reached, or has another digest under the tag.
         """
         image = have[BuiltImage]
+        own = image.model_image
+        # the weights first, so that nobody can pull an application whose weights are not there
+        weights = self._deliver(own, self.model_repositories, desk) if own is not None else None
+        application = self._deliver(image, self.repositories, desk)
+        return PushedImage(**dict(application), model_image=weights)
+
+    def _deliver(self, image: Image, repositories: tuple[Repository, ...], desk: Desk) -> Pushed:
         content = ImageContent.of(image, self.files)
         layout: Path | None = None
         references: tuple[PushedReference, ...] = ()
@@ -87,19 +100,21 @@ class Push:
             named = Reference(image.name).repository
             layout = export(content, image.tag, self.layout_folder, desk.say, repository=named)
         elif desk.dry_run:
-            self._say_only(image, content, desk)
+            _say_only(image, content, repositories, desk)
         else:
-            references = self._push(image, content, desk)
-        return PushedImage(
+            references = self._push(image, content, repositories, desk)
+        return Pushed(
             name=image.name, tag=image.tag, digest=image.digest, references=references, layout=layout
         )
 
-    def _push(self, image: BuiltImage, content: ImageContent, desk: Desk) -> tuple[PushedReference, ...]:
-        registries = {each.host: self._registry(each.host) for each in self.repositories}
+    def _push(
+        self, image: Image, content: ImageContent, repositories: tuple[Repository, ...], desk: Desk
+    ) -> tuple[PushedReference, ...]:
+        registries = {each.host: self._registry(each.host) for each in repositories}
         Sessions(desk.cache / SESSIONS).clean()
         transports = {host: _transport(registry, desk) for host, registry in registries.items()}
         pushed: list[PushedReference] = []
-        for repository in self.repositories:
+        for repository in repositories:
             registry = registries[repository.host]
             client = _client(repository, registry, transports[repository.host], desk)
             known = self._siblings(repository, pushed) if registry.mounts else ()
@@ -109,15 +124,13 @@ class Push:
 
     def _siblings(self, repository: Repository, pushed: Sequence[PushedReference]) -> tuple[Repository, ...]:
         """Return where the blobs may be already: first where this run has pushed them."""
-        known = (*(each.repository for each in pushed), *self.mount_from, *self.repositories)
+        known = (
+            *(each.repository for each in pushed),
+            *self.mount_from,
+            *self.repositories,
+            *self.model_repositories,
+        )
         return tuple(dict.fromkeys(each for each in known if each != repository))
-
-    def _say_only(self, image: BuiltImage, content: ImageContent, desk: Desk) -> None:
-        for repository in self.repositories:
-            desk.say(
-                f"dry run: would push {repository}:{image.tag}@{image.digest} "
-                f"({len(content.blobs)} blobs, at most {in_words(content.size_bytes)})"
-            )
 
     def _check(self, repository: Repository, desk: Desk) -> Check:
         subject = f"registry {repository}"
@@ -139,6 +152,14 @@ class Push:
     def _registry(self, host: str) -> Registry:
         only = len({each.host for each in self.repositories}) == 1
         return recognise(host, insecure=self.insecure, only=only)
+
+
+def _say_only(image: Image, content: ImageContent, repositories: tuple[Repository, ...], desk: Desk) -> None:
+    for repository in repositories:
+        desk.say(
+            f"dry run: would push {repository}:{image.tag}@{image.digest} "
+            f"({len(content.blobs)} blobs, at most {in_words(content.size_bytes)})"
+        )
 
 
 def _transport(registry: Registry, desk: Desk) -> Transport:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.table import Table
 
-from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
+from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration
 
@@ -176,16 +176,22 @@ def print_delivery(console: Console, record: Record) -> None:
     """Show where the image is, and what the manifests say now."""
     for made in record.made():
         if isinstance(made, PushedImage):
-            for reference in made.references:
-                console.print(f"image   [bold]{reference}[/]", soft_wrap=True)
-            if made.layout is not None:
-                console.print(f"image   [bold]oci:{made.layout}:{made.tag}[/]", soft_wrap=True)
+            _print_pushed(console, "image", made)
+            if made.model_image is not None:
+                _print_pushed(console, "model", made.model_image)
         if isinstance(made, ManifestUpdate):
             _print_update(console, made)
     if record.until is not None:
         console.print(f"stopped after {record.until}, as asked", style="dim")
     if record.dry_run:
         console.print("dry run: nothing left this machine", style="dim")
+
+
+def _print_pushed(console: Console, word: str, image: Pushed) -> None:
+    for reference in image.references:
+        console.print(f"{word:<7} [bold]{reference}[/]", soft_wrap=True)
+    if image.layout is not None:
+        console.print(f"{word:<7} [bold]oci:{image.layout}:{image.tag}[/]", soft_wrap=True)
 
 
 def _print_update(console: Console, update: ManifestUpdate) -> None:
