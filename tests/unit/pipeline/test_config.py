@@ -16,8 +16,8 @@ def refusal(text: str) -> str:
 REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
 REPOSITORY = "expected a repository such as registry.example.com/team/model, without tag or digest"
 ELSEWHERE = (
-    "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a registry "
-    "mounts only what it has itself"
+    "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a "
+    "registry mounts only what it has itself"
 )
 
 
