@@ -81,13 +81,32 @@ class Answer:
             return str(self.status)
 
     @property
+    def location(self) -> str | None:
+        """Where the server sends us, as an absolute URL, or None.
+
+        Raises:
+            RemoteError: it is no URL, such as `http://[`.
+        """
+        told = self.headers.get("Location")
+        return self._absolute(told) if told else None
+
+    @property
     def next_page(self) -> str | None:
-        """Where a list goes on (RFC 8288), or None at its end."""
+        """Where a list goes on (RFC 8288), or None at its end; raises as `location` does."""
         import requests
 
         links = requests.utils.parse_header_links(self.headers.get("Link", ""))
         found = next((link["url"] for link in links if link.get("rel") == "next"), None)
-        return urljoin(self.url, found) if found is not None else None
+        return self._absolute(found) if found is not None else None
+
+    def _absolute(self, told: str) -> str:
+        try:
+            return urljoin(self.url, told)
+        except ValueError as error:
+            raise RemoteError(
+                f"{urlsplit(self.url).netloc} sends us to an address that is none",
+                advice="Ask the registry's administrator: a proxy before it may garble its Location headers.",
+            ) from error
 
     @property
     def retry_after_s(self) -> float | None:
@@ -109,7 +128,11 @@ def new_session() -> "requests.Session":
     import requests
     from requests.adapters import HTTPAdapter
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Name nothing: requests reads an address as soon as it comes, and breaks on `http://[`."""
+
+    session = Session()
     adapter = HTTPAdapter(pool_maxsize=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -134,6 +157,7 @@ def exchange(
     """
 
     import requests
+    from urllib3.exceptions import HTTPError
 
     def authorize(prepared: "requests.PreparedRequest") -> "requests.PreparedRequest":
         # given as `auth`, so that requests does not put a password from ~/.netrc in its place
@@ -159,7 +183,7 @@ def exchange(
             return Answer(request.url, response.status_code, response.headers, b"", pieces)
         with response:
             return Answer(request.url, response.status_code, response.headers, _content(response, host))
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:  # the latter for names that cannot be looked up
         raise _network_error(error, host) from error
 
 
@@ -185,12 +209,15 @@ def _content(response: "requests.Response", host: str) -> bytes:
     return bytes(content)
 
 
-def _network_error(error: "requests.RequestException", host: str) -> RemoteError:
+def _network_error(error: Exception, host: str) -> RemoteError:
     """Name the innermost cause: the outer texts repeat the URL with its query."""
+    import ssl
+
     import requests
 
     cause = _innermost(error)
-    if isinstance(error, requests.exceptions.SSLError):
+    hung_up = isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))  # as TLS tells of it
+    if isinstance(error, requests.exceptions.SSLError) and not hung_up:
         return RemoteError(
             f"{host}: no trusted TLS connection: {_text(cause)}",
             advice="Name the file of your own certificate authority, if you have one, in REQUESTS_CA_BUNDLE. "

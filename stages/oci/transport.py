@@ -82,7 +82,8 @@ class Transport:
         request = replace(request, url=urljoin(self._reach(), request.url))
         header = self._authenticator.header(purpose.scopes)
         answer = self._follow(request, header)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._is_registry(answer.url):
+            # anybody else that we were sent to may not say where our password goes (CVE-2020-15157)
             renewed = self._authenticator.renewed(answer.headers, purpose.scopes, header)
             if renewed is not None:
                 answer = self._follow(request, renewed)
@@ -102,16 +103,18 @@ class Transport:
         followed = REDIRECTS if request.method in {"GET", "HEAD"} else REDIRECTS_OF_ANY_METHOD
         for _ in range(LONGEST_CHAIN):
             self.endpoint.require_allowed(request.url)
-            ours = origin(request.url) == origin(self._base or "")
-            answer = exchange(self._session, request, header if ours else None, timeouts=self._timeouts)
-            location = answer.headers.get("Location")
-            if answer.status not in followed or location is None:
+            ours = header if self._is_registry(request.url) else None
+            answer = exchange(self._session, request, ours, timeouts=self._timeouts)
+            if answer.status not in followed or answer.location is None:
                 return answer
-            request = replace(request, url=urljoin(request.url, location))
+            request = replace(request, url=answer.location)
         raise RemoteError(
             f"{self.endpoint.host}: more than {LONGEST_CHAIN} redirects",
             advice="Ask the registry's administrator.",
         )
+
+    def _is_registry(self, url: str) -> bool:
+        return origin(url) == origin(self._base or "")
 
     def _reach(self) -> str:
         """Return the registry's base URL, once it has answered there."""

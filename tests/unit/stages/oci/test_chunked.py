@@ -340,6 +340,7 @@ def test_the_next_run_goes_on_inside_the_blob(tmp_path: Path) -> None:
         b"http://127.0.0.1:1/v2/team/model/blobs/uploads/half-written",
         b"\xff\xfe\n",
         b"nonsense\n",
+        b"http://[\n",
         b"/v2/team/model/blobs/uploads/unknown\n",
         b"https://elsewhere.example.com/v2/team/model/blobs/uploads/1\n",
     ],
