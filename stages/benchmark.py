@@ -21,6 +21,7 @@ from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Proble
 from pipeline.reference import Digest
 from stages.models.fetch import fetch
 from stages.models.interface import Files
+from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
 from stages.servers.causes import with_weights
@@ -70,6 +71,8 @@ class Benchmark:
     network: Literal["publish", "host"] = "publish"
     files: Files | None = None
     """Where remote weights are fetched from; the server needs them on this machine."""
+    registries: RegistryLayers | None = None
+    """Where the weights' layers may be already, nearer than their source."""
     platforms: tuple[str, ...] = ()
     """What the image is built for, as far as it is known before the build."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
@@ -103,8 +106,9 @@ class Benchmark:
             "protocols",
             "environment",
             "files",
+            "registries",
             "platforms",
-        }  # the digest tells of the last two
+        }  # the digest tells of the last three
         options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
             **options,
@@ -151,7 +155,7 @@ class Benchmark:
             name=name,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(fetch(image.weights, self.files, desk), staging),
+            mounts=model_mounts(fetch(image.weights, self.files, desk, self.registries), staging),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,
