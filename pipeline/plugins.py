@@ -25,6 +25,7 @@ from stages.models.interface import Files
 from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
+from stages.models.registry_layers import RegistryLayers
 from stages.push import Push
 from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
@@ -187,6 +188,10 @@ def _benchmark(configuration: Configuration) -> Benchmark:
     section, model = configuration.values.benchmark, _model(configuration)
     return Benchmark(
         files=model.files if model is not None else None,
+        registries=RegistryLayers(
+            repositories=_with_weights(configuration),
+            insecure=configuration.values.insecure_registries,
+        ),
         port=section.port,
         protocol=section.protocol,
         model=section.model,
@@ -211,8 +216,18 @@ def _push(configuration: Configuration) -> Push:
         files=model.files if model is not None else None,
         repositories=values.repositories,
         insecure=values.insecure_registries,
-        mount_from=tuple(map(Repository, values.push.mount_from)),
+        mount_from=_mounted(configuration),
     )
+
+
+def _with_weights(configuration: Configuration) -> tuple[Repository, ...]:
+    """Return the repositories that may hold the weights' layers, the likeliest first."""
+    values = configuration.values
+    return (*values.model_repositories, *values.repositories, *_mounted(configuration))
+
+
+def _mounted(configuration: Configuration) -> tuple[Repository, ...]:
+    return tuple(map(Repository, configuration.values.push.mount_from))
 
 
 def _update(configuration: Configuration) -> Update:
