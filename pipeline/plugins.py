@@ -18,6 +18,7 @@ from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
+from stages.buildkit.dockerfile import SCRATCH
 from stages.buildkit.secrets import BuildSecret
 from stages.models import lock as locks
 from stages.models import recognise
@@ -26,12 +27,16 @@ from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.models.registry_layers import RegistryLayers
+from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
 from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
 from stages.update import Author, Target, Update
+
+KSERVE_MOUNT = "/mnt/models"
+"""Where KServe mounts weights, whatever they come from."""
 
 
 def compose(configuration: Configuration, source: Source, *, until: str | None = None) -> Plan:
@@ -98,6 +103,7 @@ def _build(configuration: Configuration) -> Build:
         builder=section.builder,
         network=None if section.network == "default" else section.network,
         model=_model(configuration),
+        own_image=_own_image(configuration),
         labels=section.labels,
     )
 
@@ -152,7 +158,24 @@ def make_lock(configuration: Configuration, desk: Desk) -> Lock:
 
 
 def _model_path(section: ModelSection, configuration: Configuration) -> str:
+    """Return the folder of the weights in the image that holds them."""
+    if section.delivery == "image":
+        return WEIGHTS_FOLDER
     return section.path or f"/models/{configuration.values.image.rpartition('/')[2]}"
+
+
+def _own_image(configuration: Configuration) -> OwnImage | None:
+    section, name = configuration.values.model, configuration.values.model_image
+    if section is None or name is None:
+        return None
+    if name == configuration.values.image:
+        place = configuration.tree.origin(("model", "image"))
+        raise ConfigurationError(
+            f"{place}: model.image: {name!r} is the application's own name",
+            advice=f"Give the weights' own image another one, or leave it out: then it is {name}-model.",
+        )
+    base = section.base if section.base != SCRATCH else None
+    return OwnImage(name=name, mounted_at=section.path or KSERVE_MOUNT, base=base)
 
 
 def _locked_source(section: ModelSection, files: Files) -> str:
@@ -215,6 +238,7 @@ def _push(configuration: Configuration) -> Push:
         layout_folder=Runs(configuration.root).folder / "image",
         files=model.files if model is not None else None,
         repositories=values.repositories,
+        model_repositories=values.model_repositories,
         insecure=values.insecure_registries,
         mount_from=_mounted(configuration),
     )
@@ -235,6 +259,8 @@ def _update(configuration: Configuration) -> Update:
     return Update(
         image=configuration.values.image,
         repositories=configuration.values.repositories,
+        model_image=configuration.values.model_image,
+        model_repositories=configuration.values.model_repositories,
         root=configuration.root,
         repository=_git_address(section.repository, configuration.root),
         branch=section.branch,
