@@ -9,7 +9,7 @@ import pytest
 from pipeline.disk import existing, forecast, records
 from pipeline.model import DiskForecast, DiskNeed, Problem
 
-MEMORY = Path("/dev/shm")  # a file system of its own on every Linux machine
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system of its own on every Linux machine
 
 
 def need(path: Path | None, size_bytes: int, purpose: str = "layers", *, at_least: bool = False) -> DiskNeed:
