@@ -4,6 +4,7 @@ Everything is frozen and knows its units. An `Artifact` is what a stage makes; `
 artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -310,11 +311,15 @@ class BuiltImage(Artifact, Image):
 
     @property
     def weights(self) -> tuple[ModelLayer, ...]:
-        """The weights where the application finds them: in its own layers, or in the image mounted there."""
+        """The layers of the weights, in whichever image they are."""
+        return self.model_layers if self.model_image is None else self.model_image.model_layers
+
+    def as_mounted(self, layers: Sequence[ModelLayer]) -> tuple[ModelLayer, ...]:
+        """Return layers of the weights with the folder in which the application finds their files."""
         if self.model_image is None:
-            return self.model_layers
+            return tuple(layers)
         place = {"path": self.model_image.mounted_at}
-        return tuple(layer.model_copy(update=place) for layer in self.model_image.model_layers)
+        return tuple(layer.model_copy(update=place) for layer in layers)
 
 
 # --- scan --------------------------------------------------------------------------------------------

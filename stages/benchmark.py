@@ -102,6 +102,7 @@ class Benchmark:
             body = "" if self.request is None else Digest.of(self.request.read_bytes())
         except (PipelineError, OSError):
             return None
+        image = have[BuiltImage]
         told_otherwise = {
             "protocols",
             "environment",
@@ -114,8 +115,8 @@ class Benchmark:
             **options,
             "environment": dict(self.environment),
             "request": body,
-            "digest": have[BuiltImage].digest,
-            "model": [[layer.descriptor.digest, layer.path] for layer in have[BuiltImage].weights],
+            "digest": image.digest,
+            "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus],
             "machine": [platform.machine(), platform.release(), os.cpu_count()],
             "measures": MEASURES,
@@ -150,12 +151,13 @@ class Benchmark:
         name = re.sub(r"[^a-z0-9.-]+", "-", f"model-image-pipeline-{unique}".lower())
         staging = desk.folder / "model"
         desk.on_exit(lambda: shutil.rmtree(staging, ignore_errors=True))
+        layers = fetch(image.weights, self.files, desk, self.registries)
         settings = ContainerSettings(
             image=load_application(image, facts, engine, desk, name),
             name=name,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(fetch(image.weights, self.files, desk, self.registries), staging),
+            mounts=model_mounts(image.as_mounted(layers), staging),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,
