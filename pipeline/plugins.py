@@ -27,6 +27,7 @@ from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.models.registry_layers import RegistryLayers
+from stages.oci.layer_compression import Compression
 from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
 from stages.scan import Scan
@@ -102,6 +103,7 @@ def _build(configuration: Configuration) -> Build:
         secrets=_secrets(section, configuration),
         builder=section.builder,
         network=None if section.network == "default" else section.network,
+        compression=Compression(section.compression, section.level),
         model=_model(configuration),
         own_image=_own_image(configuration),
         labels=section.labels,

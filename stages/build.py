@@ -32,6 +32,7 @@ from stages.models.model import Model
 from stages.oci import store
 from stages.oci.annotations import annotations
 from stages.oci.assemble import Additions, Assembled, assemble
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
 from stages.oci.model_image import OwnImage, assemble_model_image, scratch
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
 EPOCH = "SOURCE_DATE_EPOCH"
-FORM = 2
+FORM = 3
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
 
@@ -59,6 +60,8 @@ class Build:
     secrets: tuple[BuildSecret, ...] = ()
     builder: str | None = None
     network: str | None = None
+    compression: Compression = field(default_factory=Compression)
+    """How the layers of the Dockerfile are packed; its base image's stay as they are."""
     model: Model | None = None
     weights: tuple[ModelLayer, ...] | None = None
     """The model's layers, once `prepared` has described them."""
@@ -112,6 +115,7 @@ class Build:
             "context": contents.fingerprint,
             "dockerfile": dockerfile,
             "options": [self.image, self.tag, self.target, self.platforms, self.network, self.cache],
+            "compression": [self.compression.kind, self.compression.level],
             "arguments": dict(self.arguments),
             "labels": dict(self.labels),
             "secrets": [str(secret) for secret in self.secrets],
@@ -157,6 +161,7 @@ class Build:
                 labels={**self.labels, **said},
                 annotations=said,
                 created=source.committed_at,
+                packing=export.packing,
             )
             desk.say("joining application and model layers")
             final = Layout.create(folder / "image")
@@ -220,6 +225,7 @@ class Build:
             builder=self.builder,
             network=self.network,
             cache=self.cache,
+            compression=self.compression,
         )
         return export(request, builder, desk, folder)
 

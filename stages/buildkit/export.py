@@ -5,7 +5,7 @@ import tarfile
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +21,7 @@ from stages.buildkit import failure
 from stages.buildkit.builder import Builder
 from stages.buildkit.dockerfile import base_platform
 from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
+from stages.oci.layer_compression import Compression, Packing
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
@@ -50,6 +51,7 @@ class Request:
     builder: str | None
     network: str | None
     cache: bool
+    compression: Compression = field(default_factory=Compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Export:
 
     layout: Layout
     materials: Mapping[Reference, Digest]
+    packing: Packing | None
+    """What is left to do for the layers: a classic image store saves them as plain tars, with their times."""
 
 
 def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
@@ -72,7 +76,7 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     client = _client(builder)
     if builder.exports_layout:
         times = {"rewrite-timestamp": "true", "source-date-epoch": str(LAYER_TIME_S)}
-        output = {"type": "oci", "dest": str(path), "tar": "false", **times}
+        output = {"type": "oci", "dest": str(path), "tar": "false", **times, **_packed(request.compression)}
         _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk)
     else:
         tag = f"pipeline-build:{uuid.uuid4().hex}"
@@ -81,7 +85,14 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
     flag = base_platform(text, target=request.target, arguments=request.arguments)
     refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
-    return Export(Layout.open(path), _materials(metadata))
+    packing = Packing(compression=request.compression, newest_s=None)
+    return Export(Layout.open(path), _materials(metadata), None if builder.exports_layout else packing)
+
+
+def _packed(compression: Compression) -> dict[str, str]:
+    """Return the exporter's options; without `force-compression` the base image's layers stay as they are."""
+    level = {} if compression.level is None else {"compression-level": str(compression.level)}
+    return {"compression": compression.kind, **level}
 
 
 def base_image(name: str, builder: Builder, materials: Mapping[Reference, Digest]) -> BaseImage | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer, PlatformImage
-from stages.oci.layer_compression import take_layer
+from pipeline.reference import Digest
+from stages.oci.layer_compression import Packing, Taken, take_layer
 from stages.oci.layout import INDEX_TYPE, Layout, to_descriptor, to_document, to_json
 from stages.oci.overlap import refuse_overlap
 
@@ -29,6 +30,8 @@ class Additions:
     annotations: Mapping[str, str]
     """Annotations of the manifest, and of the index where there is one."""
     created: datetime
+    packing: Packing | None = None
+    """What the builder left to do for its layers; None where it did all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,12 @@ def _manifests(built: Layout) -> Iterator[dict[str, Any]]:
 def _platform_image(
     built: Layout, target: Layout, manifest: dict[str, Any], additions: Additions
 ) -> PlatformImage:
-    layers = tuple(take_layer(built, target, to_descriptor(layer)) for layer in manifest["layers"])
+    built_config = built.read_json(to_descriptor(manifest["config"]).digest)
+    taken = _take_layers(built, target, manifest, built_config, additions.packing)
+    layers = tuple(one.descriptor for one in taken)
     for path in sorted({layer.path for layer in additions.model_layers}):
         refuse_overlap(target, layers, path)
-    document = _config(built.read_json(to_descriptor(manifest["config"]).digest), additions)
+    document = _config(built_config, [one.diff_id for one in taken], additions)
     config = target.write(to_json(document), CONFIG_TYPE)
     written = {
         "schemaVersion": 2,
@@ -96,20 +101,30 @@ def _platform_image(
     )
 
 
-def _config(document: dict[str, Any], additions: Additions) -> dict[str, Any]:
+def _take_layers(
+    built: Layout, target: Layout, manifest: dict[str, Any], config: dict[str, Any], packing: Packing | None
+) -> tuple[Taken, ...]:
+    diff_ids = [Digest(diff_id) for diff_id in config["rootfs"]["diff_ids"]]
+    return tuple(
+        take_layer(built, target, to_descriptor(layer), diff_id, packing)
+        for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
+    )
+
+
+def _config(document: dict[str, Any], built: Sequence[Digest], additions: Additions) -> dict[str, Any]:
     created = timestamp(additions.created)
     settings = document.get("config") or {}
     labels = {**(settings.get("Labels") or {}), **additions.labels}
     # when a step ran says only whether BuildKit remembered it; that must not change the digest
     earlier = [{**step, "created": created} for step in document.get("history") or ()]
     steps = [_step(layer, created) for layer in additions.model_layers]
-    diff_ids = [str(layer.descriptor.digest) for layer in additions.model_layers]
+    diff_ids = (*built, *(layer.descriptor.digest for layer in additions.model_layers))
     return {
         **document,
         "created": created,
         "config": {**settings, "Labels": labels},
         "history": [*earlier, *steps],
-        "rootfs": {"type": "layers", "diff_ids": [*document["rootfs"]["diff_ids"], *diff_ids]},
+        "rootfs": {"type": "layers", "diff_ids": [str(one) for one in diff_ids]},
     }
 
 

@@ -3,15 +3,18 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer
 from stages.oci.assemble import MANIFEST_TYPE, Additions, assemble
+from stages.oci.layer_compression import Compression, Kind, Packing
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
 from stages.oci.model_tar import LAYER_TYPE
 from tests.support.weights import describe
@@ -122,17 +125,34 @@ def test_the_model_layer_itself_is_not_written(built: Layout, target: Layout, we
     assert blobs == {blob.digest.encoded for blob in mine}
 
 
-def test_uncompressed_layers_are_compressed_always_alike(
-    built: Layout, target: Layout, tmp_path: Path
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "uncompressed"])
+def test_layers_that_are_left_to_us_are_packed_always_alike(
+    built: Layout, target: Layout, tmp_path: Path, kind: Kind
 ) -> None:
     content = tar("app.py", "model.py")
     built.put_root(add_image(built, (content, LAYER_TYPE)))
-    (image,) = assemble(built, target, additions()).platforms
-    (again,) = assemble(built, Layout.create(tmp_path / "again"), additions()).platforms
+    packing = Packing(compression=Compression(kind), newest_s=None)
+    (image,) = assemble(built, target, replace(additions(), packing=packing)).platforms
+    (again,) = assemble(
+        built, Layout.create(tmp_path / "again"), replace(additions(), packing=packing)
+    ).platforms
     (layer,) = image.application_layers
-    assert layer.media_type == f"{LAYER_TYPE}+gzip"
-    assert gzip.decompress(target.read(layer.digest)) == content
+    assert layer.media_type == (LAYER_TYPE if kind == "uncompressed" else f"{LAYER_TYPE}+{kind}")
+    assert unpacked(target.read(layer.digest), kind) == content
     assert again == image
+
+
+def unpacked(content: bytes, kind: Kind) -> bytes:
+    if kind == "zstd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    return gzip.decompress(content) if kind == "gzip" else content
+
+
+def test_layers_of_a_builder_that_packs_them_are_taken_as_they_are(built: Layout, target: Layout) -> None:
+    built.put_root(add_image(built, GZIPPED, (tar("app.py"), LAYER_TYPE)))
+    (image,) = assemble(built, target, additions()).platforms
+    assert [layer.media_type for layer in image.application_layers] == [f"{LAYER_TYPE}+gzip", LAYER_TYPE]
+    assert [target.read(layer.digest) for layer in image.application_layers] == [GZIPPED[0], tar("app.py")]
 
 
 def test_docker_media_types_become_those_of_the_specification(built: Layout, target: Layout) -> None:
