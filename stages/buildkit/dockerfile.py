@@ -94,7 +94,7 @@ def _chain(stages: tuple[BuildStage, ...], target: str | None) -> tuple[BuildSta
 
 def declares(text: str, argument: str) -> bool:
     """Tell whether an ARG instruction asks for this argument, anywhere in the Dockerfile."""
-    words = (word for keyword, rest in _instructions(text) if keyword == "ARG" for word in rest.split())
+    words = (word for keyword, rest in instructions(text) if keyword == "ARG" for word in rest.split())
     return any(word.partition("=")[0] == argument for word in words)
 
 
@@ -104,7 +104,7 @@ def build_stages(
     """Return the build stages in their order; `automatic` are variables that BuildKit sets by itself."""
     values = dict(automatic or {})
     stages: list[BuildStage] = []
-    for keyword, rest in _instructions(text):
+    for keyword, rest in instructions(text):
         if keyword == "FROM":
             stages.append(_stage(rest, values))
         elif stages:
@@ -144,7 +144,8 @@ def _find(stages: tuple[BuildStage, ...], name: str) -> int | None:
     return int(name) if name.isdigit() and int(name) < len(stages) else None
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield keyword and rest of every instruction, continued lines joined, without here-documents."""
     lines = iter(text.splitlines())
     escape = _escape(text)
     for line in lines:
