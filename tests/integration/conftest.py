@@ -15,7 +15,8 @@ from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
 from tests.support.base_image import BASE_IMAGE, ensure_base_image
 from tests.support.engine import Engine
-from tests.support.git_server import GitServer, Repository, running_git_server
+from tests.support.git_server import GitServer, Repository, run_git, running_git_server
+from tests.support.project import TINY, Project
 from tests.support.registry import Registry
 
 CreateRepository = Callable[[Path | None], Repository]
@@ -114,6 +115,42 @@ def kubectl() -> str:
     if shutil.which("kubectl") is None:
         apt.install_from_sid(["kubernetes-client"], why="kustomize, to render the manifests")
     return "kubectl"
+
+
+@pytest.fixture
+def project(  # noqa: PLR0913, PLR0917 - the real parts
+    tmp_path: Path,
+    base_image: str,
+    registry: Registry,
+    vulnerability_database: str,
+    git_server: GitServer,
+    create_repository: CreateRepository,
+) -> Project:
+    """A model's repository in git, and all that its delivery needs."""
+    name = f"delivery-{uuid4().hex[:8]}"
+    folder = tmp_path / "tiny"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("gitops"))
+    (folder / "model").chmod(0o755)
+    run_git("init", "--quiet", "--initial-branch=main", str(folder))
+    content = tmp_path / "gitops"
+    shutil.copytree(TINY / "gitops", content)
+    overlay = content / "apps" / "tiny" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("IMAGE", f"{registry.address}/{name}/tiny"))
+    gitops = create_repository(content)
+    environment = {
+        "REGISTRY_USERNAME": registry.username,
+        "REGISTRY_PASSWORD": registry.password,
+        "GITOPS_USERNAME": git_server.username,
+        "GITOPS_PASSWORD": git_server.password,
+    }
+    made = Project(folder=folder, name=name, registry=registry, gitops=gitops, environment=environment)
+    made.set(
+        registries=f"{registry.address}/{name}",
+        scan__database__repositories=vulnerability_database,
+        update__repository=gitops.url,
+    )
+    made.commit()
+    return made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
