@@ -75,7 +75,7 @@ def _image_path(value: str) -> str:
     return value.rstrip("/")
 
 
-HIGHEST_LEVELS = {"gzip": 9, "zstd": 22}
+HIGHEST_LEVELS = {"gzip": 9, "zstd": 19}  # above 19, zstd asks for more memory than every runtime gives
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
 ImageReference = Annotated[str, AfterValidator(_image_reference)]
@@ -179,7 +179,7 @@ class BuildSection(Section):
     compression: Literal["gzip", "zstd", "uncompressed"] = "gzip"
     """Compression of the layers that the Dockerfile adds; those of its base image stay as they are."""
     level: Annotated[int, Number] | None = None
-    """Level of the compression: 1 to 9 for gzip, 1 to 22 for zstd; default: a usual one."""
+    """How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd; default: the compressor's own."""
     labels: dict[str, str] = {}
     """Labels beside those of the OCI image specification, which come by themselves."""
 

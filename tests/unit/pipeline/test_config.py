@@ -59,6 +59,18 @@ ELSEWHERE = (
             "p.yaml:3: test.environment.A: 'x\\x00y' - the value of a variable cannot hold the character NUL",
         ),
         (
+            "build: {compression: zip}",
+            "p.yaml:2: build.compression: 'zip' - expected 'gzip', 'zstd' or 'uncompressed'",
+        ),
+        ("build:\n  level: 10", "p.yaml:3: build.level: 10 - expected 1 to 9 for gzip"),
+        ("build: {compression: zstd, level: 0}", "p.yaml:2: build.level: 0 - expected 1 to 19 for zstd"),
+        (
+            "build: {level: 3, compression: uncompressed}",
+            "p.yaml:2: build.level: 3 - layers that are not compressed have no level; leave it out",
+        ),
+        ("build: {level: true}", "p.yaml:2: build.level: True - expected a number"),
+        ("build: {level: best}", "p.yaml:2: build.level: 'best' - expected a whole number"),
+        (
             'benchmark: {environment: {"": x}}',
             "p.yaml:2: benchmark.environment.: '' - the name of a variable is not empty and holds no '='",
         ),
