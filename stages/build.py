@@ -26,7 +26,7 @@ from pipeline.reference import Digest, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.base_image import export_base
 from stages.buildkit.builder import Builder, buildx_version, find_builder
-from stages.buildkit.dockerfile import SCRATCH, base_name, declares
+from stages.buildkit.dockerfile import SCRATCH, base_name, declares, own_instructions
 from stages.buildkit.secrets import BuildSecret
 from stages.models.model import Model
 from stages.oci import store
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
 EPOCH = "SOURCE_DATE_EPOCH"
-FORM = 3
+FORM = 4
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
 
@@ -161,11 +161,12 @@ class Build:
                 labels={**self.labels, **said},
                 annotations=said,
                 created=source.committed_at,
+                instructions=self._instructions,
                 packing=export.packing,
             )
             desk.say("joining application and model layers")
             final = Layout.create(folder / "image")
-            assembled = assemble(export.layout, final, additions, reference=tag)
+            assembled = assemble(export.layout, final, additions, reference=tag, desk=desk)
             own = self._model_image(weights, assembled, builder, desk, final)
             layout = images.keep(final.path, _together(assembled.root.digest, own))
         return BuiltImage(
@@ -240,6 +241,10 @@ class Build:
 
         name = base_name(self._dockerfile_text(), target=self.target, arguments=self.arguments)
         return base_image(name or "", builder, export.materials)
+
+    def _instructions(self, platform: str) -> tuple[str, ...]:
+        text = self._dockerfile_text()
+        return own_instructions(text, platform, target=self.target, arguments=self.arguments)
 
     def _dockerfile_text(self) -> str:
         return self.dockerfile.read_text(encoding="utf-8", errors="replace")  # Latin-1 in a comment, say

@@ -3,15 +3,19 @@
 Source: OCI image specification 1.1, config.md, manifest.md, image-index.md and annotations.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
+from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.layer_compression import Packing, Taken, take_layer
+from stages.oci.layer_facts import KnownFacts
+from stages.oci.layer_order import Place, above_base, layer_names, top
 from stages.oci.layout import INDEX_TYPE, Layout, to_descriptor, to_document, to_json
 from stages.oci.overlap import refuse_overlap
 
@@ -30,6 +34,11 @@ class Additions:
     annotations: Mapping[str, str]
     """Annotations of the manifest, and of the index where there is one."""
     created: datetime
+    instructions: Callable[[str], Sequence[str]] | None = None
+    """The keywords of the Dockerfile's instructions, for a platform: their layers go above the model's.
+
+    None: there is no Dockerfile, and the model's layers go above all.
+    """
     packing: Packing | None = None
     """What the builder left to do for its layers; None where it did all."""
 
@@ -43,9 +52,16 @@ class Assembled:
 
 
 def assemble(
-    built: Layout, target: Layout, additions: Additions, *, reference: str | None = None
+    built: Layout,
+    target: Layout,
+    additions: Additions,
+    *,
+    reference: str | None = None,
+    desk: Desk | None = None,
 ) -> Assembled:
     """Write the final image into `target`, whose application layers are those of the layout that was built.
+
+    Without a desk, nothing is remembered of the layers, and nobody hears where the model's went.
 
     Raises:
         StageFailed: the layout holds no image, or the model would overlap the application.
@@ -53,7 +69,13 @@ def assemble(
     manifests = tuple(_manifests(built))
     if not manifests:
         raise StageFailed("BuildKit exported no image", advice="Run again; its log says what it did.")
-    platforms = tuple(_platform_image(built, target, manifest, additions) for manifest in manifests)
+    facts = KnownFacts(desk.cache / "layer-facts.json" if desk is not None else None)
+    say = desk.say if desk is not None else _nobody_listens
+    joint = _Joint(built, target, additions, facts, say)
+    try:
+        platforms = tuple(joint.platform_image(manifest) for manifest in manifests)
+    finally:
+        facts.save()  # also of an image that is refused: it will be mended and built again
     root = platforms[0].manifest if len(platforms) == 1 else _write_index(target, platforms, additions)
     target.put_root(root, reference)
     return Assembled(root, platforms)
@@ -73,58 +95,95 @@ def _manifests(built: Layout) -> Iterator[dict[str, Any]]:
             yield document
 
 
-def _platform_image(
-    built: Layout, target: Layout, manifest: dict[str, Any], additions: Additions
-) -> PlatformImage:
-    built_config = built.read_json(to_descriptor(manifest["config"]).digest)
-    taken = _take_layers(built, target, manifest, built_config, additions.packing)
-    layers = tuple(one.descriptor for one in taken)
-    for path in sorted({layer.path for layer in additions.model_layers}):
-        refuse_overlap(target, layers, path)
-    document = _config(built_config, [one.diff_id for one in taken], additions)
-    config = target.write(to_json(document), CONFIG_TYPE)
-    written = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": to_document(config),
-        "layers": [
-            to_document(one) for one in (*layers, *(model.descriptor for model in additions.model_layers))
-        ],
-        "annotations": dict(additions.annotations),
-    }
-    return PlatformImage(
-        platform=_platform(document),
-        manifest=target.write(to_json(written), MANIFEST_TYPE),
-        config=config,
-        application_layers=layers,
-        user=document.get("config", {}).get("User", ""),
-    )
+@dataclass(frozen=True, slots=True)
+class _Joint:
+    """What the images of all platforms are made with."""
+
+    built: Layout
+    target: Layout
+    additions: Additions
+    facts: KnownFacts
+    say: Callable[[str], None]
+
+    def platform_image(self, manifest: dict[str, Any]) -> PlatformImage:
+        document = self.built.read_json(to_descriptor(manifest["config"]).digest)
+        taken = self._take_layers(manifest, document)
+        layers = tuple(one.descriptor for one in taken)
+        place = self._place(document, layers)
+        document = _config(document, [one.diff_id for one in taken], place, self.additions)
+        config = self.target.write(to_json(document), CONFIG_TYPE)
+        models = (model.descriptor for model in self.additions.model_layers)
+        written = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": to_document(config),
+            "layers": [
+                to_document(one) for one in (*layers[: place.layers], *models, *layers[place.layers :])
+            ],
+            "annotations": dict(self.additions.annotations),
+        }
+        return PlatformImage(
+            platform=_platform(document),
+            manifest=self.target.write(to_json(written), MANIFEST_TYPE),
+            config=config,
+            application_layers=layers,
+            user=document.get("config", {}).get("User", ""),
+        )
+
+    def _take_layers(self, manifest: dict[str, Any], config: dict[str, Any]) -> tuple[Taken, ...]:
+        diff_ids = [Digest(diff_id) for diff_id in config["rootfs"]["diff_ids"]]
+        return tuple(
+            take_layer(self.built, self.target, to_descriptor(layer), diff_id, self.additions.packing)
+            for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
+        )
+
+    def _place(self, document: dict[str, Any], layers: Sequence[Descriptor]) -> Place:
+        """Return where the model's layers go, once it is clear that there is room."""
+        history = document.get("history") or ()
+        place = self._above_base(document, history, len(layers))
+        names = layer_names(history, len(layers))
+        for path in sorted({layer.path for layer in self.additions.model_layers}):
+            facts = [self.facts.of(self.target, layer, PurePosixPath(path)) for layer in layers]
+            above = zip(names, facts, strict=True)
+            refuse_overlap(facts[: place.layers], tuple(above)[place.layers :], path)
+        return place
+
+    def _above_base(self, document: dict[str, Any], history: Sequence[dict[str, Any]], layers: int) -> Place:
+        instructions = self.additions.instructions
+        if instructions is None or not self.additions.model_layers:
+            return top(history, layers)
+        place = above_base(history, layers, instructions(_platform(document)))
+        if place is None:
+            self.say(
+                f"{_platform(document)}: the history does not show which layers are the Dockerfile's own, so "
+                "the model's go above all; engines will unpack them anew after every change"
+            )
+        return place or top(history, layers)
 
 
-def _take_layers(
-    built: Layout, target: Layout, manifest: dict[str, Any], config: dict[str, Any], packing: Packing | None
-) -> tuple[Taken, ...]:
-    diff_ids = [Digest(diff_id) for diff_id in config["rootfs"]["diff_ids"]]
-    return tuple(
-        take_layer(built, target, to_descriptor(layer), diff_id, packing)
-        for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
-    )
+def _nobody_listens(_: str) -> None:
+    pass
 
 
-def _config(document: dict[str, Any], built: Sequence[Digest], additions: Additions) -> dict[str, Any]:
+def _config(
+    document: dict[str, Any], diff_ids: Sequence[Digest], place: Place, additions: Additions
+) -> dict[str, Any]:
     created = timestamp(additions.created)
     settings = document.get("config") or {}
     labels = {**(settings.get("Labels") or {}), **additions.labels}
     # when a step ran says only whether BuildKit remembered it; that must not change the digest
-    earlier = [{**step, "created": created} for step in document.get("history") or ()]
+    history = [{**step, "created": created} for step in document.get("history") or ()]
     steps = [_step(layer, created) for layer in additions.model_layers]
-    diff_ids = (*built, *(layer.descriptor.digest for layer in additions.model_layers))
+    models = [layer.descriptor.digest for layer in additions.model_layers]
     return {
         **document,
         "created": created,
         "config": {**settings, "Labels": labels},
-        "history": [*earlier, *steps],
-        "rootfs": {"type": "layers", "diff_ids": [str(one) for one in diff_ids]},
+        "history": [*history[: place.steps], *steps, *history[place.steps :]],
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [*diff_ids[: place.layers], *models, *diff_ids[place.layers :]],
+        },
     }
 
 

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import zstandard
 
+from pipeline.desk import Desk
 from pipeline.errors import StageFailed
-from pipeline.model import Descriptor, ModelLayer
+from pipeline.model import BuiltImage, Descriptor, ModelLayer, Tool
+from pipeline.reference import Tag
+from stages.oci.application_view import application_views
 from stages.oci.assemble import MANIFEST_TYPE, Additions, assemble
 from stages.oci.layer_compression import Compression, Kind, Packing
-from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
+from stages.oci.layout import INDEX_TYPE, Layout, to_descriptor, to_document, to_json
 from stages.oci.model_tar import LAYER_TYPE
 from tests.support.weights import describe
 
@@ -214,3 +217,152 @@ def test_a_changed_manifest_is_not_believed(built: Layout, target: Layout) -> No
 def test_a_layout_without_an_image_is_refused(built: Layout, target: Layout) -> None:
     with pytest.raises(StageFailed, match="exported no image"):
         assemble(built, target, additions())
+
+
+STEPS: list[dict[str, Any]] = [
+    {"created_by": "RUN /bin/sh -c make # buildkit"},
+    {"created_by": "ENV A=b", "empty_layer": True},
+    {"created_by": "COPY app.py / # buildkit"},
+    {"created_by": "CMD app.py", "empty_layer": True},
+]
+ABOVE = (gzip.compress(tar("made"), mtime=0), f"{LAYER_TYPE}+gzip")
+
+
+def add_steps(
+    layout: Layout, *layers: tuple[bytes, str], architecture: str = "amd64", steps: object = None
+) -> Descriptor:
+    """Write an image with the history of a Dockerfile; return its manifest."""
+    manifest = layout.read_json(add_image(layout, *layers, architecture=architecture).digest)
+    config = layout.read_json(to_descriptor(manifest["config"]).digest)
+    config["history"] = STEPS if steps is None else steps
+    manifest["config"] = to_document(layout.write(to_json(config), CONFIG_TYPE))
+    return layout.write(to_json(manifest), MANIFEST_TYPE)
+
+
+def ordered(*layers: ModelLayer, instructions: str = "COPY CMD") -> Additions:
+    return replace(additions(*layers), instructions=lambda _: tuple(instructions.split()))
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def desk_that_says(folder: Path, said: list[str]) -> Desk:
+    return Desk(folder=folder, cache=folder / "cache", say=said.append)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, said: list[str]) -> Desk:
+    return desk_that_says(tmp_path, said)
+
+
+def test_model_layers_go_between_the_base_and_the_dockerfiles_own(
+    built: Layout, target: Layout, weights: ModelLayer, desk: Desk, said: list[str]
+) -> None:
+    built.put_root(add_steps(built, GZIPPED, ABOVE))
+    (image,) = assemble(built, target, ordered(weights), desk=desk).platforms
+    base, own = image.application_layers
+    manifest = target.read_json(image.manifest.digest)
+    assert manifest["layers"] == [to_document(layer) for layer in (base, weights.descriptor, own)]
+    config = target.read_json(image.config.digest)
+    diff_ids = [hashlib.sha256(gzip.decompress(content)).hexdigest() for content in (GZIPPED[0], ABOVE[0])]
+    assert config["rootfs"]["diff_ids"] == [
+        f"sha256:{diff_ids[0]}",
+        weights.descriptor.digest,
+        f"sha256:{diff_ids[1]}",
+    ]
+    written = [step["created_by"].split()[:2] for step in config["history"]]
+    assert written == [
+        ["RUN", "/bin/sh"],
+        ["ENV", "A=b"],
+        ["COPY", "model"],
+        ["COPY", "app.py"],
+        ["CMD", "app.py"],
+    ]
+    assert said == []
+
+
+def test_the_scanners_see_the_application_alone(
+    built: Layout, target: Layout, weights: ModelLayer, desk: Desk, tmp_path: Path
+) -> None:
+    built.put_root(add_steps(built, GZIPPED, ABOVE))
+    assembled = assemble(built, target, ordered(weights), desk=desk)
+    image = BuiltImage(
+        name="digits",
+        tag=Tag("v1"),
+        digest=assembled.root.digest,
+        media_type=assembled.root.media_type,
+        layout=target.path,
+        platforms=assembled.platforms,
+        model_layers=(weights,),
+        revision="0" * 40,
+        dirty=False,
+        created=COMMITTED,
+        builder=Tool(name="test", version="1"),
+    )
+    (view,) = application_views(image, tmp_path / "views")
+    layout = Layout.open(view.layout)
+    manifest = layout.read_json(layout.roots()[0].descriptor.digest)
+    config = layout.read_json(to_descriptor(manifest["config"]).digest)
+    assert manifest["layers"] == [to_document(layer) for layer in assembled.platforms[0].application_layers]
+    assert [step["created_by"] for step in config["history"]] == [step["created_by"] for step in STEPS]
+    assert weights.descriptor.digest not in config["rootfs"]["diff_ids"]
+    assert len(config["rootfs"]["diff_ids"]) == 2
+
+
+def test_each_platform_has_an_order_of_its_own(
+    built: Layout, target: Layout, weights: ModelLayer, desk: Desk
+) -> None:
+    images = [
+        add_steps(built, GZIPPED, ABOVE, architecture=architecture) for architecture in ("amd64", "arm64")
+    ]
+    built.put_root(index(built, *map(to_document, images)))
+    instructions = {"linux/amd64": ("COPY", "CMD"), "linux/arm64": ("RUN", "ENV", "COPY", "CMD")}
+    own = replace(additions(weights), instructions=instructions.__getitem__)
+    places = [
+        [layer["digest"] for layer in target.read_json(image.manifest.digest)["layers"]].index(
+            weights.descriptor.digest
+        )
+        for image in assemble(built, target, own, desk=desk).platforms
+    ]
+    assert places == [1, 0]
+
+
+@pytest.mark.parametrize("steps", [STEPS[:-1], STEPS[:2], [], [*STEPS[:2], STEPS[3], STEPS[2]]])
+def test_where_the_history_does_not_fit_model_layers_go_above_all(
+    built: Layout, target: Layout, weights: ModelLayer, said: list[str], steps: object
+) -> None:
+    built.put_root(add_steps(built, GZIPPED, ABOVE, steps=steps))
+    (image,) = assemble(
+        built, target, ordered(weights), desk=desk_that_says(built.path.parent, said)
+    ).platforms
+    manifest = target.read_json(image.manifest.digest)
+    assert manifest["layers"][-1] == to_document(weights.descriptor)
+    (line,) = said
+    assert "linux/amd64: the history does not show which layers are the Dockerfile's own" in line
+
+
+def test_an_instruction_that_would_remove_the_model_is_named(
+    built: Layout, target: Layout, weights: ModelLayer, desk: Desk
+) -> None:
+    whiteout = (gzip.compress(tar(".wh.models"), mtime=0), f"{LAYER_TYPE}+gzip")
+    built.put_root(add_steps(built, GZIPPED, whiteout))
+    with pytest.raises(StageFailed, match=r"removes /models \(`COPY app.py /`\)"):
+        assemble(built, target, ordered(weights), desk=desk)
+    (image,) = assemble(built, target, ordered(weights, instructions="CMD"), desk=desk).platforms
+    assert target.read_json(image.manifest.digest)["layers"][-1] == to_document(weights.descriptor)
+
+
+def test_layers_that_are_known_are_not_read_again(
+    built: Layout, target: Layout, weights: ModelLayer, desk: Desk
+) -> None:
+    manifest = add_steps(built, GZIPPED, ABOVE)
+    built.put_root(manifest)
+    first = assemble(built, target, ordered(weights), desk=desk)
+    layer = first.platforms[0].application_layers[0]
+    target.blob_path(layer.digest).write_bytes(b"\x1f\x8b broken")  # linked to the one that was built
+    assert assemble(built, target, ordered(weights), desk=desk) == first
+    (desk.cache / "layer-facts.json").unlink()
+    with pytest.raises(StageFailed, match=f"{layer.digest.short} cannot be read"):
+        assemble(built, target, ordered(weights), desk=desk)
