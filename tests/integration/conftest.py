@@ -14,6 +14,7 @@ from tests.support import engine as engines
 from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
 from tests.support.base_image import BASE_IMAGE, ensure_base_image
+from tests.support.busybox import ensure_busybox
 from tests.support.engine import Engine
 from tests.support.git_server import GitServer, Repository, run_git, running_git_server
 from tests.support.project import TINY, Project
@@ -107,6 +108,21 @@ def skopeo() -> str:
     if shutil.which("skopeo") is None:
         apt.install(["skopeo"], why="an independent registry client")
     return "skopeo"
+
+
+@pytest.fixture(scope="session")
+def crane() -> str:
+    """Another one, that reads every layer and compares what it holds with what the image says."""
+    if shutil.which("crane") is None:
+        install = apt.install_from_sid if apt.distribution().get("ID") == "debian" else apt.install
+        install(["crane"], why="an independent registry client")
+    return "crane"
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Path:
+    """A program that runs in an image in which there is nothing else."""
+    return ensure_busybox()
 
 
 @pytest.fixture(scope="session")
