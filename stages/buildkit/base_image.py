@@ -42,4 +42,4 @@ def export_base(name: str, platforms: tuple[str, ...], builder: Builder, desk: D
         reason = error.message.removeprefix(str(dockerfile)).lstrip(":0123456789 ")
         advice = error.advice.replace("in FROM", "of the base")
         raise StageFailed(f"`model.base`: {name}: {reason}", advice=advice, tail=error.tail) from error
-    return Base(found.layout, base_image(name, builder, found.materials))
+    return Base(found.layout, base_image(name, builder, found.materials), found.packing)

@@ -85,7 +85,7 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
     flag = base_platform(text, target=request.target, arguments=request.arguments)
     refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
-    packing = Packing(compression=request.compression, newest_s=None)
+    packing = Packing(compression=request.compression, newest_s=LAYER_TIME_S)
     return Export(Layout.open(path), _materials(metadata), None if builder.exports_layout else packing)
 
 

@@ -4,7 +4,7 @@ Source: OCI image specification 1.1, config.md, manifest.md, image-index.md and 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -107,9 +107,10 @@ class _Joint:
 
     def platform_image(self, manifest: dict[str, Any]) -> PlatformImage:
         document = self.built.read_json(to_descriptor(manifest["config"]).digest)
-        taken = self._take_layers(manifest, document)
+        place = self._above_base(document, len(manifest["layers"]))
+        taken = self._take_layers(manifest, document, place)
         layers = tuple(one.descriptor for one in taken)
-        place = self._place(document, layers)
+        self._refuse_overlap(document, layers, place)
         document = _config(document, [one.diff_id for one in taken], place, self.additions)
         config = self.target.write(to_json(document), CONFIG_TYPE)
         models = (model.descriptor for model in self.additions.model_layers)
@@ -130,30 +131,32 @@ class _Joint:
             user=document.get("config", {}).get("User", ""),
         )
 
-    def _take_layers(self, manifest: dict[str, Any], config: dict[str, Any]) -> tuple[Taken, ...]:
-        diff_ids = [Digest(diff_id) for diff_id in config["rootfs"]["diff_ids"]]
+    def _take_layers(
+        self, manifest: dict[str, Any], config: dict[str, Any], base: Place
+    ) -> tuple[Taken, ...]:
+        left = self.additions.packing
+        of_base = replace(left, newest_s=None) if left is not None else None
+        layers, diff_ids = manifest["layers"], config["rootfs"]["diff_ids"]
+        packings = (of_base,) * base.layers + (left,) * (len(layers) - base.layers)
         return tuple(
-            take_layer(self.built, self.target, to_descriptor(layer), diff_id, self.additions.packing)
-            for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
+            take_layer(self.built, self.target, to_descriptor(layer), Digest(diff_id), packing)
+            for layer, diff_id, packing in zip(layers, diff_ids, packings, strict=True)
         )
 
-    def _place(self, document: dict[str, Any], layers: Sequence[Descriptor]) -> Place:
-        """Return where the model's layers go, once it is clear that there is room."""
-        history = document.get("history") or ()
-        place = self._above_base(document, history, len(layers))
-        names = layer_names(history, len(layers))
+    def _refuse_overlap(self, document: dict[str, Any], layers: Sequence[Descriptor], place: Place) -> None:
+        names = layer_names(document.get("history") or (), len(layers))
         for path in sorted({layer.path for layer in self.additions.model_layers}):
             facts = [self.facts.of(self.target, layer, PurePosixPath(path)) for layer in layers]
             above = zip(names, facts, strict=True)
             refuse_overlap(facts[: place.layers], tuple(above)[place.layers :], path)
-        return place
 
-    def _above_base(self, document: dict[str, Any], history: Sequence[dict[str, Any]], layers: int) -> Place:
-        instructions = self.additions.instructions
-        if instructions is None or not self.additions.model_layers:
+    def _above_base(self, document: dict[str, Any], layers: int) -> Place:
+        """Return where the model's layers go: above those of the base image, or else above all."""
+        history = document.get("history") or ()
+        if self.additions.instructions is None:
             return top(history, layers)
-        place = above_base(history, layers, instructions(_platform(document)))
-        if place is None:
+        place = above_base(history, layers, self.additions.instructions(_platform(document)))
+        if place is None and self.additions.model_layers:
             self.say(
                 f"{_platform(document)}: the history does not show which layers are the Dockerfile's own, so "
                 "the model's go above all; engines will unpack them anew after every change"

@@ -14,6 +14,7 @@ from pipeline.model import BaseImage, ModelImage, ModelLayer
 from pipeline.reference import Reference, Tag
 from stages.oci.annotations import PREFIX, full_name
 from stages.oci.assemble import CONFIG_TYPE, MANIFEST_TYPE, Additions, Assembled, assemble
+from stages.oci.layer_compression import Packing
 from stages.oci.layout import Layout, to_document, to_json
 
 WEIGHTS_FOLDER = "/models"
@@ -38,6 +39,8 @@ class Base:
 
     layout: Layout
     image: BaseImage | None = None
+    packing: Packing | None = None
+    """What the builder left to do for its layers."""
 
 
 def assemble_model_image(
@@ -49,7 +52,9 @@ def assemble_model_image(
         StageFailed: the base image has something where the weights go.
     """
     said = _annotations(own)
-    additions = Additions(model_layers=weights, labels=said, annotations=said, created=CREATED)
+    additions = Additions(
+        model_layers=weights, labels=said, annotations=said, created=CREATED, packing=base.packing
+    )
     assembled = _assemble(own, base, target, additions)
     tag = Tag(assembled.root.digest.short)
     target.put_root(assembled.root, tag)

@@ -27,11 +27,13 @@ COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = "2026-11-22T10:00:00.123456789Z"
 
 
-def tar(*names: str) -> bytes:
+def tar(*names: str, time: int = 0) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in names:
-            archive.addfile(tarfile.TarInfo(name))
+            entry = tarfile.TarInfo(name)
+            entry.mtime = time
+            archive.addfile(entry)
     return buffer.getvalue()
 
 
@@ -149,6 +151,20 @@ def unpacked(content: bytes, kind: Kind) -> bytes:
     if kind == "zstd":
         return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     return gzip.decompress(content) if kind == "gzip" else content
+
+
+def test_times_that_are_left_to_us_are_clamped_in_the_dockerfiles_own_layers(
+    built: Layout, target: Layout
+) -> None:
+    """And the base image's diff ids stay, by which engines and registries know its layers."""
+    young = tar("app.py", time=1_790_000_000)
+    built.put_root(add_steps(built, (young, LAYER_TYPE), (young, LAYER_TYPE)))
+    packing = Packing(compression=Compression("zstd"), newest_s=1000)
+    (image,) = assemble(built, target, replace(ordered(), packing=packing)).platforms
+    contents = [unpacked(target.read(layer.digest), "zstd") for layer in image.application_layers]
+    assert contents == [young, tar("app.py", time=1000)]
+    diff_ids = target.read_json(image.config.digest)["rootfs"]["diff_ids"]
+    assert diff_ids == [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]
 
 
 def test_layers_of_a_builder_that_packs_them_are_taken_as_they_are(built: Layout, target: Layout) -> None:
