@@ -12,14 +12,15 @@ from stages.oci.blob_stream import Blob
 from stages.oci.exchange import Answer, Request
 from stages.oci.uploads import OCTETS, ChunksRefused, Monolithic, Upload
 
-# Large enough that the pause in between, in which a registry flushes to its disk, is lost in the noise.
+# Large enough that the pause in between, in which a registry flushes to its disk, is lost in the noise; below
+# the 100 MB that proxies such as Cloudflare's let through.
 CHUNK_BYTES = 64 * 1024 * 1024
 SHORTEST_CHUNK = "OCI-Chunk-Min-Length"
 RANGE = re.compile(r"(?:bytes[= ])?0-(\d+)")
 REPORTED = frozenset({200, 202, 204})
 # How registries say that they do not know an upload, or not any more, or not at this offset.
 UNKNOWN = (400, 404, 405, 410, 416)
-# How they say that they do not know chunks. ECR says 201 and throws away all chunks but the first.
+# How they say that they do not know chunks. ECR says 201.
 NO_CHUNKS = (200, 201, 204, 400, 405, 411, 413, 415, 501)
 
 

@@ -34,7 +34,8 @@ from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
 from stages.oci.uploads import Monolithic, UploadStrategy
 from tests.support import registry as registries
-from tests.support.fault_proxy import Fault, FaultProxy, Plan, Seen, fault_proxy
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.faults import Fault, Plan, Seen
 from tests.support.registry import Registry
 from tests.support.small_image import make_image
 

@@ -21,7 +21,8 @@ from stages.models.interface import Files, SourceFile
 from stages.models.model import Model
 from stages.oci.model_layer import stream
 from tests.support.cutting_relay import cutting_relay
-from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.fault_proxy import fault_proxy
+from tests.support.faults import Fault
 from tests.support.object_stores import AZURE_ACCOUNT, BUCKET, Kind, ObjectStore, running_store
 
 pytestmark = pytest.mark.integration

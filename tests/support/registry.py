@@ -8,10 +8,11 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import requests
@@ -27,6 +28,14 @@ REALM = "model-image-pipeline"
 # Fast on purpose: the registry checks the password anew on every request.
 BCRYPT_ROUNDS = 5
 DEFAULT_LIFETIME_S = 3600
+
+
+Settings = Callable[[Path], Mapping[str, Any]]
+"""What a registry has of its own in `http` and instead of `auth`, given its folder as it sees it."""
+
+
+def _no_more(_: Path) -> Mapping[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +73,15 @@ class Registry:
         return (known, anonymous) == (requests.codes.ok, requests.codes.unauthorized)
 
 
-def start(folder: Path, registry: Registry, *, lifetime_s: int) -> detached.Detached:
+def start(
+    folder: Path, registry: Registry, *, lifetime_s: int, settings: Settings = _no_more
+) -> detached.Detached:
     """Start a registry that keeps its content and its log in `folder` and ends after `lifetime_s` seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     hashed = bcrypt.hashpw(registry.password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
     _write_private(folder / "htpasswd", f"{registry.username}:{hashed}\n")
-    command = _program_command(folder, registry.port) or _container_command(folder, registry.port)
+    port = registry.port
+    command = _program_command(folder, port, settings) or _container_command(folder, port, settings)
     log = folder / "registry.log"
     process = detached.start(
         command, log=log, lifetime_s=lifetime_s, environment={"OTEL_TRACES_EXPORTER": "none"}
@@ -115,18 +127,18 @@ def write_docker_config(folder: Path, *registries: Registry) -> Path:
     return folder
 
 
-def _program_command(folder: Path, port: int) -> list[str] | None:
+def _program_command(folder: Path, port: int, settings: Settings) -> list[str] | None:
     """Return how the operating system's own registry is started, installing it where that is possible."""
     if shutil.which(PROGRAM) is None:
         if not apt.can_install():
             return None
         apt.install([PROGRAM], why="a local registry")
     configuration = folder / "registry.yml"
-    configuration.write_text(_configuration(folder, f"127.0.0.1:{port}"))
+    configuration.write_text(_configuration(folder, f"127.0.0.1:{port}", settings))
     return [PROGRAM, "serve", str(configuration)]
 
 
-def _container_command(folder: Path, port: int) -> list[str]:
+def _container_command(folder: Path, port: int, settings: Settings) -> list[str]:
     """Return how the registry is started in the foreground of a container that goes when the command ends."""
     if not answers(["docker", "image", "inspect", IMAGE]) and not answers(
         ["docker", "pull", IMAGE], timeout_s=180
@@ -135,7 +147,7 @@ def _container_command(folder: Path, port: int) -> list[str]:
             f"neither the package {PROGRAM} nor the image {IMAGE} can be had here",
             advice=f"install the package {PROGRAM}, or load the image {IMAGE} into the engine",
         )
-    (folder / "registry.yml").write_text(_configuration(Path("/registry"), "0.0.0.0:5000"))
+    (folder / "registry.yml").write_text(_configuration(Path("/registry"), "0.0.0.0:5000", settings))
     return [
         *("docker", "run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}"),
         *("--publish", f"127.0.0.1:{port}:5000", "--volume", f"{folder.resolve()}:/registry"),
@@ -143,7 +155,10 @@ def _container_command(folder: Path, port: int) -> list[str]:
     ]
 
 
-def _configuration(folder: Path, address: str) -> str:
+def _configuration(folder: Path, address: str, settings: Settings) -> str:
+    own = settings(folder)
+    http = {"addr": address, "relativeurls": True, "secret": secrets.token_hex(16)}
+    password = {"htpasswd": {"realm": REALM, "path": str(folder / "htpasswd")}}
     return yaml.safe_dump(
         {
             "version": "0.1",
@@ -152,8 +167,8 @@ def _configuration(folder: Path, address: str) -> str:
                 "filesystem": {"rootdirectory": str(folder / "storage")},
                 "delete": {"enabled": True},
             },
-            "http": {"addr": address, "relativeurls": True, "secret": secrets.token_hex(16)},
-            "auth": {"htpasswd": {"realm": REALM, "path": str(folder / "htpasswd")}},
+            "http": {**http, **own.get("http", {})},
+            "auth": own.get("auth", password),
         }
     )
 

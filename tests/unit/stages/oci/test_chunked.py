@@ -21,7 +21,8 @@ from stages.oci.exchange import Timeouts
 from stages.oci.retries import Retries
 from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
-from tests.support.fault_proxy import Fault, FaultProxy, Plan, Seen, fault_proxy, nothing
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.faults import Fault, Plan, Seen, nothing
 from tests.support.loopback import MemoryRegistry, Received, Reply, refused, serving
 
 CHUNK = 256 * 1024
