@@ -1,0 +1,200 @@
+"""What is known needs no bytes: whole runs, with every byte of the weights counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Artifacts
+from pipeline.model import BenchmarkReport, BuiltImage, PushedImage
+from pipeline.record import Runs, read_record
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.git_server import run_git
+from tests.support.object_stores import running_store
+from tests.support.opened_files import opened_files
+from tests.support.registry import Registry
+
+TINY = Path(__file__).parents[1] / "data" / "tiny"
+WEIGHTS = {"weight.txt": (TINY / "model/weight.txt").read_bytes(), "big.bin": bytes(range(256)) * 40_000}
+SKIPPED = dict.fromkeys(("test", "scan", "benchmark", "update"), "nothing to see")
+REST_S = 2.2  # until a file's times say for sure that nobody wrote to it
+
+
+@dataclass
+class Machine:
+    """A clone of the project on a machine that has never seen it."""
+
+    folder: Path
+    registry: Registry
+    settings: dict[str, str]
+    """What is set by the environment, by key."""
+    skip: dict[str, str] = field(default_factory=lambda: dict(SKIPPED))
+
+    def pipeline(self, *arguments: str) -> str:
+        environment = {
+            **os.environ,
+            "REGISTRY_USERNAME": self.registry.username,
+            "REGISTRY_PASSWORD": self.registry.password,
+            "PIPELINE_SKIP": json.dumps(self.skip),
+            **{f"PIPELINE_{key.upper()}": value for key, value in self.settings.items()},
+        }
+        command = [sys.executable, "-I", "-m", "pipeline", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def made(self) -> Artifacts:
+        runs = Runs(self.folder)
+        return Artifacts(*read_record(runs.path(runs.names()[0])).made())
+
+    def change_code(self) -> None:
+        with (self.folder / "serve.py").open("a") as code:
+            code.write("# changed\n")
+        self.commit()
+
+    def commit(self) -> None:
+        run_git("-C", str(self.folder), "add", "--all")
+        run_git("-C", str(self.folder), "commit", "--quiet", "--message", "change")
+
+    def elsewhere(self, name: str) -> Machine:
+        folder = self.folder.with_name(name)
+        run_git("clone", "--quiet", str(self.folder), str(folder))
+        return Machine(folder, self.registry, dict(self.settings))
+
+    def sent_bytes(self) -> dict[str, int]:
+        """Return what the newest push sent, for each way that blobs of the weights took."""
+        made = self.made()
+        weights = {layer.descriptor.digest for layer in made[BuiltImage].model_layers}
+        (reference,) = made[PushedImage].references
+        found: dict[str, int] = {}
+        for blob in reference.blobs:
+            if blob.digest in weights:
+                found[blob.how] = found.get(blob.how, 0) + blob.sent_bytes
+        return found
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, registry: Registry, repository_name: str, engine: object) -> Machine:
+    """Where the project was made; nothing but the weights' way is of interest, so the image is tiny."""
+    folder = tmp_path / "laptop"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("gitops", "model"))
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY serve.py /serve.py\n")
+    (folder / ".gitignore").write_text(".pipeline/\n/model/\n")
+    run_git("init", "--quiet", "--initial-branch=main", str(folder))
+    machine = Machine(folder, registry, {"registries": f"{registry.address}/{repository_name}"})
+    machine.commit()
+    return machine
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """S3 with the weights, behind a proxy that counts what is asked for."""
+    with ExitStack() as running:
+        s3 = running.enter_context(running_store("s3", tmp_path))
+        for path, content in WEIGHTS.items():
+            s3.put(f"tiny/{path}", content)
+        proxy = running.enter_context(fault_proxy(s3.port))
+        for name, value in s3.environment_at(proxy.port).items():
+            monkeypatch.setenv(name, value)
+        yield proxy
+
+
+def objects_read(store: FaultProxy) -> list[str]:
+    """Return the objects that were read since the last call."""
+    read = [seen.path.rpartition("/")[2] for seen in store.of("GET", "/models/tiny/")]
+    store.seen.clear()
+    return sorted(read)
+
+
+def lock_remote(laptop: Machine, store: FaultProxy) -> None:
+    laptop.settings["model__source"] = "s3://models/tiny"
+    assert "written: 2 files" in laptop.pipeline("lock")
+    laptop.commit()
+    assert objects_read(store) == sorted(WEIGHTS)
+
+
+def test_locked_remote_weights_in_the_registry_are_not_read_by_any_stage(
+    laptop: Machine, store: FaultProxy
+) -> None:
+    lock_remote(laptop, store)
+    first = laptop.elsewhere("first")
+    first.pipeline("run")
+    assert first.sent_bytes().keys() == {"uploaded"}
+    assert objects_read(store) == sorted(WEIGHTS)  # once, on their way to the registry
+
+    second = laptop.elsewhere("second")
+    second.change_code()
+    second.pipeline("run")
+    assert second.sent_bytes() == {"exists": 0}
+    assert objects_read(store) == []
+    written = [path.stat().st_size for path in (second.folder / ".pipeline").rglob("*") if path.is_file()]
+    assert sum(written) < 1_000_000 < len(WEIGHTS["big.bin"])
+
+
+def test_weights_are_mounted_when_the_project_moves_to_another_repository(
+    laptop: Machine, store: FaultProxy
+) -> None:
+    lock_remote(laptop, store)
+    laptop.pipeline("run")
+    store.seen.clear()
+
+    moved = laptop.elsewhere("moved")
+    old = laptop.settings["registries"]
+    moved.settings |= {"registries": f"{old}-new", "push__mount_from": f"{old}/none, {old}/tiny"}
+    moved.pipeline("run")
+    assert moved.sent_bytes() == {"mounted": 0}
+    assert objects_read(store) == []
+
+
+def test_a_benchmark_on_another_machine_takes_the_weights_from_the_registry(
+    laptop: Machine, store: FaultProxy, base_image: str
+) -> None:
+    shutil.copy(TINY / "Dockerfile", laptop.folder)
+    lock_remote(laptop, store)
+    laptop.pipeline("run")
+    store.seen.clear()
+
+    runner = laptop.elsewhere("runner")
+    runner.change_code()
+    del runner.skip["benchmark"]
+    runner.pipeline("run")
+    report = runner.made()[BenchmarkReport]
+    assert (report.errors, objects_read(store)) == (0, [])
+    (log,) = runner.folder.glob(".pipeline/runs/*/*/weights.log")
+    assert log.read_text().count(f"fetched from {runner.registry.address}/") == 2
+
+
+def test_weights_in_a_folder_are_read_once_on_a_machine(laptop: Machine) -> None:
+    model = laptop.folder / "model"
+    model.mkdir()
+    for name, content in WEIGHTS.items():
+        (model / name).write_bytes(content)
+    time.sleep(REST_S)
+    with opened_files(model) as opened:
+        laptop.pipeline("lock")
+        laptop.commit()
+        assert opened.names() == sorted(WEIGHTS)
+        laptop.pipeline("run")
+        assert opened.names() == sorted(WEIGHTS)  # for the upload alone
+        laptop.change_code()
+        laptop.pipeline("run")
+        assert opened.names() == []
+    assert laptop.sent_bytes() == {"exists": 0}
