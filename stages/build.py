@@ -16,6 +16,7 @@ from pipeline.model import (
     BaseImage,
     BuiltImage,
     Check,
+    DiskNeed,
     ModelImage,
     ModelLayer,
     Problem,
@@ -26,6 +27,7 @@ from pipeline.reference import Digest, Tag
 from stages.buildkit import context, readiness
 from stages.buildkit.base_image import export_base
 from stages.buildkit.builder import Builder, buildx_version, find_builder
+from stages.buildkit.disk_needs import PlannedBuild
 from stages.buildkit.dockerfile import SCRATCH, base_name, declares, own_instructions
 from stages.buildkit.secrets import BuildSecret
 from stages.models.model import Model
@@ -76,15 +78,26 @@ class Build:
     gives: ClassVar[type[BuiltImage]] = BuiltImage
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Look for the builder, the files, the secrets, the model and free disk."""
-        tools, builder = readiness.tool_checks(self.builder, self.platforms)
+        """Look for the builder, the files, the secrets and the model."""
         return (
-            *tools,
+            *readiness.tool_checks(self.builder, self.platforms),
             *self._file_checks(),
             *(secret.check() for secret in self.secrets),
             *(self.model.check(desk) if self.model is not None else ()),
-            *self._disk_checks(desk, builder),
         )
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the context, the steps and the layers will take; the weights take nothing."""
+        return PlannedBuild(
+            context=self.context,
+            dockerfile=self.dockerfile,
+            target=self.target,
+            arguments=self.arguments,
+            left_out=self._left_out(have[Source].root),
+            builder=self.builder,
+            images=desk.cache / "images",
+            cache=self.cache,
+        ).disk_needs()
 
     def prepared(self, desk: Desk) -> "Build":
         """Describe the weights, once in a run; files that are known from an earlier run are not read.
@@ -260,13 +273,6 @@ class Build:
             _path_check("build context", self.context, self.context.is_dir(), "build.context"),
             _path_check("Dockerfile", self.dockerfile, self.dockerfile.is_file(), "build.dockerfile"),
         )
-
-    def _disk_checks(self, desk: Desk, builder: Builder | None) -> tuple[Check, ...]:
-        own = next((folder for folder in desk.cache.parents if folder.name == context.OWN_FOLDER), desk.cache)
-        left_out = (*self._left_out(self.context), own.resolve())
-        contents = context.survey(self.context, left_out) if self.context.is_dir() else None
-        places = (desk.cache, *readiness.engine_folder(builder))
-        return readiness.disk_checks(places, contents.size_bytes if contents is not None else 0)
 
 
 def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
