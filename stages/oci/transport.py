@@ -45,7 +45,9 @@ class Transport:
         """False once the registry has refused to take a blob in several requests."""
         self._timeouts = timeouts
         self._session = new_session()
-        self._authenticator = Authenticator(endpoint, self._session, credentials, keep_secret)
+        self._authenticator = Authenticator(
+            endpoint, self._session, credentials, keep_secret, timeouts=timeouts
+        )
         self._lock = threading.Lock()
         self._base: str | None = None
 

@@ -170,14 +170,21 @@ class _Handler(BaseHTTPRequestHandler):
                 upstream.send(body)
             else:
                 self._open(upstream, seen)
-                for piece in self._body(seen, fault):
-                    self._wait(fault)
-                    upstream.send(piece)
+                self._forward(upstream, seen, fault)
             self._wait(fault)
             response = upstream.getresponse()
             self._pass_on(seen, fault, response)
         finally:
             upstream.close()
+
+    def _forward(self, upstream: http.client.HTTPConnection, seen: Seen, fault: Fault | None) -> None:
+        for piece in self._body(seen, fault):
+            self._wait(fault)
+            try:
+                upstream.send(piece)
+            except ConnectionError:  # it has answered without reading all of it
+                self.close_connection = True
+                return
 
     def _open(self, upstream: http.client.HTTPConnection, seen: Seen) -> None:
         upstream.putrequest(seen.method, seen.path, skip_host=True, skip_accept_encoding=True)
