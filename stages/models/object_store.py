@@ -5,13 +5,11 @@ Amazon S3 (and what speaks its protocol), Google Cloud Storage, Azure Blob Stora
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
-from pipeline.model import Check
-from stages.models.checks import check_list
+from stages.models.checks import Remote
 from stages.models.interface import SourceFile
 from stages.models.object_store_refusals import refusals_named
 from stages.models.resuming import changed, read_resuming
@@ -26,7 +24,7 @@ LISTED_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectStoreFiles:
+class ObjectStoreFiles(Remote):
     """All objects below a prefix of a bucket, or of a container of an Azure account."""
 
     scheme: Scheme
@@ -40,15 +38,6 @@ class ObjectStoreFiles:
         """The URL of the prefix."""
         host = f"https://{self.account}.blob.core.windows.net" if self.account else f"{self.scheme}:/"
         return f"{host}/{self.bucket}/{self.prefix}".rstrip("/")
-
-    @property
-    def local_folder(self) -> Path | None:
-        """None: nothing of it is on this machine."""
-        return None
-
-    def check(self, desk: Desk) -> tuple[Check, ...]:
-        """List the objects: that takes the library, the credentials, the bucket and the network."""
-        return check_list(self, desk)
 
     def list(self, desk: Desk) -> tuple[SourceFile, ...]:
         """Return every object below the prefix; its ETag names the content.
