@@ -65,7 +65,10 @@ def _repository_name(value: str) -> str:
 
 
 def _image_reference(value: str) -> str:
-    Reference.parse(value)
+    try:
+        Reference.parse(value)
+    except ValueError:
+        raise ValueError("expected an image such as busybox:1.37") from None
     return value
 
 
@@ -123,7 +126,7 @@ class ModelSection(Section):
     @classmethod
     def _of_an_image(cls, value: str | None, said: ValidationInfo) -> str | None:
         if value is not None and said.data.get("delivery") == "layers":
-            raise ValueError("this is for `delivery: image`; add that line, or leave this one out")
+            raise ValueError("this is of no use without `delivery: image`")
         return value
 
 

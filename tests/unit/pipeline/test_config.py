@@ -71,6 +71,19 @@ ELSEWHERE = (
         ("build: {level: true}", "p.yaml:2: build.level: True - expected a number"),
         ("build: {level: best}", "p.yaml:2: build.level: 'best' - expected a whole number"),
         (
+            "model:\n  source: model\n  image: weights",
+            "p.yaml:4: model.image: 'weights' - this is of no use without `delivery: image`",
+        ),
+        (
+            "model: {source: model, delivery: image, base: 'busy box'}",
+            "p.yaml:2: model.base: 'busy box' - expected an image such as busybox:1.37",
+        ),
+        ("model: {delivery: image}", "p.yaml:2: model.source: this key is required and not there"),
+        (
+            "model: {source: model, delivery: modelcar}",
+            "p.yaml:2: model.delivery: 'modelcar' - expected 'layers' or 'image'",
+        ),
+        (
             'benchmark: {environment: {"": x}}',
             "p.yaml:2: benchmark.environment.: '' - the name of a variable is not empty and holds no '='",
         ),
@@ -92,3 +105,18 @@ def test_weights_are_mounted_from_other_repositories_of_the_same_registries(regi
     text = f"image: digits\n{registries}\npush: {{mount_from: 'ghcr.io/team/old, localhost:5000/digits'}}"
     config = validate(Config, parse(text, "p.yaml"))
     assert config.push.mount_from == ("ghcr.io/team/old", "localhost:5000/digits")
+
+
+def test_the_weights_own_image_stands_beside_the_application() -> None:
+    def config(model: str) -> Config:
+        text = f"{{image: team/digits, registries: [a.io/x, b.io], model: {{source: model{model}}}}}"
+        return validate(Config, parse(text, "p.yaml"))
+
+    assert (config("").model_image, config("").model_repositories) == (None, ())
+    own = config(", delivery: image")
+    assert own.model_image == "team/digits-model"
+    assert own.model_repositories == ("a.io/x/team/digits-model", "b.io/team/digits-model")
+    assert config(", delivery: image, image: weights").model_repositories == (
+        "a.io/x/weights",
+        "b.io/weights",
+    )
