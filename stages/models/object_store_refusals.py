@@ -9,6 +9,8 @@ from stages.models.resuming import changed
 
 STATUS = re.compile(r"status code: (\d{3})")
 CODE = re.compile(r"<Code>([\w.-]+)</Code>")
+LOGIN = re.compile(r"credential provider: (.*)")
+"""What boto3, google-auth or azure-identity said when the library asked it for credentials."""
 QUERY = re.compile(r"\?[^\s)\"]*")
 CREDENTIALS = (
     "S3: `aws sts get-caller-identity` shows who you are; Google: `gcloud auth application-default login`; "
@@ -41,6 +43,8 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
     kind, text = type(error).__name__, str(error)
     if not type(error).__module__.startswith("obstore") and kind != "FileNotFoundError":
         return _login_refusal(error, source)
+    if found := LOGIN.search(text):
+        return RemoteError(f"{source}: no credentials to be had: {_short(found[1])}", advice=CREDENTIALS)
     code = found[1] if (found := CODE.search(text)) else ""
     status = int(found[1]) if (found := STATUS.search(text)) else 0
     said = " ".join(dict.fromkeys(part for part in (str(status or ""), code) if part))
@@ -52,7 +56,7 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
             f"{source}: the credentials have expired ({said})", advice=f"Log in again. {CREDENTIALS}"
         )
     if status in {401, 403} or kind in {"PermissionDeniedError", "UnauthenticatedError"}:
-        return RemoteError(f"{source}: the store refuses these credentials ({said})", advice=CREDENTIALS)
+        return RemoteError(f"{source}: the store refuses these credentials ({said or kind})", advice=CREDENTIALS)
     if status in {301, 307, 400}:
         return RemoteError(
             f"{source}: the store refuses the request ({said})",
