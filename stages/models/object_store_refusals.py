@@ -41,10 +41,9 @@ def refusals_named(source: str, path: str | None = None) -> Iterator[None]:
 
 def _refusal(error: Exception, source: str, path: str | None) -> PipelineError | None:
     kind, text = type(error).__name__, str(error)
-    if not type(error).__module__.startswith("obstore") and kind != "FileNotFoundError":
+    ours = type(error).__module__.startswith("obstore") or kind == "FileNotFoundError"
+    if not ours or LOGIN.search(text):
         return _login_refusal(error, source)
-    if found := LOGIN.search(text):
-        return RemoteError(f"{source}: no credentials to be had: {_short(found[1])}", advice=CREDENTIALS)
     code = found[1] if (found := CODE.search(text)) else ""
     status = int(found[1]) if (found := STATUS.search(text)) else 0
     said = " ".join(dict.fromkeys(part for part in (str(status or ""), code) if part))
@@ -56,7 +55,9 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
             f"{source}: the credentials have expired ({said})", advice=f"Log in again. {CREDENTIALS}"
         )
     if status in {401, 403} or kind in {"PermissionDeniedError", "UnauthenticatedError"}:
-        return RemoteError(f"{source}: the store refuses these credentials ({said or kind})", advice=CREDENTIALS)
+        return RemoteError(
+            f"{source}: the store refuses these credentials ({said or kind})", advice=CREDENTIALS
+        )
     if status in {301, 307, 400}:
         return RemoteError(
             f"{source}: the store refuses the request ({said})",
@@ -70,10 +71,13 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
 
 def _login_refusal(error: Exception, source: str) -> PipelineError | None:
     """Name an error of boto3, google-auth or azure-identity: no credentials, or they cannot be refreshed."""
-    module = type(error).__module__
-    if not module.startswith(("botocore", "boto3", "google.auth", "azure")):
+    if found := LOGIN.search(str(error)):
+        reason = found[1]
+    elif type(error).__module__.startswith(("botocore", "boto3", "google.auth", "azure")):
+        reason = f"{type(error).__name__}: {_short(str(error))}"
+    else:
         return None
-    return RemoteError(f"{source}: {type(error).__name__}: {_short(str(error))}", advice=CREDENTIALS)
+    return RemoteError(f"{source}: there are no credentials: {_short(reason)}", advice=CREDENTIALS)
 
 
 def _short(text: str) -> str:
