@@ -117,19 +117,19 @@ class Push:
         for repository in repositories:
             registry = registries[repository.host]
             client = _client(repository, registry, transports[repository.host], desk)
-            known = self._siblings(repository, pushed) if registry.mounts else ()
+            known = self._siblings(repository, repositories, pushed) if registry.mounts else ()
             push = ImagePush(content=content, tag=image.tag, client=client, mount_from=known, say=desk.say)
             pushed.append(push.run())
         return tuple(pushed)
 
-    def _siblings(self, repository: Repository, pushed: Sequence[PushedReference]) -> tuple[Repository, ...]:
+    def _siblings(
+        self,
+        repository: Repository,
+        repositories: tuple[Repository, ...],
+        pushed: Sequence[PushedReference],
+    ) -> tuple[Repository, ...]:
         """Return where the blobs may be already: first where this run has pushed them."""
-        known = (
-            *(each.repository for each in pushed),
-            *self.mount_from,
-            *self.repositories,
-            *self.model_repositories,
-        )
+        known = (*(each.repository for each in pushed), *self.mount_from, *repositories)
         return tuple(dict.fromkeys(each for each in known if each != repository))
 
     def _check(self, repository: Repository, desk: Desk) -> Check:
