@@ -213,6 +213,7 @@ def _benchmark(configuration: Configuration) -> Benchmark:
     section, model = configuration.values.benchmark, _model(configuration)
     return Benchmark(
         files=model.files if model is not None else None,
+        weights=model,
         registries=RegistryLayers(
             repositories=_with_weights(configuration),
             insecure=configuration.values.insecure_registries,
@@ -239,6 +240,7 @@ def _push(configuration: Configuration) -> Push:
     return Push(
         layout_folder=Runs(configuration.root).folder / "image",
         files=model.files if model is not None else None,
+        weights=model,
         repositories=values.repositories,
         model_repositories=values.model_repositories,
         insecure=values.insecure_registries,

@@ -17,10 +17,13 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed, ToolMissing
-from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Problem
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
 from pipeline.reference import Digest
+from stages.buildkit.disk_needs import loading_need
+from stages.models.disk_needs import benchmark_needs
 from stages.models.fetch import fetch
 from stages.models.interface import Files
+from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
@@ -73,6 +76,8 @@ class Benchmark:
     """Where remote weights are fetched from; the server needs them on this machine."""
     registries: RegistryLayers | None = None
     """Where the weights' layers may be already, nearer than their source."""
+    weights: Model | None = None
+    """The model, to tell how much of it will have to come here."""
     platforms: tuple[str, ...] = ()
     """What the image is built for, as far as it is known before the build."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
@@ -95,6 +100,12 @@ class Benchmark:
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
         return (*checks, check_engine(facts), check_platforms(self.platforms, facts), limits)
 
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the engine needs to load the image, and the weights where they are not here."""
+        del have
+        weights = benchmark_needs(self.weights, desk) if self.weights is not None else ()
+        return (loading_need(desk.cache / "images"), *weights)
+
     def identity(self, have: Artifacts) -> str | None:
         """Return the image, the options, the engine and the machine; None where they cannot be told."""
         try:
@@ -108,6 +119,7 @@ class Benchmark:
             "environment",
             "files",
             "registries",
+            "weights",
             "platforms",
         }  # the digest tells of the last three
         options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}

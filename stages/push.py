@@ -14,6 +14,7 @@ from pipeline.model import (
     BenchmarkReport,
     BuiltImage,
     Check,
+    DiskNeed,
     Image,
     Problem,
     Pushed,
@@ -22,7 +23,9 @@ from pipeline.model import (
     ScanReport,
 )
 from pipeline.reference import Reference, Repository
+from stages.models.disk_needs import export_needs
 from stages.models.interface import Files
+from stages.models.model import Model
 from stages.oci.distribution import RepositoryClient
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
@@ -61,6 +64,8 @@ class Push:
     """Further repositories that may hold the weights already, such as where the image went until now."""
     files: Files | None = None
     """Where the weights are read from; default: the folder that the image names."""
+    weights: Model | None = None
+    """The model, to tell how much of it a folder will have to hold."""
 
     name: ClassVar[str] = "push"
     needs: ClassVar[tuple[type[Artifact], ...]] = (BuiltImage, ScanReport, BenchmarkReport)
@@ -73,6 +78,13 @@ class Push:
         return tuple(
             self._check(repository, desk) for repository in (*self.repositories, *self.model_repositories)
         )
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the folder takes that gets the image where there is no registry."""
+        del have
+        if self.repositories or self.weights is None:
+            return ()
+        return export_needs(self.weights, self.layout_folder, desk)
 
     def identity(self, have: Artifacts) -> str | None:
         """Return None: only the registry knows what it still holds, and asking it is cheap."""

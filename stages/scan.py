@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Artifact, BuiltImage, Check, ScanReport
+from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
 from stages.oci.application_view import View, application_views
 from stages.scanners.interface import Scanner
@@ -29,6 +29,11 @@ class Scan:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell whether the scanner and its database are there."""
         return self.scanner.check(desk)
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the scanner needs; the layers are shared with the build by hard links."""
+        del have
+        return self.scanner.disk_needs(desk)
 
     def identity(self, have: Artifacts) -> str | None:
         """Return the digest of image, scanner, database and day (UTC); None where the database will change.

@@ -26,6 +26,8 @@ from stages.oci.progress import in_words
 from stages.oci.reading_progress import ReadingProgress
 
 PART = ".part"
+WEIGHTS = "weights"
+"""The folder in the cache."""
 
 
 class Place(Protocol):
@@ -52,7 +54,7 @@ def fetch(
     """
     if files is None or files.local_folder is not None:
         return tuple(layers)
-    kept = _Kept(desk.cache / "weights")
+    kept = _Kept(desk.cache / WEIGHTS)
     wanted = {file.digest: file for layer in layers for file in layer.files}
     kept.hold(wanted.keys(), desk)
     missing = [file for digest, file in wanted.items() if not kept.file(digest).exists()]
@@ -63,6 +65,25 @@ def fetch(
         for layer in layers:
             kept.fetch(layer, near, files, progress, desk)
     return tuple(layer.model_copy(update={"source": str(kept.folder(layers))}) for layer in layers)
+
+
+def kept_size(folder: Path, digest: Digest) -> int:
+    """Return how much of a file is there already, whole or in part."""
+    path = _Kept(folder).file(digest)
+    return _size(path) or _size(_part_path(path))
+
+
+def kept_bytes(folder: Path, wanted: Collection[Digest]) -> int:
+    """Return the size of all files that are kept, but for the wanted ones: what `fetch` removes first.
+
+    Nothing where another run holds them.
+    """
+    kept = _Kept(folder)
+    files = {kept.file(digest).name for digest in wanted}
+    if not kept.path.is_dir() or kept.is_held():
+        return 0
+    others = (path for path in kept.path.glob("files/*") if path.name.removesuffix(PART) not in files)
+    return sum(_size(path) for path in others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,17 @@ class _Kept:
             fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._remove_all_but(wanted)
         fcntl.flock(holder, fcntl.LOCK_SH)
+
+    def is_held(self) -> bool:
+        """Tell whether a run keeps what is here."""
+        try:
+            with (self.path / "held").open("r") as holder:
+                fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # closing it gives it free
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def _remove_all_but(self, wanted: Collection[Digest]) -> None:
         shutil.rmtree(self.path / "folders", ignore_errors=True)
@@ -150,7 +182,8 @@ class _Kept:
         free = shutil.disk_usage(self.path).free
         if needed > free:
             raise DiskFull(
-                f"the model needs {needed} bytes in {self.path} so that it can run here; {free} are free",
+                f"the model needs {in_words(needed)} in {self.path} so that it can run here; "
+                f"{in_words(free)} are free",
                 advice=f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`.",
             )
 

@@ -115,6 +115,11 @@ def _copy(source: Path, target: Path) -> Path:
     return target
 
 
+def needs_copy(path: Path) -> bool:
+    """Tell whether a file cannot be mounted as it is, because the layer will give it another mode."""
+    return not _mode_fits(path, FILE_MODE)
+
+
 def _mode_fits(path: Path, mode: int) -> bool:
     return stat.S_IMODE(path.stat().st_mode) & NOT_WRITE == mode & NOT_WRITE
 
