@@ -8,7 +8,8 @@ from typing import Literal
 
 from pipeline.errors import ConfigurationError, ToolMissing
 from pipeline.model import Tool
-from pipeline.process import Command, Outcome, run
+from pipeline.process import Command, Outcome
+from stages.asking import ask
 
 OLDEST_BUILDX = (0, 12)
 OLDEST_ENGINE = (24,)
@@ -145,4 +146,4 @@ def _refuse_older(what: str, version: str, oldest: tuple[int, ...]) -> None:
 
 
 def _ask(*arguments: str, timeout_s: float = TIMEOUT_S) -> Outcome:
-    return run(Command(arguments=("docker", *arguments), timeout_s=timeout_s))
+    return ask(Command(arguments=("docker", *arguments), timeout_s=timeout_s))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import DiskFull, StageFailed, ToolMissing
 from pipeline.process import Command, Outcome
+from stages.asking import ask
 
 QUICK_S = 60.0
 _FACTS = "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}"
@@ -44,9 +45,10 @@ class Engine:
         Raises:
             ToolMissing: there is none, or it does not answer.
         """
-        version, _, platform = self.ask("version", "--format", _FACTS).partition(" ")
-        cpus = self.ask("info", "--format", "{{.NCPU}}")
-        host = self.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        asked = Engine(ask)
+        version, _, platform = asked.ask("version", "--format", _FACTS).partition(" ")
+        cpus = asked.ask("info", "--format", "{{.NCPU}}")
+        host = asked.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         return EngineFacts(version, platform, int(cpus) if cpus.isdigit() else 0, host)
 
     def ask(self, *arguments: str, timeout_s: float = QUICK_S, stdin: Iterable[bytes] | None = None) -> str:
