@@ -10,15 +10,16 @@ the engine at the most while it was built, 327 MB while the benchmark ran, 128 M
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError
-from pipeline.process import Command, run
+from pipeline.process import Command, Outcome, run
 from pipeline.reference import Digest
+from stages.asking import ask
 from stages.buildkit.builder import Builder
 from stages.buildkit.dockerfile import SCRATCH
 from stages.oci.layout import Layout
@@ -106,11 +107,10 @@ class EngineRoom:
     def folder(self) -> Path | None:
         """Return where it keeps its images, or None where that is no folder of this machine."""
         named = (self.context,) if self.context else ()
-        host = self._ask("context", "inspect", *named, "--format", "{{.Endpoints.docker.Host}}", plain=True)
-        root = self._ask("info", "--format", "{{.DockerRootDir}}")
-        if urlsplit(host).scheme not in {"unix", "npipe"} or not root:
-            return None
-        return Path(root) if _is_there(Path(root)) else None
+        host = _answer(ask, "context", "inspect", *named, "--format", "{{.Endpoints.docker.Host}}")
+        root = Path(self._information().get("DockerRootDir") or "")
+        local = urlsplit(host).scheme in {"unix", "npipe"} and root.is_absolute()
+        return root if local and _is_there(root) else None
 
     def image_bytes(self, name: str) -> int | None:
         """Return an image's unpacked size, or None where the engine does not have it."""
@@ -137,15 +137,19 @@ class EngineRoom:
 
     def _sizes_are_packed(self) -> bool:
         # the containerd image store tells the size of what was pulled, the classic one of what it unpacked
-        return "io.containerd.snapshotter" in self._ask("info", "--format", "{{json .DriverStatus}}")
+        return "io.containerd.snapshotter" in json.dumps(self._information().get("DriverStatus"))
 
-    def _ask(self, *arguments: str, plain: bool = False) -> str:
-        chosen = ("--context", self.context) if self.context and not plain else ()
-        try:
-            outcome = run(Command(arguments=("docker", *chosen, *arguments), timeout_s=TIMEOUT_S))
-        except PipelineError:
-            return ""
-        return outcome.stdout.strip()
+    def _information(self) -> dict[str, Any]:
+        text = _answer(ask, *self._chosen, "info", "--format", "{{json .}}")
+        information: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+        return information
+
+    def _ask(self, *arguments: str) -> str:
+        return _answer(run, *self._chosen, *arguments)
+
+    @property
+    def _chosen(self) -> tuple[str, ...]:
+        return ("--context", self.context) if self.context else ()
 
 
 def room_of(builder: Builder) -> tuple[EngineRoom, Path | None]:
@@ -192,6 +196,14 @@ def _below(layout: Layout, document: dict[str, Any]) -> Iterator[tuple[_Layer, .
         layers = zip(diff_ids, document["layers"], strict=True)
         # the weights' blobs are not in it
         yield tuple(_Layer(one, blob["size"]) for one, blob in layers if layout.has(Digest(blob["digest"])))
+
+
+def _answer(put: Callable[[Command], Outcome], *arguments: str) -> str:
+    """Ask docker; `put` runs the question, or remembers the answer that it got before."""
+    try:
+        return put(Command(arguments=("docker", *arguments), timeout_s=TIMEOUT_S)).stdout.strip()
+    except PipelineError:
+        return ""
 
 
 def _is_there(path: Path) -> bool:
