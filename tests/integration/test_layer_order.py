@@ -220,7 +220,7 @@ LABEL a=b \\
 """
 
 
-@pytest.mark.parametrize("target", [None, "own", "app-amd64"])
+@pytest.mark.parametrize("target", [None, "app-amd64"])
 def test_buildkit_writes_a_step_of_history_for_each_instruction(
     project: Path, desk: Desk, any_engine: Engine, said: list[str], target: str | None
 ) -> None:
@@ -292,10 +292,24 @@ def test_folders_of_the_dockerfile_are_its_own_in_the_image_and_in_the_benchmark
     assert measured.splitlines()[0] == pulled.splitlines()[0]
 
 
+def refusal(project: Path, desk: Desk, instruction: str) -> str:
+    dockerfile = f"FROM {BASE_IMAGE}\nRUN mkdir /models && echo > /models/other\n{instruction}\n"
+    with pytest.raises(StageFailed) as caught:
+        build(replace(stage(project, dockerfile), network="none"), desk)
+    return caught.value.message
+
+
+def test_a_dockerfile_that_would_take_the_model_away_is_refused(
+    project: Path, desk: Desk, any_engine: Engine
+) -> None:
+    message = refusal(project, desk, "RUN rm -rf /models")
+    assert "the Dockerfile removes /models (`RUN rm -rf /models`)" in message
+
+
+@pytest.mark.usefixtures("base_image")
 @pytest.mark.parametrize(
     ("instruction", "message"),
     [
-        ("RUN rm -rf /models", "the Dockerfile removes /models (`RUN rm -rf /models`)"),
         ("RUN rm -r /models && ln -s /data /models", "/models in the image is a link to /data (`RUN rm -r"),
         (
             f"COPY app.py {MODEL_PATH}/",
@@ -307,10 +321,7 @@ def test_folders_of_the_dockerfile_are_its_own_in_the_image_and_in_the_benchmark
         ),
     ],
 )
-def test_a_dockerfile_that_would_take_the_model_away_is_refused_with_its_line(
-    project: Path, desk: Desk, any_engine: Engine, instruction: str, message: str
+def test_what_stands_in_the_models_way_is_named_with_its_instruction(
+    project: Path, desk: Desk, instruction: str, message: str
 ) -> None:
-    dockerfile = f"FROM {BASE_IMAGE}\nRUN mkdir /models && echo > /models/other\n{instruction}\n"
-    with pytest.raises(StageFailed) as caught:
-        build(replace(stage(project, dockerfile), network="none"), desk)
-    assert message in caught.value.message
+    assert message in refusal(project, desk, instruction)
