@@ -100,7 +100,7 @@ def test_both_digests_land_in_one_commit_and_the_images_run_together(
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (project.folder / "model").iterdir()
     }
-    assert answers_half(application, f"type=image,source={model},target=/mnt,readonly")
+    assert answers_half(application, f"type=image,source={model},target=/mnt/models,image-subpath=models")
 
 
 def contents(reference: str, folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, ModelImage, Source, SuiteReport
+from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.models.file import FolderFiles
 from stages.models.model import Model
@@ -95,6 +96,12 @@ def test_a_commit_changes_the_application_and_not_the_weights(
     assert third.digest == second.digest
     assert own_of(third).digest != own_of(second).digest
     assert third.layout != second.layout
+    benchmark = Benchmark(port=8080)
+    moved = third.model_copy(
+        update={"model_image": own_of(third).model_copy(update={"mounted_at": "/other"})}
+    )
+    identities = {benchmark.identity(Artifacts(image)) for image in (second, third, moved)}
+    assert len(identities) == 3  # with other weights, or elsewhere, the server is measured again
     for image in (first, second, third):
         assert Layout(image.layout).has(own_of(image).digest)
 
