@@ -11,6 +11,8 @@ STATUS = re.compile(r"status code: (\d{3})")
 CODE = re.compile(r"<Code>([\w.-]+)</Code>")
 LOGIN = re.compile(r"credential provider: (.*)")
 """What boto3, google-auth or azure-identity said when the library asked it for credentials."""
+CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
 QUERY = re.compile(r"\?[^\s)\"]*")
 CREDENTIALS = (
     "S3: `aws sts get-caller-identity` shows who you are; Google: `gcloud auth application-default login`; "
@@ -63,8 +65,19 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
             f"{source}: the store refuses the request ({said})",
             advice="A bucket of another region? Set AWS_REGION to the region of the bucket.",
         )
+    return _unreachable(source, f"the store answers {said}" if said else "", text)
+
+
+def _unreachable(source: str, said: str, text: str) -> RemoteError:
+    """Return the error for no answer, or a useless one; why stands deep in what the library tells."""
+    if found := CERTIFICATE.search(text):
+        return RemoteError(
+            f"{source}: the store's certificate is not trusted ({found[1]})",
+            advice="Name the file of your own authority in REQUESTS_CA_BUNDLE (S3: AWS_CA_BUNDLE).",
+        )
+    cause = f": {found[1]}" if (found := CAUSE.search(text)) else ""
     return TemporaryRemoteError(
-        f"{source}: {f'the store answers {said}' if said else _short(text)}",
+        f"{source}: {said or _short(text) + cause}",
         advice="Run again; check the network, a proxy, and the endpoint's address.",
     )
 

@@ -170,6 +170,7 @@ def test_a_store_that_nobody_answers_at_is_a_remote_problem(
     use(store.environment_at(1), monkeypatch)  # nothing listens there
     (check,) = files_below(store, "digits/1").check(desk)
     assert check.problem is Problem.REMOTE
+    assert check.found.endswith("Connection refused")
     assert "?" not in check.found
 
 

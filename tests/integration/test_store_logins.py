@@ -169,7 +169,8 @@ def test_a_store_with_a_certificate_of_its_own_authority_is_trusted(
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         (check,) = recognise(f"s3://{BUCKET}/digits", Path()).check(desk)
-        assert check.problem is Problem.REMOTE
+        assert (check.problem, "is not trusted (UnknownIssuer)" in check.found) == (Problem.REMOTE, True)
+        assert "AWS_CA_BUNDLE" in check.advice
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.certificate))
         assert recognise(f"s3://{BUCKET}/digits", Path()).list(desk)
 
