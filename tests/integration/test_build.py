@@ -21,6 +21,7 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.disk import forecast
 from pipeline.errors import ConfigurationError, DiskFull, StageFailed, ToolMissing
 from pipeline.model import BaseImage, BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
@@ -468,9 +469,10 @@ def test_a_small_disk_is_found_before_and_named_during_the_build(
 ) -> None:
     stage = build(project, f"FROM {base_image}\nCOPY app.py /\n")
     lent = replace(desk, cache=small_disk / "cache")
-    (problem,) = (check for check in stage.check(lent) if not check.passed)
+    needs = stage.disk_needs(artifacts(project), lent)
+    (problem,) = (check for check in forecast(needs) if not check.passed)
     assert problem.problem is Problem.DISK
-    assert str(small_disk) in problem.subject
+    assert problem.subject == f"disk at {small_disk}"
     with pytest.raises(DiskFull):
         run(stage, lent)
 

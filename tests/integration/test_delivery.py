@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import requests
 
 from pipeline.artifacts import Artifacts
-from pipeline.model import BuiltImage, ManifestUpdate, PushedImage, SuiteReport
+from pipeline.model import BuiltImage, DiskForecast, ManifestUpdate, PushedImage, SuiteReport
 from pipeline.record import Record, Runs, Status
 from tests.support.git_server import run_git
 from tests.support.project import TINY, Project, docker, remote_digest
@@ -182,15 +183,57 @@ def test_each_stage_made_to_fail_stops_there(
     assert project.containers() == ""
 
 
-def test_a_full_disk_is_told_before_any_work(project: Project) -> None:
+def on_small_disk(project: Project, script: str) -> tuple[str, ...]:
+    """Return what runs a script in which `.pipeline` is a file system of its own and "$@" a pipeline run."""
     (project.folder / ".pipeline").mkdir()
-    mount = f"mount -t tmpfs -o size=64m none '{project.folder}/.pipeline' && exec \"$@\""
     root = () if os.geteuid() == 0 else ("sudo", "-n", "-E")
-    done = project.pipeline("run", prefix=(*root, "unshare", "--mount", "sh", "-c", mount, "sh"))
+    return (*root, "unshare", "--mount", "sh", "-c", script, "sh")
+
+
+def forecast_at(record: Record, place: Path) -> DiskForecast:
+    return next(check.disk for check in record.checks if check.disk and check.disk.mount_point == place)
+
+
+def test_a_full_disk_is_told_before_any_work(project: Project) -> None:
+    place = project.folder / ".pipeline"
+    script = f"mount -t tmpfs -o size=64m none '{place}' && {{ \"$@\" --json; }}"
+    done = project.pipeline("run", prefix=on_small_disk(project, script))
     assert done.returncode == 6, done.stdout + done.stderr
-    assert "free" in done.stdout
-    assert "nothing was started" in done.stdout
+    assert "nothing was started" in done.stderr
+    numbers = r"6\d\.\d MB free, at least 1\.2 GB needed \(scanner database 1\.0 GB, "
+    told = rf"disk at {re.escape(str(place))}: {numbers}"
+    assert re.search(told, done.stderr)
+    assert "The most is for: scanner database" in done.stderr
+    record = Record.model_validate_json(done.stdout)
+    assert all(stage.status is Status.PLANNED for stage in record.stages)
+    forecast = forecast_at(record, place)
+    assert forecast.free_bytes is not None
+    assert (
+        forecast.free_bytes < 2**26 < forecast.needed_bytes == sum(one.size_bytes for one in forecast.needs)
+    )
+    assert {"image layers", "records and logs", "scanner database"} == {one.purpose for one in forecast.needs}
+    elsewhere = [check.disk for check in record.checks if check.disk and check.disk is not forecast]
+    assert {"engine", "context"} <= {need.purpose for disk in elsewhere for need in disk.needs}
     assert project.tags() == []
+
+
+def test_what_an_earlier_run_left_needs_no_room(project: Project) -> None:
+    """On a disk on which hardly more than the records has room, a run passes until something changed."""
+    place = project.folder / ".pipeline"
+    script = f"""
+    mount -t tmpfs -o size=2g none '{place}' && "$@" >/dev/null || exit 90
+    used=$(df -BM --output=used '{place}' | tail -1 | tr -dc 0-9)
+    mount -o remount,size=$((used + 120))m '{place}' && "$@" || exit 91
+    echo '# another' >> serve.py
+    git commit --quiet --all --message 'another' || exit 92
+    exec "$@"
+    """
+    done = project.pipeline("run", prefix=on_small_disk(project, script))
+    assert done.returncode == 6, done.stdout + done.stderr
+    passed, refused = done.stdout.split("exit code 6")[0].split("record ", 1)
+    assert passed.count("reused from") >= 3  # a benchmark that this machine disturbed is made again
+    assert f"disk at {place}: " in refused
+    assert "(records and logs 100 MB, image layers " in refused
 
 
 def test_an_interruption_leaves_nothing_behind(project: Project) -> None:
