@@ -73,10 +73,16 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
 
 
 def test_other_machines_are_not_counted_but_named(tmp_path: Path) -> None:
-    here, there = forecast((need(tmp_path, 0), need(None, 10**18, "engine")))
-    assert here.found.endswith("0 B needed")
+    here, there = forecast((need(tmp_path, 5), need(None, 10**18, "engine")))
+    assert here.found.endswith("5 B needed (layers 5 B)")
     assert there.passed
     assert (there.subject, there.found[:14]) == ("disk elsewhere", "not looked at;")
+
+
+def test_what_needs_nothing_is_left_out(tmp_path: Path) -> None:
+    assert forecast((need(tmp_path, 0), need(None, 0))) == ()
+    (check,) = forecast((need(tmp_path, 0, at_least=True),))
+    assert check.found.endswith("at least 0 B needed")
 
 
 def test_a_place_that_is_not_there_yet_is_on_the_disk_above_it(tmp_path: Path) -> None:
