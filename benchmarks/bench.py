@@ -21,6 +21,7 @@ from tests.support.engine import Engine, ImageStore
 from tests.support.registry import Registry
 
 PROGRAMS = Path(sys.executable).parent
+PYTHON = Path(sys.base_prefix) / "bin"
 ENGINES: dict[ImageStore, str] = {"containerd": "bench", "classic": "bench-classic"}
 LIFETIME_S = 6 * 3600
 COMMAND_LIMIT_S = 1800
@@ -48,7 +49,8 @@ class Bench:
         """Return the variables that lead the tools to the parts."""
         return {
             **os.environ,
-            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            # A version manager's stand-in for `python3` would take a third of a second of every run.
+            "PATH": os.pathsep.join((str(PYTHON), str(PROGRAMS), os.environ.get("PATH", os.defpath))),
             "DOCKER_CONFIG": str(self.docker_config),
             "DOCKER_HOST": self.engines[store].host,
             "REGISTRY_USERNAME": self.registry.username,
