@@ -126,14 +126,15 @@ class Answer:
 def new_session() -> "requests.Session":
     """Return a session for several threads that keeps connections but no cookies."""
     import requests
-    from requests.adapters import HTTPAdapter
+
+    from stages.oci.whole_answers import Adapter
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> None:
             """Name nothing: requests reads an address as soon as it comes, and breaks on `http://[`."""
 
     session = Session()
-    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS)
+    adapter = Adapter(pool_maxsize=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

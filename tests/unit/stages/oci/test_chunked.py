@@ -177,6 +177,18 @@ def test_after_any_fault_the_upload_goes_on(fault: tuple[Callable[[Seen], bool],
     assert len(CONTENT) <= arrived <= len(CONTENT) + CHUNK
 
 
+@pytest.mark.parametrize("byte", [0, 1, 12, 30, 60, 75, 90, 100, 110, 125, 140, 150, 160, 165, 170])
+def test_an_answer_that_is_cut_at_any_byte_is_not_believed(byte: int) -> None:
+    registry = MemoryRegistry()
+    with connected(registry, once((chunk(3), Fault("clip", byte)))) as (proxy, client):
+        pushed = client.push_blob(blob())
+        assert len(proxy.of("POST")) == 1
+        assert len(ranges(proxy)) == 8  # its bytes had arrived
+        assert len(proxy.of("GET", "/uploads/")) == 1
+    assert registry.blobs[PATH] == CONTENT
+    assert pushed.sent_bytes == len(CONTENT)
+
+
 def test_many_breaks_are_survived_as_long_as_each_leaves_some_progress() -> None:
     left = [50_000] * 8
     plan: Plan = lambda seen: Fault("cut", left.pop()) if left and seen.method == "PATCH" else None  # noqa: E731
