@@ -72,14 +72,18 @@ class Update:
         wishes = self._wishes(self._unmade())
         if self.repository is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
-            return _check_targets(wishes, lambda seek: seek(Folder(self.root))) if self.repositories else ()
+            if not self.repositories:
+                return ()
+            return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
         remote = self._remote(self.repository)
         checks = remote.check(desk)
         if not all(check.passed for check in checks):
             return checks
-        return checks + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+        return (
+            checks + self._unnamed(wishes) + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+        )
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -132,6 +136,15 @@ class Update:
     def _wishes(self, offers: tuple["_Offer", ...]) -> tuple[tuple[Target, NewImage], ...]:
         """Return each target with the image it gets: the model's where it names it, else the other."""
         return tuple((target, _wish(target, offers)) for target in self.targets)
+
+    def _unnamed(self, wishes: tuple[tuple[Target, NewImage], ...]) -> tuple[Check, ...]:
+        """Return a failing check where the application would be rolled out, but the weights would not."""
+        known = self.model_repositories
+        if not known or any(image.repository in known for _, image in wishes):
+            return ()
+        found = f"no target names {known[0]}, so the manifests would keep other weights than were measured"
+        advice = f"Add what mounts them to `targets:` of `update:`:\n- path: …\n  image: {known[0]}"
+        return (_missing("manifest of the weights", found, advice),)
 
     def _preview_folder(
         self, root: Path, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool

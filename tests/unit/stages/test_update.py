@@ -1,5 +1,6 @@
 """Which image a target gets, and what the commit says; without a GitOps repository, as a preview."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Pushed, PushedImage, PushedReference, Source
+from pipeline.model import Problem, Pushed, PushedImage, PushedReference, Source
 from pipeline.reference import Digest, Repository, Tag
 from stages.manifests.interface import NewImage, Target
 from stages.update import Update, commit_message
@@ -99,17 +100,20 @@ def test_the_check_tells_which_target_gets_which_image(tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(
         MANIFEST.format(application=f"{HOST}/digits:v1", model=f"{HOST}/digits-model:w1")
     )
-    targets = (Target(path="pod.yaml"), Target(path="pod.yaml", image=f"{HOST}/digits-model"))
-    stage = Update(
-        image="digits",
-        repositories=(Repository(f"{HOST}/digits"),),
-        model_image="digits-model",
-        model_repositories=(Repository(f"{HOST}/digits-model"),),
-        targets=targets,
-        root=tmp_path,
-    )
-    found = [check.found for check in stage.check(Desk(folder=tmp_path, cache=tmp_path))]
+    both = update(Target(path="pod.yaml"), Target(path="pod.yaml", image=f"{HOST}/digits-model"))
+    desk = Desk(folder=tmp_path, cache=tmp_path)
+    found = [check.found for check in replace(both, root=tmp_path).check(desk)]
     assert found == [f"pod.yaml:5 gets {HOST}/digits", f"pod.yaml:7 gets {HOST}/digits-model"]
+
+
+def test_an_application_is_not_rolled_out_without_the_weights_it_was_measured_with(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(MANIFEST.format(application=f"{HOST}/digits:v1", model="other:w1"))
+    stage = replace(update(Target(path="pod.yaml")), root=tmp_path)
+    missing, found = stage.check(Desk(folder=tmp_path, cache=tmp_path))
+    assert missing.problem is Problem.CONFIGURATION
+    assert f"no target names {HOST}/digits-model" in missing.found
+    assert f"image: {HOST}/digits-model" in missing.advice
+    assert found.passed
 
 
 def test_the_commit_names_both_images(tmp_path: Path) -> None:
