@@ -17,6 +17,7 @@ from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
 from stages.oci.model_image import WEIGHTS_FOLDER, Base, OwnImage, assemble_model_image, scratch
 from stages.oci.model_tar import LAYER_TYPE
 from stages.oci.store import is_whole
+from tests.support.small_image import make_image
 from tests.support.weights import describe_all
 
 OWN = OwnImage(name="team/digits-model", mounted_at="/mnt/models")
@@ -91,6 +92,18 @@ def test_its_digest_depends_on_the_weights_and_not_on_where_they_lie(tmp_path: P
     assert first.digest == again.digest == elsewhere.digest
     assert other.digest != first.digest
     assert other.tag != first.tag
+
+
+def test_the_application_finds_the_weights_where_they_are_mounted(tmp_path: Path) -> None:
+    """The layers keep their own folder: where a file begins in one depends on it."""
+    application = make_image(tmp_path / "application", {"app.py": b"1"})
+    own = make(tmp_path, "image", weights(tmp_path))
+    both = application.model_copy(update={"model_image": own})
+    assert both.weights == own.model_layers
+    assert {layer.path for layer in both.weights} == {"/models"}
+    assert {layer.path for layer in both.as_mounted(both.weights)} == {"/mnt/models"}
+    together = application.model_copy(update={"model_layers": own.model_layers})
+    assert together.as_mounted(together.weights) == together.model_layers
 
 
 def test_several_platforms_share_the_layers_under_one_index(tmp_path: Path) -> None:
