@@ -138,6 +138,15 @@ def lock_path(configuration: Configuration) -> Path:
     return configuration.root / locks.FILE_NAME
 
 
+def lock_changes(path: Path, lock: Lock) -> tuple[str, ...]:
+    """Return what changes with a new lock; nothing where there was none, or none that can be read."""
+    try:
+        before = locks.read_lock(path)
+    except ConfigurationError:
+        return ()
+    return lock.changes_since(before) if before is not None else ()
+
+
 def make_lock(configuration: Configuration, desk: Desk) -> Lock:
     """Return the lock of the model as it is now.
 
