@@ -76,7 +76,10 @@ def desk(tmp_path: Path, said: list[str]) -> Iterator[Desk]:
 
 @pytest.fixture(params=["containerd", "classic"])
 def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine that docker reaches in this test: one of either image store."""
+    """The engine that docker reaches in this test: one of either image store.
+
+    A test names it before the desk, so that the desk clears up what it left in this engine.
+    """
     if request.param == "containerd":
         request.getfixturevalue("base_image")
         chosen: Engine = request.getfixturevalue("engine")
@@ -131,7 +134,7 @@ def pull(engine: Engine, name: str) -> Pulled:
 
 @pytest.mark.usefixtures("docker_login")
 def test_a_change_of_code_moves_no_weights_to_an_engine(  # noqa: PLR0913, PLR0917 - fixtures
-    project: Path, desk: Desk, any_engine: Engine, registry: Registry, repository_name: str, said: list[str]
+    any_engine: Engine, project: Path, desk: Desk, registry: Registry, repository_name: str, said: list[str]
 ) -> None:
     repository = f"{registry.address}/{repository_name}"
     push = Push(repositories=(Repository(repository),), layout_folder=project.parent / "delivered")
@@ -222,7 +225,7 @@ LABEL a=b \\
 
 @pytest.mark.parametrize("target", [None, "app-amd64"])
 def test_buildkit_writes_a_step_of_history_for_each_instruction(
-    project: Path, desk: Desk, any_engine: Engine, said: list[str], target: str | None
+    any_engine: Engine, project: Path, desk: Desk, said: list[str], target: str | None
 ) -> None:
     image = build(replace(stage(project, EVERYTHING), target=target, network="none"), desk)
     base = base_layers(any_engine)
@@ -261,7 +264,7 @@ for path in ("/models", "/models/digits", "/models/digits/labels.txt"):
 
 @pytest.mark.usefixtures("docker_login")
 def test_folders_of_the_dockerfile_are_its_own_in_the_image_and_in_the_benchmark(
-    project: Path, desk: Desk, any_engine: Engine, registry: Registry, repository_name: str
+    any_engine: Engine, project: Path, desk: Desk, registry: Registry, repository_name: str
 ) -> None:
     (project / "app.py").write_text(LOOK)
     made = f"RUN mkdir -p {MODEL_PATH} && chown 1000 /models && chown 1001 {MODEL_PATH}"
@@ -300,7 +303,7 @@ def refusal(project: Path, desk: Desk, instruction: str) -> str:
 
 
 def test_a_dockerfile_that_would_take_the_model_away_is_refused(
-    project: Path, desk: Desk, any_engine: Engine
+    any_engine: Engine, project: Path, desk: Desk
 ) -> None:
     message = refusal(project, desk, "RUN rm -rf /models")
     assert "the Dockerfile removes /models (`RUN rm -rf /models`)" in message
