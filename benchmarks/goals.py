@@ -51,19 +51,23 @@ def _cold(report: Report, size_bytes: int) -> Iterator[Goal]:
 
 
 def _code(report: Report, size_bytes: int) -> Iterator[Goal]:
+    if size_bytes == CODE_SIZE_BYTES:
+        yield from _quicker(report, size_bytes, "code", "code-only change")
+        yield from _quicker(report, size_bytes, "runner", "code-only change on a fresh machine")
+
+
+def _quicker(report: Report, size_bytes: int, scenario: str, told: str) -> Iterator[Goal]:
     """Compare with the best, once among those that build an image and once among all."""
-    if size_bytes != CODE_SIZE_BYTES:
-        return
-    peers = [peer for peer in report.peers_of(size_bytes, "code") if peer != OURS]
+    peers = [peer for peer in report.peers_of(size_bytes, scenario) if peer != OURS]
     for among, chosen in (
         ("that builds", [peer for peer in peers if peer not in BUILD_NOTHING]),
         ("of all", peers),
     ):
-        times = {peer: report.ratio(size_bytes, "code", peer) for peer in chosen}
+        times = {peer: report.ratio(size_bytes, scenario, peer) for peer in chosen}
         known = {peer: ratio for peer, ratio in times.items() if ratio is not None}
         if known:
             best = min(known, key=known.__getitem__)
-            what = f"code-only change, {size_name(size_bytes)}, best tool {among}"
+            what = f"{told}, {size_name(size_bytes)}, best tool {among}"
             yield Goal(
                 what,
                 f"≥ {CODE_TIMES_QUICKER:.0f} times faster",

@@ -15,9 +15,10 @@ from benchmarks.sizes import size_name
 from benchmarks.whole import AGAIN, measure_whole_runs
 
 # In this order: each goes on from what the one before has left. A pull comes last, from empty engines.
-SCENARIOS = ("cold", "nothing", "code", "move", "shard", "pull")
+SCENARIOS = ("cold", "nothing", "code", "runner", "move", "shard", "pull")
 # What an engine, its build cache and the registry may come to hold of the weights, at the worst.
 DISK_TIMES_SIZE = 6
+GROWS = frozenset({"cold", "runner", "shard"})
 GROWS_LITTLE = frozenset({"nothing", "move"})
 
 
@@ -66,7 +67,7 @@ class Rounds:
             return f"left out: about {expected:.0f} s expected"
         if expected is not None and number > 1 and expected > self.limits.once_above_s:
             return f"once only: it takes longer than {self.limits.once_above_s:.0f} s"
-        needed = DISK_TIMES_SIZE * size_bytes if peer.store and scenario in {"cold", "shard"} else size_bytes
+        needed = DISK_TIMES_SIZE * size_bytes if peer.store and scenario in GROWS else size_bytes
         if self.bench.free_bytes() < needed:
             return f"left out: {size_name(needed)} of free disk needed"
         return None
@@ -131,6 +132,8 @@ class Chain:
     def _delivery(self, project: Project, scenario: str, *, measured: bool) -> None:
         bench, peer = self.rounds.bench, self.peer
         _happen(project, scenario, self.made)
+        if scenario == "runner":
+            bench.empty_engines()
         peer.prepare(bench, project)
         if not measured:
             peer.deliver(bench, project, scenario)
@@ -176,6 +179,10 @@ def _happen(project: Project, scenario: str, made: Path) -> None:
     """Let happen to the project what the scenario is about."""
     if scenario == "code":
         project.change_code()
+    elif scenario == "runner":
+        project.change_code()
+        project.start_anew()
+        weights.place(made, project.folder, fresh=True)
     elif scenario == "shard":
         project.version += 1
         weights.change_one_shard(made, project.folder)

@@ -15,6 +15,7 @@ EXPLAINED = {
     "cold": "Nothing is in the registry, in the build cache or remembered.",
     "nothing": "The same again.",
     "code": "One line of the server changed.",
+    "runner": "One line of the server changed, on a fresh machine: no build cache, nothing remembered.",
     "move": "The image of before goes to another repository of the registry.",
     "shard": "One weight file of eight was exchanged.",
     "run-first": "The whole run with tests, scan, benchmark and manifest, on a base image with Python.",

@@ -32,12 +32,14 @@ def shard_name(index: int) -> str:
     return f"model-{index + 1:05d}-of-{SHARDS:05d}.safetensors"
 
 
-def place(made: Path, project: Path) -> None:
-    """Put the model into a project by hard links: files of its own that cost no disk."""
+def place(made: Path, project: Path, *, fresh: bool = False) -> None:
+    """Put the model into a project by hard links, which cost no disk; fresh files are dated now."""
     target = project / "model"
     target.mkdir()
     for path in sorted((made / "model").iterdir()):
         os.link(path, target / path.name)
+        if fresh:
+            os.utime(path)
 
 
 def change_one_shard(made: Path, project: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.engine import ImageStore
 
 # As one should write it: what changes rarely comes first, so that a change of code leaves the weights cached.
 DOCKERFILE = f"FROM scratch\nCOPY model {MODEL_PATH}\nCOPY serve.py /serve.py\n"
-ALL = frozenset({"cold", "nothing", "code", "move", "shard"})
+ALL = frozenset({"cold", "nothing", "code", "runner", "move", "shard"})
 Compression = Literal["gzip", "zstd", "uncompressed"]
 
 

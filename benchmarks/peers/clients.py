@@ -11,7 +11,7 @@ from benchmarks.peers.installing import installed
 from benchmarks.peers.interface import MODEL_PATH, Project
 from tests.support.engine import ImageStore
 
-ALL = frozenset({"cold", "nothing", "code", "move", "shard"})
+ALL = frozenset({"cold", "nothing", "code", "runner", "move", "shard"})
 FILE_TYPE = "application/vnd.bench.file"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,11 @@ class Project:
         """Change a line of the server."""
         self.version += 1
         (self.folder / "serve.py").write_text(f'print("version {self.version}")\n')
+
+    def start_anew(self) -> None:
+        """Leave what a fresh checkout on another machine has: what is committed, and no weights yet."""
+        for name in ("model", ".pipeline", "layout", "spool"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def move(self, place: str) -> None:
         """Deliver to another repository from now on."""

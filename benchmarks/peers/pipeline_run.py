@@ -24,7 +24,9 @@ class PipelineRun:
 
     name: ClassVar[str] = OURS
     what: ClassVar[str] = "`pipeline run` with test, scan, benchmark and update skipped"
-    scenarios: ClassVar[frozenset[str]] = frozenset({"cold", "nothing", "code", "move", "shard", "pull"})
+    scenarios: ClassVar[frozenset[str]] = frozenset(
+        {"cold", "nothing", "code", "runner", "move", "shard", "pull"}
+    )
     store: ClassVar[ImageStore | None] = "containerd"
 
     def missing(self) -> str | None:

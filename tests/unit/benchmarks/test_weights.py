@@ -1,6 +1,7 @@
 """The weights are like real ones: their size, their format, how well they compress."""
 
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_a_project_shares_the_bytes_until_a_shard_is_exchanged(made: Path, tmp_p
     weights.change_one_shard(made, tmp_path)
     changed = [path.name for path in placed.iterdir() if not path.samefile(original / path.name)]
     assert changed == [weights.shard_name(weights.CHANGED_SHARD)]
+
+
+def test_a_fresh_model_has_new_times(made: Path, tmp_path: Path) -> None:
+    for path in (made / "model").iterdir():
+        os.utime(path, (1, 1))
+    weights.place(made, tmp_path, fresh=True)
+    assert all(path.stat().st_mtime > 1 for path in (tmp_path / "model").iterdir())
 
 
 @pytest.mark.parametrize(("text", "size_bytes"), [("256M", 256 << 20), ("1g", 1 << 30), (" 64K ", 64 << 10)])
