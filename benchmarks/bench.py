@@ -17,6 +17,7 @@ from benchmarks.meters import Meter
 from benchmarks.results import Measure
 from tests.support import engine as engines
 from tests.support import registry as registries
+from tests.support.commands import one_at_a_time
 from tests.support.engine import Engine, ImageStore
 from tests.support.registry import Registry
 
@@ -120,6 +121,7 @@ def running_bench(folder: Path, stores: Sequence[ImageStore]) -> Iterator[Bench]
     """Start engines, registry and relay, and remove them again at the end of the `with` block."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as parts:
+        parts.enter_context(one_at_a_time("benchmark"))  # two at once would measure each other
         direct = _registry(folder / "registry", parts)
         relay = parts.enter_context(wire.counting(direct.port))
         registry = Registry(relay.port, direct.username, direct.password)
