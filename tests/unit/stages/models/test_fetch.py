@@ -255,6 +255,21 @@ def test_a_broken_answer_of_the_registry_goes_on_where_it_stopped(
     assert fetched(hub) == []
 
 
+def test_a_file_that_a_registry_began_is_ended_by_the_source(
+    hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
+) -> None:
+    (only,) = (one for one in layers if one.files[0].path == "own.bin")
+    memory.before = lambda request: refused(403, "DENIED") if streams(server)[1:] else None
+    with cutting_relay(int(server.address.rpartition(":")[2])) as relay:
+        relay.cuts = [3_000_000]
+        near = at(f"127.0.0.1:{relay.port}")
+        here = fetch((only,), files_at(hub, hub.branches["main"]), desk, near)
+    assert shown(here) == {"own.bin": TWO_LAYERS["own.bin"]}
+    ((path, asked),) = fetched(hub)
+    assert (path, asked is not None) == ("own.bin", True)
+    assert "the rest of this layer is fetched from hf://" in log(desk)
+
+
 def test_a_damaged_layer_is_left_for_the_source(
     hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
 ) -> None:
