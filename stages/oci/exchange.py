@@ -3,14 +3,16 @@
 import email.utils
 import http
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from pipeline.errors import RemoteError, TemporaryRemoteError
+from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import hostname, is_loopback
 
 if TYPE_CHECKING:
@@ -124,7 +126,11 @@ class Answer:
 
 
 def new_session() -> "requests.Session":
-    """Return a session for several threads that keeps connections but no cookies."""
+    """Return a session for several threads that keeps connections but no cookies.
+
+    Raises:
+        ConfigurationError: the environment names certificates that are not there.
+    """
     import requests
 
     from stages.oci.whole_answers import Adapter
@@ -134,6 +140,7 @@ def new_session() -> "requests.Session":
             """Name nothing: requests reads an address as soon as it comes, and breaks on `http://[`."""
 
     session = Session()
+    session.verify = _authorities()
     adapter = Adapter(pool_maxsize=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -141,6 +148,18 @@ def new_session() -> "requests.Session":
     session.headers["User-Agent"] = "model-image-pipeline"
     session.headers["Accept-Encoding"] = "identity"  # digests are of the bytes as they are
     return session
+
+
+def _authorities() -> str | bool:
+    """Return whose certificates are trusted; REQUESTS_CA_BUNDLE is read by requests, and goes before."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            raise ConfigurationError(
+                f"{name} names {path}, which does not exist",
+                advice="Name the file of your own certificate authority there, or unset it.",
+            )
+    return os.environ.get("SSL_CERT_FILE") or True
 
 
 def exchange(
@@ -221,8 +240,8 @@ def _network_error(error: Exception, host: str) -> RemoteError:
     if isinstance(error, requests.exceptions.SSLError) and not hung_up:
         return RemoteError(
             f"{host}: no trusted TLS connection: {_text(cause)}",
-            advice="Name the file of your own certificate authority, if you have one, in REQUESTS_CA_BUNDLE. "
-            "A registry without TLS has to be named in `insecure_registries`.",
+            advice="Name the file of your own certificate authority, if you have one, in REQUESTS_CA_BUNDLE "
+            "or SSL_CERT_FILE. A registry without TLS has to be named in `insecure_registries`.",
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return TemporaryRemoteError(

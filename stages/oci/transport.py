@@ -142,7 +142,8 @@ class Transport:
             if answer.status != HTTPStatus.BAD_REQUEST:  # which is how TLS servers answer plain HTTP
                 raise self._no_registry(answer)
             problems.append(self._no_registry(answer))
-        lasting = (error for error in problems if not isinstance(error, TemporaryRemoteError))
+        # what went wrong over TLS says more: in plain HTTP it is a 400 there, whatever is wrong
+        lasting = (error for error in reversed(problems) if not isinstance(error, TemporaryRemoteError))
         raise next(lasting, problems[0])
 
     def _no_registry(self, answer: Answer) -> RemoteError:

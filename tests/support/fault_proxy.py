@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
+from tests.support.certificates import Issued
 from tests.support.faults import Fault, Plan, Seen, nothing
 
 PIECE_BYTES = 64 * 1024
@@ -31,8 +31,7 @@ class FaultProxy:
     """Forwards to a port of this machine and breaks what `plan` says.
 
     With `buffered`, a request is forwarded once its whole body is here, as nginx does unless told otherwise.
-    `adds` are headers that it puts into every request; with `certificate` (and its key in the same file) it
-    speaks TLS.
+    `adds` are headers that it puts into every request; with a `certificate` it speaks TLS.
     """
 
     def __init__(
@@ -42,14 +41,14 @@ class FaultProxy:
         *,
         buffered: bool = False,
         adds: Mapping[str, str] = NO_HEADERS,
-        certificate: Path | None = None,
+        certificate: Issued | None = None,
     ) -> None:
         self.plan = plan
         self.adds = adds
         self.tls: ssl.SSLContext | None = None
         if certificate is not None:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.tls.load_cert_chain(certificate)
+            self.tls.load_cert_chain(certificate.certificate, certificate.key)
         self.seen: list[Seen] = []
         self.upstream_port = port
         self.buffered = buffered
@@ -97,7 +96,7 @@ def fault_proxy(
     *,
     buffered: bool = False,
     adds: Mapping[str, str] = NO_HEADERS,
-    certificate: Path | None = None,
+    certificate: Issued | None = None,
 ) -> Iterator[FaultProxy]:
     """Run a proxy in front of a port for as long as the `with` block lasts."""
     proxy = FaultProxy(port, plan, buffered=buffered, adds=adds, certificate=certificate)

@@ -94,9 +94,16 @@ def start(
 def running_registry(folder: Path, *, port: int | None = None) -> Iterator[Registry]:
     """Run a registry for as long as the `with` block lasts; on a free port unless one is given."""
     registry = Registry(port or free_port(), "pipeline", secrets.token_urlsafe(18))
-    process = start(folder, registry, lifetime_s=DEFAULT_LIFETIME_S)
-    try:
+    with running(folder, registry):
         yield registry
+
+
+@contextmanager
+def running(folder: Path, registry: Registry, settings: Settings = _no_more) -> Iterator[None]:
+    """Run a registry with settings of its own for as long as the `with` block lasts."""
+    process = start(folder, registry, lifetime_s=DEFAULT_LIFETIME_S, settings=settings)
+    try:
+        yield
     finally:
         process.stop()
 

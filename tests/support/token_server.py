@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,12 +18,10 @@ from uuid import uuid4
 import jwt
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
-from tests.support import detached
 from tests.support import registry as registries
+from tests.support.certificates import Authority
 from tests.support.loopback import Received, Reply, json_reply, serving
 from tests.support.registry import Registry
 
@@ -50,13 +47,8 @@ class TokenServer:
     """The scopes of each request."""
     posts: int = 0
     identity: str = IDENTITY
-    key: rsa.RSAPrivateKey = field(
-        default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    )
-    certificate: x509.Certificate = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.certificate = self_signed(self.key, ISSUER)
+    authority: Authority = field(init=False)
+    """Signs the tokens."""
 
     def __call__(self, request: Received) -> Reply | None:
         if request.path != "/token":
@@ -105,8 +97,9 @@ class TokenServer:
             "exp": round(now + self.lifetime_s - LEEWAY_S),
             "access": granted,
         }
-        der = self.certificate.public_bytes(serialization.Encoding.DER)
-        return jwt.encode(claims, self.key, "RS256", headers={"x5c": [base64.b64encode(der).decode()]})
+        certificate = x509.load_pem_x509_certificate(self.authority.certificate.read_bytes())
+        x5c = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+        return jwt.encode(claims, self.authority.key, "ES256", headers={"x5c": [x5c]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,44 +116,16 @@ class _TokenRegistry(Registry):
 @contextmanager
 def running_token_registry(folder: Path, tokens: TokenServer) -> Iterator[Registry]:
     """Run a registry and its token service for as long as the `with` block lasts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pem = tokens.certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "tokens.pem").write_bytes(pem)
+    tokens.authority = Authority.create(folder / "tokens")
     with serving(tokens) as server:
 
         def settings(seen: Path) -> Mapping[str, Any]:
             realm = {"realm": f"{server.url}/token", "service": SERVICE, "issuer": ISSUER}
-            return {"auth": {"token": {**realm, "rootcertbundle": str(seen / "tokens.pem")}}}
+            return {"auth": {"token": {**realm, "rootcertbundle": str(seen / "tokens" / "authority.pem")}}}
 
         registry = _TokenRegistry(registries.free_port(), USERNAME, PASSWORD)
-        with _running(folder, registry, settings):
+        with registries.running(folder, registry, settings):
             yield registry
-
-
-@contextmanager
-def _running(folder: Path, registry: Registry, settings: registries.Settings) -> Iterator[detached.Detached]:
-    process = registries.start(folder, registry, lifetime_s=registries.DEFAULT_LIFETIME_S, settings=settings)
-    try:
-        yield process
-    finally:
-        process.stop()
-
-
-def self_signed(key: rsa.RSAPrivateKey, name: str) -> x509.Certificate:
-    """Return a certificate for a key that nobody else vouches for."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
 
 
 def _scope(text: str) -> Scope:
