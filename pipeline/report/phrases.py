@@ -112,8 +112,10 @@ def _sent(image: Pushed) -> str:
     existed = sum(reference.bytes_saved for reference in image.references) - mounted
     where = ", ".join(f"{reference.repository}" for reference in image.references)
     known = " (tag was there)" if all(reference.tag_existed for reference in image.references) else ""
-    moved = f", {size(mounted)} mounted" if mounted else ""
-    return f"{where}: {size(sent)} sent{moved}, {size(existed)} already there{known}"
+    parts = ((mounted, "mounted"), (existed, "already there"))
+    apart = ", ".join(f"{size(count)} {how}" for count, how in parts if count)
+    saved = f"{size(mounted + existed)} saved{f' ({apart})' if apart else ''}"
+    return f"{where}: {size(sent)} sent, {saved}{known}"
 
 
 @describe.register

@@ -206,8 +206,9 @@ def test_what_was_pushed_of_both_images_is_shown() -> None:
     application, weights = pushed("digits", "uploaded", 9_000_000), pushed("digits-model", "exists", 0)
     image = PushedImage(**dict(application), model_image=weights)
     assert describe(image) == (
-        "registry.example.com/digits: 9.0 MB sent, 0 B already there; "
-        "model registry.example.com/digits-model: 0 B sent, 9.0 MB already there (tag was there)"
+        "registry.example.com/digits: 9.0 MB sent, 0 B saved; "
+        "model registry.example.com/digits-model: 0 B sent, 9.0 MB saved (9.0 MB already there)"
+        " (tag was there)"
     )
     stage = StageRecord(
         name="push", gives="PushedImage", status=Status.PASSED, artifact=image.model_dump(mode="json")
@@ -216,3 +217,36 @@ def test_what_was_pushed_of_both_images_is_shown() -> None:
     assert f"image   {application.references[0]}" in text
     assert f"model   {weights.references[0]}" in text
     assert stage.made() == image
+
+
+PROGRESS = "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s left\nd92bf2a12396 96.5 MB of 419.4 MB"
+
+
+def shown_progress(*lines: str, terminal: bool, width: int) -> str:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=width, highlight=False)
+    reporter = TerminalReporter(console=console)
+    stage = StageRecord(name="push", gives="PushedImage", status=Status.RUNNING)
+    reporter.begins(stage)
+    if not terminal:  # it speaks only after a while
+        reporter._silent_until = 0
+    for line in lines:
+        reporter.say(line)
+    reporter.ended(stage)
+    return text.getvalue()
+
+
+def test_progress_of_several_lines_stands_below_its_stage() -> None:
+    printed = shown_progress(PROGRESS, "later", terminal=False, width=160)
+    assert printed.splitlines()[:2] == [
+        "… push       250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s left",
+        "             d92bf2a12396 96.5 MB of 419.4 MB",
+    ]
+    assert "later" not in printed
+
+
+def test_a_narrow_terminal_shows_the_beginning_of_each_line() -> None:
+    printed = shown_progress(PROGRESS, terminal=True, width=60)
+    assert "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s" in printed
+    assert "d92bf2a12396 96.5 MB of 419.4 MB" in printed
+    assert "5 s left" not in printed
