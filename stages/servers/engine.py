@@ -1,6 +1,7 @@
 """The container engine, through its command line: recorded, and stopped with us."""
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ class Engine:
         """
         asked = Engine(ask)
         version, _, platform = asked.ask("version", "--format", _FACTS).partition(" ")
-        cpus = asked.ask("info", "--format", "{{.NCPU}}")
+        cpus = json.loads(asked.ask("info", "--format", "{{json .}}")).get("NCPU", 0)  # as the build asks it
         host = asked.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-        return EngineFacts(version, platform, int(cpus) if cpus.isdigit() else 0, host)
+        return EngineFacts(version, platform, int(cpus), host)
 
     def ask(self, *arguments: str, timeout_s: float = QUICK_S, stdin: Iterable[bytes] | None = None) -> str:
         """Run a command of the engine and return what it printed.
