@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.model import BenchmarkReport, BuiltImage, PushedImage
 from pipeline.record import Runs, read_record
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.fault_proxy import fault_proxy
 from tests.support.git_server import run_git
+from tests.support.hub import running_hub
 from tests.support.object_stores import running_store
 from tests.support.opened_files import opened_files
 from tests.support.registry import Registry
@@ -104,80 +105,115 @@ def laptop(tmp_path: Path, registry: Registry, repository_name: str, engine: obj
     return machine
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """S3 with the weights, behind a proxy that counts what is asked for."""
-    with ExitStack() as running:
-        s3 = running.enter_context(running_store("s3", tmp_path))
+@dataclass(frozen=True)
+class Source:
+    """Where the weights are, and what was read there since the last question."""
+
+    url: str
+    read: Callable[[], list[str]]
+
+
+@contextmanager
+def s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    """S3, behind a proxy that counts what is asked for."""
+    with running_store("s3", folder) as store, fault_proxy(store.port) as proxy:
         for path, content in WEIGHTS.items():
-            s3.put(f"tiny/{path}", content)
-        proxy = running.enter_context(fault_proxy(s3.port))
-        for name, value in s3.environment_at(proxy.port).items():
+            store.put(f"tiny/{path}", content)
+        for name, value in store.environment_at(proxy.port).items():
             monkeypatch.setenv(name, value)
-        yield proxy
+
+        def read() -> list[str]:
+            paths = [seen.path for seen in proxy.of("GET", "/models/tiny/")]
+            proxy.seen.clear()
+            return sorted(path.rpartition("/")[2] for path in paths)
+
+        yield Source("s3://models/tiny", read)
 
 
-def objects_read(store: FaultProxy) -> list[str]:
-    """Return the objects that were read since the last call."""
-    read = [seen.path.rpartition("/")[2] for seen in store.of("GET", "/models/tiny/")]
-    store.seen.clear()
-    return sorted(read)
+@contextmanager
+def hugging_face(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    """A repository of the Hugging Face Hub, at a branch."""
+    del folder
+    with running_hub("team/tiny") as hub:
+        hub.commit(WEIGHTS)
+        monkeypatch.setenv("HF_ENDPOINT", hub.server.url)
+
+        def read() -> list[str]:
+            paths = [request.path for request in hub.server.received if "/resolve/" in request.path]
+            hub.server.received.clear()
+            return sorted(path.rpartition("/")[2] for path in paths)
+
+        yield Source("hf://team/tiny@main", read)
 
 
-def lock_remote(laptop: Machine, store: FaultProxy) -> None:
-    laptop.settings["model__source"] = "s3://models/tiny"
+@pytest.fixture(params=[s3, hugging_face])
+def any_source(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Source]:
+    with request.param(tmp_path, monkeypatch) as source:
+        yield source
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    with hugging_face(tmp_path, monkeypatch) as running:
+        yield running
+
+
+def lock_remote(laptop: Machine, source: Source) -> None:
+    laptop.settings["model__source"] = source.url
     assert "written: 2 files" in laptop.pipeline("lock")
     laptop.commit()
-    assert objects_read(store) == sorted(WEIGHTS)
+    assert source.read() == sorted(WEIGHTS)
 
 
 def test_locked_remote_weights_in_the_registry_are_not_read_by_any_stage(
-    laptop: Machine, store: FaultProxy
+    laptop: Machine, any_source: Source
 ) -> None:
-    lock_remote(laptop, store)
+    lock_remote(laptop, any_source)
     first = laptop.elsewhere("first")
     first.pipeline("run")
     assert first.sent_bytes().keys() == {"uploaded"}
-    assert objects_read(store) == sorted(WEIGHTS)  # once, on their way to the registry
+    assert any_source.read() == sorted(WEIGHTS)  # once, on their way to the registry
 
     second = laptop.elsewhere("second")
     second.change_code()
     second.pipeline("run")
     assert second.sent_bytes() == {"exists": 0}
-    assert objects_read(store) == []
+    assert any_source.read() == []
     written = [path.stat().st_size for path in (second.folder / ".pipeline").rglob("*") if path.is_file()]
     assert sum(written) < 1_000_000 < len(WEIGHTS["big.bin"])
 
 
 def test_weights_are_mounted_when_the_project_moves_to_another_repository(
-    laptop: Machine, store: FaultProxy
+    laptop: Machine, source: Source
 ) -> None:
-    lock_remote(laptop, store)
+    lock_remote(laptop, source)
     laptop.pipeline("run")
-    store.seen.clear()
+    source.read()
 
     moved = laptop.elsewhere("moved")
     old = laptop.settings["registries"]
     moved.settings |= {"registries": f"{old}-new", "push__mount_from": f"{old}/none, {old}/tiny"}
     moved.pipeline("run")
     assert moved.sent_bytes() == {"mounted": 0}
-    assert objects_read(store) == []
+    assert source.read() == []
 
 
 def test_a_benchmark_on_another_machine_takes_the_weights_from_the_registry(
-    laptop: Machine, store: FaultProxy, base_image: str
+    laptop: Machine, source: Source, base_image: str
 ) -> None:
     shutil.copy(TINY / "Dockerfile", laptop.folder)
-    lock_remote(laptop, store)
+    lock_remote(laptop, source)
     laptop.pipeline("run")
-    store.seen.clear()
+    source.read()
 
     runner = laptop.elsewhere("runner")
     runner.change_code()
     del runner.skip["benchmark"]
     runner.pipeline("run")
     report = runner.made()[BenchmarkReport]
-    assert (report.errors, objects_read(store)) == (0, [])
+    assert (report.errors, source.read()) == (0, [])
     (log,) = runner.folder.glob(".pipeline/runs/*/*/weights.log")
     assert log.read_text().count(f"fetched from {runner.registry.address}/") == 2
 
