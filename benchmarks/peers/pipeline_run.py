@@ -23,7 +23,9 @@ class PipelineRun:
     """`pipeline run`, with the evidence skipped so that delivery alone is compared."""
 
     name: ClassVar[str] = OURS
-    what: ClassVar[str] = "`pipeline run` with test, scan, benchmark and update skipped"
+    what: ClassVar[str] = (
+        "`pipeline run` with test, scan, benchmark and update skipped; after a move with `push.mount_from`"
+    )
     scenarios: ClassVar[frozenset[str]] = frozenset(
         {"cold", "nothing", "code", "runner", "move", "shard", "pull"}
     )
@@ -47,15 +49,12 @@ class PipelineRun:
             run_git("-C", str(folder), "commit", "--quiet", "--message", project.tag)
 
     def deliver(self, bench: Bench, project: Project, scenario: str) -> None:
-        """Run the pipeline; after a move, with the new place in front of the old one."""
+        """Run the pipeline; after a move it is told where the weights went until now."""
         del scenario
-        places = [place for place in (project.place, project.earlier_place) if place is not None]
-        bench.run(
-            PROGRAMS / "pipeline",
-            "run",
-            folder=project.folder,
-            variables={
-                "PIPELINE_REGISTRIES": ",".join(f"{project.host}/{place}" for place in places),
-                "PIPELINE_TAG": project.tag,
-            },
-        )
+        variables = {
+            "PIPELINE_REGISTRIES": f"{project.host}/{project.place}",
+            "PIPELINE_TAG": project.tag,
+        }
+        if project.earlier_place is not None:
+            variables["PIPELINE_PUSH__MOUNT_FROM"] = project.earlier_repository
+        bench.run(PROGRAMS / "pipeline", "run", folder=project.folder, variables=variables)
