@@ -13,6 +13,7 @@ from pipeline.model import (
     BuiltImage,
     Check,
     Descriptor,
+    DiskNeed,
     ModelImage,
     PlatformImage,
     Tool,
@@ -139,6 +140,9 @@ class Counting:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         return (Check(subject="counting", found="here"),)
+
+    def disk_needs(self, desk: Desk) -> tuple[DiskNeed, ...]:
+        return ()
 
     def identity(self) -> str | None:
         return self.version
