@@ -21,7 +21,8 @@ from stages.buildkit import failure
 from stages.buildkit.builder import Builder
 from stages.buildkit.dockerfile import base_platform
 from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
-from stages.oci.layer_compression import Compression, Packing
+from stages.oci.application_layers import Packing
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
@@ -60,8 +61,8 @@ class Export:
 
     layout: Layout
     materials: Mapping[Reference, Digest]
-    packing: Packing | None
-    """What is left to do for the layers: a classic image store saves them as plain tars, with their times."""
+    packing: Packing
+    """What the layers shall become."""
 
 
 def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
@@ -75,8 +76,7 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     path = folder / "built"
     client = _client(builder)
     if builder.exports_layout:
-        times = {"rewrite-timestamp": "true", "source-date-epoch": str(LAYER_TIME_S)}
-        output = {"type": "oci", "dest": str(path), "tar": "false", **times, **_packed(request.compression)}
+        output = {"type": "oci", "dest": str(path), "tar": "false", **_packed(request.compression)}
         _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk)
     else:
         tag = f"pipeline-build:{uuid.uuid4().hex}"
@@ -85,13 +85,18 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
     flag = base_platform(text, target=request.target, arguments=request.arguments)
     refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
-    packing = Packing(compression=request.compression, newest_s=LAYER_TIME_S)
-    return Export(Layout.open(path), _materials(metadata), None if builder.exports_layout else packing)
+    packing = Packing(
+        compression=request.compression, newest_s=LAYER_TIME_S, plain_base=not builder.exports_layout
+    )
+    return Export(Layout.open(path), _materials(metadata), packing)
 
 
 def _packed(compression: Compression) -> dict[str, str]:
-    """Return the exporter's options; without `force-compression` the base image's layers stay as they are."""
-    level = {} if compression.level is None else {"compression-level": str(compression.level)}
+    """Return the exporter's options: quick ones, since own layers are packed once more.
+
+    BuildKit keeps what it compressed, and without `force-compression` the base image's layers as they are.
+    """
+    level = {} if compression.kind == "uncompressed" else {"compression-level": "1"}
     return {"compression": compression.kind, **level}
 
 

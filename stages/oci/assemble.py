@@ -4,7 +4,7 @@ Source: OCI image specification 1.1, config.md, manifest.md, image-index.md and 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,8 +13,9 @@ from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer, PlatformImage
 from pipeline.reference import Digest
-from stages.oci.layer_compression import Packing, Taken, take_layer
+from stages.oci.application_layers import Packer, Packing
 from stages.oci.layer_facts import KnownFacts
+from stages.oci.layer_memory import LayerMemory, Taken
 from stages.oci.layer_order import Place, above_base, layer_names, top
 from stages.oci.layout import INDEX_TYPE, Layout, to_descriptor, to_document, to_json
 from stages.oci.overlap import refuse_overlap
@@ -40,7 +41,7 @@ class Additions:
     None: there is no Dockerfile, and the model's layers go above all.
     """
     packing: Packing | None = None
-    """What the builder left to do for its layers; None where it did all."""
+    """What its layers shall become; None: they stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,16 @@ def assemble(
         raise StageFailed("BuildKit exported no image", advice="Run again; its log says what it did.")
     facts = KnownFacts(desk.cache / "layer-facts.json" if desk is not None else None)
     say = desk.say if desk is not None else _nobody_listens
-    joint = _Joint(built, target, additions, facts, say)
+    memory = LayerMemory(desk.cache / "application-layers" if desk is not None else None)
+    packer = Packer(built=built, target=target, packing=additions.packing, memory=memory, say=say)
+    joint = _Joint(built, target, additions, facts, packer, say)
     try:
         platforms = tuple(joint.platform_image(manifest) for manifest in manifests)
     finally:
         facts.save()  # also of an image that is refused: it will be mended and built again
     root = platforms[0].manifest if len(platforms) == 1 else _write_index(target, platforms, additions)
     target.put_root(root, reference)
+    memory.forget_removed()
     return Assembled(root, platforms)
 
 
@@ -103,6 +107,7 @@ class _Joint:
     target: Layout
     additions: Additions
     facts: KnownFacts
+    packer: Packer
     say: Callable[[str], None]
 
     def platform_image(self, manifest: dict[str, Any]) -> PlatformImage:
@@ -134,13 +139,10 @@ class _Joint:
     def _take_layers(
         self, manifest: dict[str, Any], config: dict[str, Any], base: Place
     ) -> tuple[Taken, ...]:
-        left = self.additions.packing
-        of_base = replace(left, newest_s=None) if left is not None else None
-        layers, diff_ids = manifest["layers"], config["rootfs"]["diff_ids"]
-        packings = (of_base,) * base.layers + (left,) * (len(layers) - base.layers)
+        built = zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
         return tuple(
-            take_layer(self.built, self.target, to_descriptor(layer), Digest(diff_id), packing)
-            for layer, diff_id, packing in zip(layers, diff_ids, packings, strict=True)
+            self.packer.take(to_descriptor(layer), Digest(diff_id), own=number >= base.layers)
+            for number, (layer, diff_id) in enumerate(built)
         )
 
     def _refuse_overlap(self, document: dict[str, Any], layers: Sequence[Descriptor], place: Place) -> None:
@@ -156,10 +158,11 @@ class _Joint:
         if self.additions.instructions is None:
             return top(history, layers)
         place = above_base(history, layers, self.additions.instructions(_platform(document)))
-        if place is None and self.additions.model_layers:
+        if place is None:
             self.say(
                 f"{_platform(document)}: the history does not show which layers are the Dockerfile's own, so "
-                "the model's go above all; engines will unpack them anew after every change"
+                "they keep the times of their files, and a model's go above all: engines will unpack "
+                "those anew after every change"
             )
         return place or top(history, layers)
 

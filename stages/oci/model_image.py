@@ -13,8 +13,8 @@ from pipeline.errors import StageFailed
 from pipeline.model import BaseImage, ModelImage, ModelLayer
 from pipeline.reference import Reference, Tag
 from stages.oci.annotations import PREFIX, full_name
+from stages.oci.application_layers import Packing
 from stages.oci.assemble import CONFIG_TYPE, MANIFEST_TYPE, Additions, Assembled, assemble
-from stages.oci.layer_compression import Packing
 from stages.oci.layout import Layout, to_document, to_json
 
 WEIGHTS_FOLDER = "/models"
@@ -40,7 +40,7 @@ class Base:
     layout: Layout
     image: BaseImage | None = None
     packing: Packing | None = None
-    """What the builder left to do for its layers."""
+    """What its layers shall become."""
 
 
 def assemble_model_image(

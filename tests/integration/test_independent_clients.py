@@ -95,7 +95,7 @@ def build(project: Path, dockerfile: str, compression: Compression | None = None
     )
 
 
-BASE = 'FROM scratch\nCOPY busybox /bin/\nRUN ["/bin/busybox", "touch", "/gone"]\n'
+BASE = 'FROM scratch\nCOPY busybox unique /bin/\nRUN ["/bin/busybox", "touch", "/gone"]\n'
 APPLICATION = (
     "FROM {base}\n"
     'RUN ["/bin/busybox", "sh", "-c", "echo made > /made && ln /made /same && rm /gone"]\n'
@@ -117,7 +117,8 @@ def push(image: BuiltImage, repository: Repository, desk: Desk) -> PushedReferen
 
 @pytest.fixture
 def base(project: Path, repository: Repository, desk: Desk, engine: Engine) -> PushedReference:
-    """A base image in the registry, its layers compressed as the containerd store does it."""
+    """A base image in the registry; no engine knows its layers from before, in another compression."""
+    (project / "unique").write_text(repository)
     return push(run(replace(build(project, BASE), model=None), desk), repository.child("base"), desk)
 
 

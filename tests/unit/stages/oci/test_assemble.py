@@ -14,10 +14,11 @@ import zstandard
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, Descriptor, ModelLayer, Tool
-from pipeline.reference import Tag
+from pipeline.reference import Digest, Tag
+from stages.oci.application_layers import Packing
 from stages.oci.application_view import application_views
 from stages.oci.assemble import MANIFEST_TYPE, Additions, assemble
-from stages.oci.layer_compression import Compression, Kind, Packing
+from stages.oci.layer_compression import Compression, Kind
 from stages.oci.layout import INDEX_TYPE, Layout, to_descriptor, to_document, to_json
 from stages.oci.model_tar import LAYER_TYPE
 from tests.support.weights import describe
@@ -130,21 +131,26 @@ def test_the_model_layer_itself_is_not_written(built: Layout, target: Layout, we
     assert blobs == {blob.digest.encoded for blob in mine}
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zstd", "uncompressed"])
-def test_layers_that_are_left_to_us_are_packed_always_alike(
-    built: Layout, target: Layout, tmp_path: Path, kind: Kind
-) -> None:
-    content = tar("app.py", "model.py")
-    built.put_root(add_image(built, (content, LAYER_TYPE)))
-    packing = Packing(compression=Compression(kind), newest_s=None)
-    (image,) = assemble(built, target, replace(additions(), packing=packing)).platforms
-    (again,) = assemble(
-        built, Layout.create(tmp_path / "again"), replace(additions(), packing=packing)
-    ).platforms
-    (layer,) = image.application_layers
-    assert layer.media_type == (LAYER_TYPE if kind == "uncompressed" else f"{LAYER_TYPE}+{kind}")
-    assert unpacked(target.read(layer.digest), kind) == content
-    assert again == image
+def packed(kind: Kind, *, plain_base: bool) -> Additions:
+    packing = Packing(compression=Compression(kind), newest_s=NEWEST_S, plain_base=plain_base)
+    return replace(ordered(), packing=packing)
+
+
+NEWEST_S = 1000
+YOUNG = tar("app.py", time=1_790_000_000)
+CLAMPED = tar("app.py", time=NEWEST_S)
+MEDIA_TYPES: dict[Kind, str] = {
+    "gzip": f"{LAYER_TYPE}+gzip",
+    "zstd": f"{LAYER_TYPE}+zstd",
+    "uncompressed": LAYER_TYPE,
+}
+
+
+def squeezed(content: bytes, kind: Kind) -> tuple[bytes, str]:
+    """Return a layer as a builder would compress it."""
+    if kind == "zstd":
+        return zstandard.ZstdCompressor(level=1).compress(content), MEDIA_TYPES[kind]
+    return gzip.compress(content, mtime=0) if kind == "gzip" else content, MEDIA_TYPES[kind]
 
 
 def unpacked(content: bytes, kind: Kind) -> bytes:
@@ -153,25 +159,57 @@ def unpacked(content: bytes, kind: Kind) -> bytes:
     return gzip.decompress(content) if kind == "gzip" else content
 
 
-def test_times_that_are_left_to_us_are_clamped_in_the_dockerfiles_own_layers(
-    built: Layout, target: Layout
+@pytest.mark.parametrize("kind", MEDIA_TYPES)
+@pytest.mark.parametrize("built_kind", MEDIA_TYPES)
+def test_own_layers_are_made_anew_and_the_bases_are_not(
+    built: Layout, target: Layout, tmp_path: Path, kind: Kind, built_kind: Kind
 ) -> None:
-    """And the base image's diff ids stay, by which engines and registries know its layers."""
-    young = tar("app.py", time=1_790_000_000)
-    built.put_root(add_steps(built, (young, LAYER_TYPE), (young, LAYER_TYPE)))
-    packing = Packing(compression=Compression("zstd"), newest_s=1000)
-    (image,) = assemble(built, target, replace(ordered(), packing=packing)).platforms
-    contents = [unpacked(target.read(layer.digest), "zstd") for layer in image.application_layers]
-    assert contents == [young, tar("app.py", time=1000)]
+    base = squeezed(YOUNG, built_kind)
+    built.put_root(add_steps(built, base, squeezed(YOUNG, built_kind)))
+    (image,) = assemble(built, target, packed(kind, plain_base=False)).platforms
+    kept, own = image.application_layers
+    assert (target.read(kept.digest), kept.media_type) == base
+    assert own.media_type == MEDIA_TYPES[kind]
+    assert unpacked(target.read(own.digest), kind) == CLAMPED
+    assert target.read_json(image.config.digest)["rootfs"]["diff_ids"][1] == Digest.of(CLAMPED)
+    again = assemble(built, Layout.create(tmp_path / "again"), packed(kind, plain_base=False))
+    assert again.platforms == (image,)
+
+
+@pytest.mark.parametrize("kind", MEDIA_TYPES)
+def test_a_base_that_came_out_plain_is_compressed_and_keeps_its_diff_ids(
+    built: Layout, target: Layout, kind: Kind
+) -> None:
+    """By them engines know its layers."""
+    built.put_root(add_steps(built, (YOUNG, LAYER_TYPE), (YOUNG, LAYER_TYPE)))
+    (image,) = assemble(built, target, packed(kind, plain_base=True)).platforms
+    assert [layer.media_type for layer in image.application_layers] == [MEDIA_TYPES[kind]] * 2
+    contents = [unpacked(target.read(layer.digest), kind) for layer in image.application_layers]
+    assert contents == [YOUNG, CLAMPED]
     diff_ids = target.read_json(image.config.digest)["rootfs"]["diff_ids"]
-    assert diff_ids == [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]
+    assert diff_ids == [Digest.of(content) for content in contents]
 
 
-def test_layers_of_a_builder_that_packs_them_are_taken_as_they_are(built: Layout, target: Layout) -> None:
+def test_layers_without_a_packing_are_taken_as_they_are(built: Layout, target: Layout) -> None:
     built.put_root(add_image(built, GZIPPED, (tar("app.py"), LAYER_TYPE)))
     (image,) = assemble(built, target, additions()).platforms
     assert [layer.media_type for layer in image.application_layers] == [f"{LAYER_TYPE}+gzip", LAYER_TYPE]
     assert [target.read(layer.digest) for layer in image.application_layers] == [GZIPPED[0], tar("app.py")]
+
+
+def test_a_layer_of_an_earlier_image_is_not_read_again(
+    built: Layout, target: Layout, tmp_path: Path, desk: Desk
+) -> None:
+    manifest = add_steps(built, GZIPPED, squeezed(YOUNG, "gzip"))
+    built.put_root(manifest)
+    first = assemble(built, target, packed("zstd", plain_base=False), desk=desk)
+    (_, layer) = built.read_json(manifest.digest)["layers"]
+    built.blob_path(Digest(layer["digest"])).write_bytes(b"\x1f\x8b broken")
+    second = Layout.create(tmp_path / "second")
+    assert assemble(built, second, packed("zstd", plain_base=False), desk=desk) == first
+    assert second.has(first.platforms[0].application_layers[1].digest)
+    with pytest.raises(StageFailed, match="cannot be read"):
+        assemble(built, Layout.create(tmp_path / "other"), packed("gzip", plain_base=False), desk=desk)
 
 
 def test_docker_media_types_become_those_of_the_specification(built: Layout, target: Layout) -> None:
