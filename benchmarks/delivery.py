@@ -121,16 +121,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--once-above",
         type=float,
-        default=45,
+        default=15,
         metavar="SECONDS",
-        help="what takes longer than this is measured in the first round only (default: 45)",
+        help="what takes longer than this is measured in the first round only (default: 15)",
     )
     parser.add_argument(
         "--never-above",
         type=float,
-        default=150,
+        default=90,
         metavar="SECONDS",
-        help="what should take longer, as a smaller size tells, is left out, and said so (default: 150)",
+        help="what should take longer, as a smaller size tells, is left out, and said so (default: 90)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the samples are kept, one by one")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="document to put the tables into")

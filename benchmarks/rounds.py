@@ -108,7 +108,8 @@ class Chain:
         finally:
             shutil.rmtree(folder)
             bench.empty_registry()
-            bench.empty_engines()
+            if self.peer.store is not None:
+                bench.empty_engines()
 
     def _step(self, project: Project, scenario: str) -> bool:
         """Do one scenario; say whether the next one can go on from it."""
@@ -132,7 +133,7 @@ class Chain:
     def _delivery(self, project: Project, scenario: str, *, measured: bool) -> None:
         bench, peer = self.rounds.bench, self.peer
         _happen(project, scenario, self.made)
-        if scenario == "runner":
+        if scenario == "runner" and peer.store is not None:
             bench.empty_engines()
         peer.prepare(bench, project)
         if not measured:
