@@ -3,8 +3,10 @@
 Amazon S3 (and what speaks its protocol), Google Cloud Storage, Azure Blob Storage.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.desk import Desk
@@ -18,6 +20,8 @@ from stages.oci.layout import CHUNK_BYTES
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureStore, GCSStore, S3Store
+
+    Store = S3Store | GCSStore | AzureStore
 
 Scheme = Literal["s3", "gs", "az"]
 LISTED_AT_A_TIME = 1000
@@ -85,15 +89,21 @@ class ObjectStoreFiles(Remote):
 
         return read_resuming(open_at, file, self.name, offset)
 
-    def _store(self) -> "S3Store | GCSStore | AzureStore":
-        from stages.models.object_store_clients import azure_store, google_store, s3_store
-
+    def _store(self) -> "Store":
         with refusals_named(self.name):
-            if self.scheme == "s3":
-                return s3_store(self.name, self.bucket, self.prefix)
-            if self.scheme == "gs":
-                return google_store(self.name, self.bucket, self.prefix)
-            return azure_store(self.name, self.bucket, self.prefix, self.account)
+            return _client(self, tuple(sorted(os.environ.items())))
+
+
+@lru_cache(maxsize=16)
+def _client(files: ObjectStoreFiles, _: tuple[tuple[str, str], ...]) -> "Store":
+    """Log in once in a process, unless the environment becomes another; the client renews its credentials."""
+    from stages.models.object_store_clients import azure_store, google_store, s3_store
+
+    if files.scheme == "s3":
+        return s3_store(files.name, files.bucket, files.prefix)
+    if files.scheme == "gs":
+        return google_store(files.name, files.bucket, files.prefix)
+    return azure_store(files.name, files.bucket, files.prefix, files.account)
 
 
 def _identity(entry: "ObjectMeta") -> str:

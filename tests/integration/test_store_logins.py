@@ -144,6 +144,15 @@ def test_a_container_s_credentials_are_asked_for(
     assert {name.lower(): value for name, value in seen.headers.items()}["x-amz-security-token"] == "session"
 
 
+def test_it_logs_in_once_for_all_files(s3: FaultProxy, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in web_identity(desk.folder).items():
+        monkeypatch.setenv(name, value)
+    files = recognise(f"s3://{BUCKET}/digits", Path())
+    read = [b"".join(files.read(file)) for _ in range(3) for file in files.list(desk)]
+    assert read == [b"12345"] * 3
+    assert len(s3.of("POST")) == 1
+
+
 def test_nobody_reads_as_nobody(s3: FaultProxy, desk: Desk) -> None:
     assert recognise(f"s3://{BUCKET}/digits", Path()).list(desk)  # as of a public bucket
     assert authorizations(s3.of("GET", f"/{BUCKET}")) == [""]
