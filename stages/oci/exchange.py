@@ -125,7 +125,7 @@ class Answer:
         return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
-def new_session() -> "requests.Session":
+def new_session(timeouts: Timeouts = TIMEOUTS) -> "requests.Session":
     """Return a session for several threads that keeps connections but no cookies.
 
     Raises:
@@ -133,7 +133,7 @@ def new_session() -> "requests.Session":
     """
     import requests
 
-    from stages.oci.whole_answers import Adapter
+    from stages.oci.connections import Adapter
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> None:
@@ -141,7 +141,7 @@ def new_session() -> "requests.Session":
 
     session = Session()
     session.verify = _authorities()
-    adapter = Adapter(pool_maxsize=CONNECTIONS)
+    adapter = Adapter(silence_s=timeouts.read_s, connections=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -44,7 +44,7 @@ class Transport:
         self.takes_chunks = True
         """False once the registry has refused to take a blob in several requests."""
         self._timeouts = timeouts
-        self._session = new_session()
+        self._session = new_session(timeouts)
         self._authenticator = Authenticator(
             endpoint, self._session, credentials, keep_secret, timeouts=timeouts
         )
