@@ -19,7 +19,7 @@ from pipeline.model import BaseImage
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
-from stages.buildkit.dockerfile import base_platform
+from stages.buildkit.dockerfile import SCRATCH, base_platform
 from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
 from stages.oci.application_layers import Packing
 from stages.oci.layer_compression import Compression
@@ -120,7 +120,7 @@ def _same(one: Reference, other: Reference) -> bool:
 
 def _local_digest(builder: Builder, name: str) -> Digest | None:
     """Return the digest by which the engine knows an image, or None where it knows none."""
-    if builder.engine is None:
+    if builder.engine is None or name == SCRATCH:
         return None
     try:
         known = _client(builder).image.inspect(name).repo_digests
