@@ -52,7 +52,7 @@ class Chunked:
             body=upload.part(begin, end),
         )
         answer = upload.send(request, HTTPStatus.ACCEPTED, *NO_CHUNKS, *UNKNOWN)
-        there = received_bytes(answer, end) if answer.status == HTTPStatus.ACCEPTED else None
+        there = _there(answer, end)
         if there is None or not begin < there <= end:
             raise _not_taken(upload, answer)
         upload.moved(answer, there)
@@ -85,6 +85,13 @@ def received_bytes(answer: Answer, unless_told: int | None) -> int | None:
         return None
     last = int(match[1])
     return last + 1 if last else 0
+
+
+def _there(answer: Answer, end: int) -> int | None:
+    """Return how far the upload is after a chunk; some registries say 204 where others say 202."""
+    if answer.status == HTTPStatus.ACCEPTED:
+        return received_bytes(answer, end)
+    return received_bytes(answer, None) if answer.status == HTTPStatus.NO_CONTENT else None
 
 
 def _not_taken(upload: Upload, answer: Answer) -> RemoteError:

@@ -244,6 +244,22 @@ def test_a_registry_without_chunks_gets_the_blob_in_one_request(status: int) -> 
     assert registry.blobs[PATH] == CONTENT
 
 
+@pytest.mark.parametrize(("counts", "requests"), [(True, 8), (False, 1)])
+def test_a_registry_that_says_204_takes_chunks_if_it_counts_them(counts: bool, requests: int) -> None:
+    def before(request: Received) -> Reply | None:
+        if request.method != "PATCH":
+            return None
+        there = registry.uploads[request.path.rpartition("/")[2]]
+        there.extend(request.body)
+        return Reply(204, {"Range": f"0-{len(there) - 1}"} if counts else {})
+
+    registry = MemoryRegistry(before=before)
+    with connected(registry) as (proxy, client):
+        client.push_blob(blob())
+        assert len(proxy.of("PATCH")) == requests
+    assert registry.blobs[PATH] == CONTENT
+
+
 @pytest.mark.parametrize("told", ["0-0", "0-1048575000", "nonsense"])
 def test_a_registry_that_loses_count_gets_the_blob_in_one_request(told: str) -> None:
     def before(request: Received) -> Reply | None:
