@@ -5,7 +5,8 @@ image) is not needed twice, and what the build cache holds is taken for steps of
 build, base image and context are known at best. What may turn out larger is said to be a lower bound.
 
 Measured with the example (73 MB of new layers, packed; base image in the engine; containerd store): 776 MB in
-the engine at the most while it was built, 327 MB while the benchmark ran, 128 MB beside the records.
+the engine at the most while it was built, 327 MB while the benchmark ran, 128 MB beside the records. With the
+classic store 1,012 MB, 390 MB and 765 MB.
 """
 
 import json
@@ -50,8 +51,8 @@ class Size:
         return max(0, STEPS * self.new_bytes - cached_bytes) + exported
 
     def layout_bytes(self, *, classic: bool) -> int:
-        """Return what the layout takes; of a classic image store it is unpacked, and packed anew."""
-        return self.packed_bytes + (2 * self.unpacked_bytes if classic else 0)
+        """Return what the layout takes; a classic image store saves an unpacked archive, taken apart here."""
+        return 2 * self.unpacked_bytes if classic else self.packed_bytes
 
     @property
     def loaded_bytes(self) -> int:
