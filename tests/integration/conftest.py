@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
 from tests.support.base_image import BASE_IMAGE, ensure_base_image
 from tests.support.busybox import ensure_busybox
+from tests.support.commands import cache_folder, one_at_a_time
 from tests.support.engine import Engine
 from tests.support.git_server import GitServer, Repository, run_git, running_git_server
 from tests.support.project import TINY, Project
@@ -31,12 +34,17 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def classic_engine(engine: Engine) -> Iterator[Engine]:
-    """A second engine, with the classic image store; stops with the session."""
+    """A second engine, with the classic image store; stops with the last session that uses it."""
     name = "tests"
-    started = engines.start_second_engine(name, image_store="classic", lifetime_s=3600)
-    ensure_base_image(started)
-    yield started
-    engines.stop_second_engine(name)
+    with (cache_folder() / f"engine-{name}.users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with one_at_a_time(f"engine-{name}"):
+            started = engines.start_second_engine(name, image_store="classic")
+        ensure_base_image(started)
+        yield started
+        with contextlib.suppress(BlockingIOError):  # another session still uses it
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            engines.stop_second_engine(name)
 
 
 @pytest.fixture(scope="session")
