@@ -19,6 +19,7 @@ from stages.oci.distribution import RepositoryClient
 from stages.oci.model_tar import length, pieces
 from stages.oci.retries import Retries
 from stages.oci.transport import Transport
+from stages.oci.uploads import Monolithic
 from stages.registries import recognise
 
 NEAR_BYTES = 1024 * 1024
@@ -38,21 +39,23 @@ class RegistryLayers:
         """Return the repositories with their connections, which are closed when the stage ends."""
         hosts = dict.fromkeys(repository.host for repository in self.repositories)
         transports = {host: self._transport(host, desk, only=len(hosts) == 1) for host in hosts}
-        return OpenLayers(
-            [self._client(repository, transports[repository.host]) for repository in self.repositories], desk
-        )
+        clients = [
+            RepositoryClient(
+                repository=repository,
+                transport=transports[repository.host],
+                uploads=Monolithic(),  # of no use here: nothing is written
+                retries=IMPATIENT,
+                actions="pull",
+            )
+            for repository in self.repositories
+        ]
+        return OpenLayers(clients, desk)
 
     def _transport(self, host: str, desk: Desk, *, only: bool) -> Transport:
         registry = recognise(host, insecure=self.insecure, only=only)
         transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
         desk.on_exit(transport.close)
         return transport
-
-    def _client(self, repository: Repository, transport: Transport) -> RepositoryClient:
-        uploads = recognise(repository.host).uploads  # of no use here: nothing is written
-        return RepositoryClient(
-            repository=repository, transport=transport, uploads=uploads, retries=IMPATIENT, actions="pull"
-        )
 
 
 @dataclass(slots=True)
