@@ -1,8 +1,8 @@
 """Push the image to every configured registry, or deliver it as a folder where there is none."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -75,8 +75,10 @@ class Push:
         """Ask every registry to let us in, with the right to push."""
         if not self.repositories:
             return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
-        return tuple(
-            self._check(repository, desk) for repository in (*self.repositories, *self.model_repositories)
+        pushed_to = (*self.repositories, *self.model_repositories)
+        return (
+            *(self._check(repository, desk) for repository in pushed_to),
+            *(self._check_mount(repository, desk) for repository in self.mount_from),
         )
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
@@ -147,11 +149,8 @@ class Push:
     def _check(self, repository: Repository, desk: Desk) -> Check:
         subject = f"registry {repository}"
         try:
-            registry = self._registry(repository.host)
-            with contextlib.closing(
-                Transport(registry.endpoint, registry.credentials, desk.redact.add)
-            ) as transport:
-                credentials = _client(repository, registry, transport, desk, IMPATIENT).log_in()
+            with self._asked(repository, desk) as client:
+                credentials = client.log_in()
         except PipelineError as error:
             problem = PROBLEMS.get(type(error), Problem.REMOTE)
             return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
@@ -160,6 +159,24 @@ class Push:
         return Check(
             subject=subject, found=f"logged in as {credentials.username} (from {credentials.origin})"
         )
+
+    def _check_mount(self, repository: Repository, desk: Desk) -> Check:
+        """Say whether there is anything to mount from; where not, the weights are uploaded."""
+        subject = f"mount from {repository}"
+        try:
+            with self._asked(repository, desk) as client:
+                there = replace(client, actions="pull").exists()
+        except PipelineError as error:
+            return Check(subject=subject, found=f"what it has will be uploaded again: {error.message}")
+        return Check(subject=subject, found="there" if there else "nothing is there; is the name right?")
+
+    @contextlib.contextmanager
+    def _asked(self, repository: Repository, desk: Desk) -> Iterator[RepositoryClient]:
+        """Lend a client for a question of the plan, which is to be answered soon."""
+        registry = self._registry(repository.host)
+        transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
+        with contextlib.closing(transport):
+            yield _client(repository, registry, transport, desk, IMPATIENT)
 
     def _registry(self, host: str) -> Registry:
         only = len({each.host for each in self.repositories}) == 1

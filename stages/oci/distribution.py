@@ -66,6 +66,11 @@ class RepositoryClient:
             raise self._may_not_push(credentials)
         return credentials
 
+    def exists(self) -> bool:
+        """Tell whether the registry knows the repository: whether anything was ever pushed to it."""
+        answer = self._send(self._request("GET", "tags/list?n=1"), "list the tags", (200, 404))
+        return answer.status == HTTPStatus.OK
+
     def has_blob(self, digest: Digest) -> bool:
         """Tell whether the repository holds the blob."""
         answer = self._send(self._request("HEAD", f"blobs/{digest}"), f"look for {digest.short}", (200, 404))

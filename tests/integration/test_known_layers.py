@@ -195,6 +195,9 @@ def test_weights_are_mounted_when_the_project_moves_to_another_repository(
     moved = laptop.elsewhere("moved")
     old = laptop.settings["registries"]
     moved.settings |= {"registries": f"{old}-new", "push__mount_from": f"{old}/none, {old}/tiny"}
+    plan = " ".join(moved.pipeline("plan").split())
+    assert f"mount from {old}/tiny there" in plan
+    assert f"mount from {old}/none nothing is there; is the name right?" in plan
     moved.pipeline("run")
     assert moved.sent_bytes() == {"mounted": 0}
     assert source.read() == []

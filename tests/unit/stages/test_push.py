@@ -184,6 +184,25 @@ def test_a_dry_run_names_both_images(
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (Reply(200, {}, b'{"name": "old/small", "tags": ["1"]}'), "there"),
+        (refused(404, "NAME_UNKNOWN"), "nothing is there; is the name right?"),
+        (refused(403, "DENIED"), "cannot list the tags in old/small: DENIED"),
+    ],
+)
+def test_the_plan_says_whether_there_is_anything_to_mount_from(
+    tmp_path: Path, desk: Desk, memory: MemoryRegistry, answer: Reply, found: str
+) -> None:
+    memory.before = lambda request: answer if request.path == "/v2/old/small/tags/list" else None
+    with serving(memory) as server:
+        old = Repository(f"{server.address}/old/small")
+        _, check = push_to(tmp_path, f"{server.address}/new/small", mount_from=(old,)).check(desk)
+    assert (check.subject, check.passed) == (f"mount from {old}", True)
+    assert check.found.endswith(found)
+
+
 def test_a_dry_run_sends_nothing_and_says_what_it_would(
     tmp_path: Path, image: BuiltImage, desk: Desk, server: Server, said: list[str]
 ) -> None:
