@@ -133,6 +133,14 @@ def test_a_slow_registry_is_waited_for(registry: Registry) -> None:
         assert time.monotonic() - begin > 2
 
 
+def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(registry: Registry) -> None:
+    with connected(registry) as (proxy, client):
+        proxy.plan = once(last_request, Fault("slow", wait_s=3))  # longer than any silence may last here
+        assert client.push_blob(blob()).sent_bytes == len(CONTENT)
+        assert [seen.method for seen in proxy.seen[-2:]] == ["PUT", "HEAD"]
+        assert stored(registry, client) == DIGEST
+
+
 @pytest.mark.parametrize("seed", [*range(4), SEED])
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
 def test_a_cut_at_any_byte_never_corrupts(registry: Registry, strategy: UploadStrategy, seed: int) -> None:
