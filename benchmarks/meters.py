@@ -32,7 +32,7 @@ class Memory:
         """Look until `end` is called."""
         begin = resident(self.engines)
         while not self._ended.wait(LOOK_EVERY_S):
-            self.highest_bytes = max(self.highest_bytes, resident(tuple(self.roots)))
+            self.highest_bytes = max(self.highest_bytes, proportional(tuple(self.roots)))
             self.engine_growth_bytes = max(self.engine_growth_bytes, resident(self.engines) - begin)
 
     def end(self) -> None:
@@ -98,6 +98,11 @@ def resident(roots: tuple[int, ...]) -> int:
     return sum(_resident(process) for process in tree(roots))
 
 
+def proportional(roots: tuple[int, ...]) -> int:
+    """Return the same, but pages that several processes share are counted once."""
+    return sum(_proportional(process) for process in tree(roots))
+
+
 def tree(roots: Iterable[int]) -> list[int]:
     """Return these processes and all below them."""
     found: list[int] = []
@@ -137,6 +142,14 @@ def _children(process: int) -> list[int]:
     except OSError:
         return found  # it has ended meanwhile
     return found
+
+
+def _proportional(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _resident(process: int) -> int:

@@ -33,7 +33,7 @@ class Measure(_Data):
     device_bytes: int
     """Bytes that the block device wrote meanwhile, the registry's own included."""
     memory_bytes: int
-    """The most that the commands' processes held at one time (sum of resident sets)."""
+    """The most that the commands' processes held at one time (sum of proportional sets)."""
     engine_memory_bytes: int
     """The most by which the engine's processes grew."""
 
