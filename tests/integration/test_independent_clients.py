@@ -233,6 +233,19 @@ def test_compression_changes_no_diff_id_and_no_layer_of_the_base(
         assert first[0] == first[1] == first[2]
 
 
+def test_both_image_stores_make_the_same_layers(
+    project: Path, desk: Desk, engine: Engine, classic_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what removes a file of a layer below: the stores write that down in ways of their own."""
+    step = '["/bin/busybox", "sh", "-c", "echo made > /made && ln /made /same && chown 7:8 /made"]'
+    stage = build(project, f"FROM scratch\nCOPY busybox app.py /bin/\nRUN {step}\nWORKDIR /app\n")
+    layers = []
+    for one in (engine, classic_engine):
+        monkeypatch.setenv("DOCKER_HOST", one.endpoint())
+        layers.append(run(stage, desk).platforms[0].application_layers)
+    assert layers[0] == layers[1]
+
+
 def test_platforms_share_the_model_layers(  # noqa: PLR0913, PLR0917 - one delivery, from end to end
     project: Path,
     repository: Repository,
