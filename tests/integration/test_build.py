@@ -33,6 +33,7 @@ from stages.buildkit.disk_needs import loading_need
 from stages.buildkit.secrets import BuildSecret
 from stages.models.file import FolderFiles
 from stages.models.model import Model
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
 from tests.support.engine import Engine
 from tests.support.unprivileged import unprivileged
@@ -565,7 +566,13 @@ def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Des
     identity = stage.identity(have)
     assert identity is not None
     assert unprepared.prepared(desk).identity(have) == identity
-    others = [replace(stage, tag=Tag("v2")), replace(stage, arguments={"A": "b"}), replace(stage, weights=())]
+    others = [
+        replace(stage, tag=Tag("v2")),
+        replace(stage, arguments={"A": "b"}),
+        replace(stage, weights=()),
+        replace(stage, compression=Compression("zstd")),
+        replace(stage, compression=Compression("gzip", 9)),
+    ]
     assert identity not in [other.identity(have) for other in others]
     (project / ".pipeline").mkdir()
     (project / ".pipeline/record.json").write_text("{}")
