@@ -216,7 +216,7 @@ def _config_file(options: argparse.Namespace) -> Path:
 def _lock(options: argparse.Namespace) -> int:
     from pipeline.cascade import read_config
     from pipeline.desk import Desk
-    from pipeline.plugins import lock_path, make_lock
+    from pipeline.plugins import lock_changes, lock_path, make_lock
     from pipeline.record import Runs, write_text
     from pipeline.report.terminal import make_console
 
@@ -230,9 +230,10 @@ def _lock(options: argparse.Namespace) -> int:
         lock = make_lock(configuration, Desk(folder=Path(folder), cache=runs.cache, say=status.update))
     path = lock_path(configuration)
     unchanged = path.is_file() and path.read_text(encoding="utf-8") == lock.text()
+    changes = lock_changes(path, lock)
     if not unchanged:
         write_text(path, lock.text())
-    print(f"{path.name} {'is up to date' if unchanged else 'written'}: {lock}")  # noqa: T201
+    print(f"{path.name} {'is up to date' if unchanged else 'written'}: {lock}", *changes, sep="\n  ")  # noqa: T201
     return 0
 
 

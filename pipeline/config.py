@@ -3,9 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from pipeline.reference import Repository, Tag
+from pipeline.reference import Reference, Repository, Tag
 from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
 
 
@@ -18,6 +27,15 @@ def _no_truth(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")  # true would be 1
     return value
+
+
+def _repository(value: str) -> str:
+    try:
+        return Repository(value)
+    except ValueError:
+        raise ValueError(
+            "expected a repository such as registry.example.com/team/model, without tag or digest"
+        ) from None
 
 
 def _variable(name: str) -> str:
@@ -37,16 +55,27 @@ def _repository_name(value: str) -> str:
     return value
 
 
+def _image_reference(value: str) -> str:
+    try:
+        Reference.parse(value)
+    except ValueError:
+        raise ValueError("expected an image such as busybox:1.37") from None
+    return value
+
+
 def _image_path(value: str) -> str:
     if not value.startswith("/") or ".." in value.split("/") or value.rstrip("/") == "":
         raise ValueError("a folder in the image begins with '/', and is not '/' itself")
     return value.rstrip("/")
 
 
+HIGHEST_LEVELS = {"gzip": 9, "zstd": 19}  # above 19, zstd asks for more memory than every runtime gives
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
+ImageReference = Annotated[str, AfterValidator(_image_reference)]
 ImagePath = Annotated[str, AfterValidator(_image_path)]
 Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(_words)]
+Repositories = Annotated[tuple[Annotated[str, AfterValidator(_repository)], ...], BeforeValidator(_words)]
 Number = BeforeValidator(_no_truth)
 Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
 Variable = Annotated[str, AfterValidator(_variable)]
@@ -70,10 +99,26 @@ class ModelSection(Section):
     """Patterns of the files to take; `*` goes across folders. Default: all."""
     exclude: Words = ()
     """Patterns of the files to leave out."""
+    delivery: Literal["layers", "image"] = "layers"
+    """As layers of the image, or as an image of their own that the cluster mounts beside it: a KServe
+    modelcar (`oci://`) or a Kubernetes image volume."""
     path: ImagePath | None = None
-    """Folder in the image; default: /models/ and the image's name."""
+    """Folder in which the application finds them; default: /models/ and the image's name, with `delivery:
+    image` /mnt/models, where KServe mounts them."""
+    image: RepositoryName | None = None
+    """Name of their own image, below each of the registries; default: the image's name and -model."""
+    base: ImageReference | None = None
+    """Image that their own image begins with, such as busybox: KServe's modelcar runs `sh` in it. Default:
+    none, which is right for image volumes."""
     verify: bool = False
     """Read all weights again; default: files that have not changed since the last run are not read."""
+
+    @field_validator("image", "base")
+    @classmethod
+    def _of_an_image(cls, value: str | None, said: ValidationInfo) -> str | None:
+        if value is not None and said.data.get("delivery") == "layers":
+            raise ValueError("this is of no use without `delivery: image`")
+        return value
 
 
 class SuiteSection(Section):
@@ -125,8 +170,24 @@ class BuildSection(Section):
     """Name of a buildx builder (docker-container, remote, kubernetes); default: the current one."""
     network: Literal["default", "none", "host"] = "default"
     """Network of the build's RUN steps."""
+    compression: Literal["gzip", "zstd", "uncompressed"] = "gzip"
+    """Compression of the layers that the Dockerfile adds; those of its base image stay as they are."""
+    level: Annotated[int, Number] | None = None
+    """How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd; default: the compressor's own."""
     labels: dict[str, str] = {}
     """Labels beside those of the OCI image specification, which come by themselves."""
+
+    @field_validator("level")
+    @classmethod
+    def _fits_compression(cls, level: int | None, information: ValidationInfo) -> int | None:
+        compression = information.data.get("compression")
+        if level is None or compression is None:
+            return level
+        if compression not in HIGHEST_LEVELS:
+            raise ValueError("layers that are not compressed have no level; leave it out")
+        if not 1 <= level <= HIGHEST_LEVELS[compression]:
+            raise ValueError(f"expected 1 to {HIGHEST_LEVELS[compression]} for {compression}")
+        return level
 
 
 class DatabaseSection(Section):
@@ -182,6 +243,13 @@ class BenchmarkSection(Section):
     """Variables to set in the container."""
     network: Literal["publish", "host"] = "publish"
     """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
+
+
+class PushSection(Section):
+    """The push to the registries."""
+
+    mount_from: Repositories = ()
+    """Other repositories, of the same registries, that hold the weights already: mounted, not uploaded."""
 
 
 class TargetSection(Section):
@@ -253,6 +321,8 @@ class Config(Section):
     """The scan of the application layers."""
     benchmark: BenchmarkSection = BenchmarkSection()
     """The load on the model server inside the image."""
+    push: PushSection = PushSection()
+    """The push to the registries."""
     update: UpdateSection = UpdateSection()
     """The GitOps repository."""
     policies: str | tuple[Any, ...] = "baseline"
@@ -260,23 +330,53 @@ class Config(Section):
     skip: SkipSection = SkipSection()
     """Stages to leave out, each with a reason."""
 
+    @field_validator("push")
+    @classmethod
+    def _same_registries(cls, push: PushSection, others: ValidationInfo) -> PushSection:
+        hosts = {url_of(registry).partition("/")[0] for registry in others.data.get("registries", ())}
+        for repository in push.mount_from:
+            if hosts and repository.partition("/")[0] not in hosts:
+                raise ValueError(
+                    f"mount_from: {repository} is in none of the registries that are pushed to "
+                    f"({', '.join(sorted(hosts))}), and a registry mounts only what it has itself"
+                )
+        return push
+
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """The repository of the image in each registry."""
-        return tuple(self._repository(entry) for entry in self.registries)
+        return self._in_registries(self.image)
+
+    @property
+    def model_image(self) -> str | None:
+        """The name of the weights' own image; None where they are layers of the application's."""
+        if self.model is None or self.model.delivery == "layers":
+            return None
+        return self.model.image or f"{self.image}-model"
+
+    @property
+    def model_repositories(self) -> tuple[Repository, ...]:
+        """The repository of the weights' own image in each registry, if they have one."""
+        return () if self.model_image is None else self._in_registries(self.model_image)
 
     @property
     def registry_sections(self) -> dict[Repository, RegistrySection]:
         """The repositories of which more is said than where they are."""
-        return {self._repository(each): each for each in self.registries if isinstance(each, RegistrySection)}
+        names = [name for name in (self.image, self.model_image) if name is not None]
+        sections = [each for each in self.registries if isinstance(each, RegistrySection)]
+        return {_in_registry(each, name): each for each in sections for name in names}
 
-    def _repository(self, entry: str | RegistrySection) -> Repository:
-        return Repository(f"{url_of(entry).rstrip('/')}/{self.image}")
+    def _in_registries(self, name: str) -> tuple[Repository, ...]:
+        return tuple(_in_registry(registry, name) for registry in self.registries)
 
     @property
     def skipped(self) -> dict[str, str]:
         """The stages to leave out and the reasons."""
         return {name: reason for name, reason in self.skip if reason is not None}
+
+
+def _in_registry(entry: str | RegistrySection, name: str) -> Repository:
+    return Repository(f"{url_of(entry).rstrip('/')}/{name}")
 
 
 def schema() -> dict[str, Any]:

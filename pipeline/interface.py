@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Artifact, Check, Verdict
+from pipeline.model import Artifact, Check, DiskNeed, Verdict
 
 
 class Stage(Protocol):
@@ -64,6 +64,20 @@ class Preparing(Protocol):
 
         Raises:
             PipelineError: the work could not be done; the run stops with its message and advice.
+        """
+        ...
+
+
+@runtime_checkable
+class Storing(Protocol):
+    """A stage that takes room on a disk: the plan adds up what all of them need, and refuses a run that does
+    not fit."""
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the stage will write, with a reason for each number; nothing for what is there already.
+
+        `have` holds the source, and what is known to be taken again from an earlier run. What cannot be asked
+        (no engine answers, say) is left out: `check` says so.
         """
         ...
 

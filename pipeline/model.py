@@ -4,6 +4,7 @@ Everything is frozen and knows its units. An `Artifact` is what a stage makes; `
 artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -86,6 +87,32 @@ class Problem(StrEnum):
     TAG = "tag"
 
 
+class DiskNeed(Value):
+    """Room that a stage will take on a disk, as far as that is known before it runs."""
+
+    purpose: str = Field(description="what the room is for, in a few words: engine, image layers")
+    path: Path | None = Field(description="where; it need not exist yet. None: on another machine")
+    size_bytes: int = Field(ge=0)
+    at_least: bool = Field(default=False, description="more may be needed; nobody can know how much")
+    reason: str = Field(description="how the number came about")
+    advice: str = Field(default="", description="how to need less")
+
+
+class DiskForecast(Value):
+    """What a run needs of one file system, against what is free there."""
+
+    mount_point: Path | None = Field(description="None: on other machines, whose disks are not looked at")
+    free_bytes: int | None = Field(description="what this user may use, quotas aside; None: not known")
+    needed_bytes: int = Field(ge=0)
+    at_least: bool = Field(description="more may be needed: one of the needs could not be known")
+    needs: tuple[DiskNeed, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether there is room, as far as that is known."""
+        return self.free_bytes is None or self.needed_bytes <= self.free_bytes
+
+
 class Check(Value):
     """One thing that a stage needs before any work begins, and whether it is there."""
 
@@ -93,6 +120,7 @@ class Check(Value):
     found: str = Field(description="what is there: a version, an account, a size; or what is wrong")
     problem: Problem | None = None
     advice: str = ""
+    disk: DiskForecast | None = Field(default=None, description="the numbers, where the check is of a disk")
 
     @property
     def passed(self) -> bool:
@@ -225,8 +253,8 @@ class BaseImage(Value):
     digest: Digest | None = None
 
 
-class BuiltImage(Artifact):
-    """Application layers and model layers under one digest; nothing after the build changes it.
+class Image(Value):
+    """An image as it will be pushed: application layers and model layers under one digest.
 
     `layout` is an OCI image layout that holds the index, manifests, configurations and application layers;
     the blobs of the model layers are not in it, they are streamed from the model's files.
@@ -241,10 +269,6 @@ class BuiltImage(Artifact):
     model_layers: tuple[ModelLayer, ...] = ()
     annotations: dict[str, str] = {}
     base: BaseImage | None = None
-    revision: str
-    dirty: bool
-    created: datetime
-    builder: Tool
 
     @property
     def application_size_bytes(self) -> int:
@@ -261,6 +285,41 @@ class BuiltImage(Artifact):
     def size_bytes(self) -> int:
         """Bytes of all layers as they are pushed."""
         return self.application_size_bytes + self.model_size_bytes
+
+
+class ModelImage(Image):
+    """The weights as an image of their own, mounted beside the application.
+
+    Its digest depends on the weights, the base image and the platforms alone; its tag is the beginning of its
+    digest. Its application layers are those of the base image; without a base there are none.
+    """
+
+    mounted_at: str = Field(description="folder in which the application finds the weights")
+
+
+class BuiltImage(Artifact, Image):
+    """The application image, and beside it the weights' own where there is one; nothing changes them later.
+
+    The layout holds both.
+    """
+
+    revision: str
+    dirty: bool
+    created: datetime
+    builder: Tool
+    model_image: ModelImage | None = None
+
+    @property
+    def weights(self) -> tuple[ModelLayer, ...]:
+        """The layers of the weights, in whichever image they are."""
+        return self.model_layers if self.model_image is None else self.model_image.model_layers
+
+    def as_mounted(self, layers: Sequence[ModelLayer]) -> tuple[ModelLayer, ...]:
+        """Return layers of the weights with the folder in which the application finds their files."""
+        if self.model_image is None:
+            return tuple(layers)
+        place = {"path": self.model_image.mounted_at}
+        return tuple(layer.model_copy(update=place) for layer in layers)
 
 
 # --- scan --------------------------------------------------------------------------------------------
@@ -309,7 +368,7 @@ class Unjudged(Value):
 
 
 class ScanReport(Evidence):
-    """What the scanner found in the application layers of one digest."""
+    """What the scanner found in the application layers of one digest, and in the base of its model image."""
 
     digest: Digest
     scanner: Tool
@@ -434,8 +493,8 @@ class PushedReference(Value):
         return f"{self.repository}:{self.tag}@{self.digest}"
 
 
-class PushedImage(Artifact):
-    """The digest, and everywhere it can now be pulled from."""
+class Pushed(Value):
+    """A digest, and everywhere it can now be pulled from."""
 
     name: str
     tag: Tag
@@ -444,6 +503,12 @@ class PushedImage(Artifact):
     layout: Path | None = Field(
         default=None, description="OCI image layout folder, where no registry is configured"
     )
+
+
+class PushedImage(Artifact, Pushed):
+    """The application image where it can be pulled from, and the weights' own where there is one."""
+
+    model_image: Pushed | None = None
 
 
 # --- update ------------------------------------------------------------------------------------------

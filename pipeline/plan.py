@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import (
     ConfigurationError,
@@ -15,8 +16,8 @@ from pipeline.errors import (
     TagConflict,
     ToolMissing,
 )
-from pipeline.interface import Policy, Stage
-from pipeline.model import Artifact, Check, Evidence, Problem, Skipped, Source
+from pipeline.interface import Policy, Stage, Storing
+from pipeline.model import Artifact, Check, DiskNeed, Evidence, Problem, Skipped, Source
 from pipeline.record import Setting
 
 ERRORS: dict[Problem, type[PipelineError]] = {
@@ -113,29 +114,52 @@ def _complete(plan: Plan) -> None:
             given.add(stage.gives)
 
 
-def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> tuple[Check, ...]:
-    """Ask every stage that will run what it needs and whether it is there, all at once."""
-    answers: dict[str, tuple[Check, ...] | BaseException] = {}
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the stages said before any work: their checks, and by the stages' names their needs of disk."""
 
-    def ask(stage: Stage) -> None:
+    checks: tuple[Check, ...]
+    disk_needs: Mapping[str, tuple[DiskNeed, ...]]
+
+
+def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> Answers:
+    """Ask every stage that will run what it needs and whether it is there, all at once."""
+    checks: dict[str, tuple[Check, ...]] = {}
+    needs: dict[str, tuple[DiskNeed, ...]] = {}
+    errors: dict[str, BaseException] = {}
+
+    def ask(stage: Stage, desk: Desk) -> None:
         try:
-            answers[stage.name] = stage.check(desk_of(stage))
+            checks[stage.name] = stage.check(desk)
         except BaseException as error:  # raised below, in the thread that waits
-            answers[stage.name] = error
+            errors[stage.name] = error
+
+    def ask_for_room(stage: Stage, desk: Desk) -> None:
+        try:
+            needs[stage.name] = disk_needs(stage, Artifacts(plan.source), desk)
+        except BaseException as error:
+            errors[stage.name] = error
 
     # daemons: a Ctrl-C does not wait for a registry that does not answer
-    threads = [threading.Thread(target=ask, args=(stage,), daemon=True) for stage in plan.working]
+    threads = [
+        threading.Thread(target=question, args=(stage, desk), daemon=True)
+        for stage, desk in ((stage, desk_of(stage)) for stage in plan.working)
+        for question in (ask, ask_for_room)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    unique: dict[tuple[str, str], Check] = {}
     for stage in plan.working:
-        answer = answers[stage.name]
-        if isinstance(answer, BaseException):
-            raise answer
-        unique |= {(item.subject, item.found): item for item in answer}
-    return tuple(unique.values())
+        if stage.name in errors:
+            raise errors[stage.name]
+    unique = {(one.subject, one.found): one for stage in plan.working for one in checks[stage.name]}
+    return Answers(tuple(unique.values()), needs)
+
+
+def disk_needs(stage: Stage, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+    """Return what the stage needs of a disk; nothing where it does not say."""
+    return stage.disk_needs(have, desk) if isinstance(stage, Storing) else ()
 
 
 def missing(checks: Sequence[Check]) -> PipelineError | None:

@@ -14,12 +14,13 @@ from pipeline.interface import Policy, Stage
 from pipeline.model import Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
-from pipeline.reference import Tag
+from pipeline.reference import Repository, Tag
 from pipeline.registry_section import RegistrySection
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
+from stages.buildkit.dockerfile import SCRATCH
 from stages.buildkit.secrets import BuildSecret
 from stages.models import lock as locks
 from stages.models import recognise
@@ -27,6 +28,9 @@ from stages.models.interface import Files
 from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
+from stages.models.registry_layers import RegistryLayers
+from stages.oci.layer_compression import Compression
+from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
 from stages.registries.options import LoginOptions, RegistryOptions
 from stages.scan import Scan
@@ -34,6 +38,9 @@ from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
 from stages.update import Author, Target, Update
+
+KSERVE_MOUNT = "/mnt/models"
+"""Where KServe mounts weights, whatever they come from."""
 
 
 def compose(configuration: Configuration, source: Source, *, until: str | None = None) -> Plan:
@@ -101,7 +108,9 @@ def _build(configuration: Configuration) -> Build:
         secrets=_secrets(section, configuration),
         builder=section.builder,
         network=None if section.network == "default" else section.network,
+        compression=Compression(section.compression, section.level),
         model=_model(configuration),
+        own_image=_own_image(configuration),
         labels=section.labels,
     )
 
@@ -134,6 +143,15 @@ def lock_path(configuration: Configuration) -> Path:
     return configuration.root / locks.FILE_NAME
 
 
+def lock_changes(path: Path, lock: Lock) -> tuple[str, ...]:
+    """Return what changes with a new lock; nothing where there was none, or none that can be read."""
+    try:
+        before = locks.read_lock(path)
+    except ConfigurationError:
+        return ()
+    return lock.changes_since(before) if before is not None else ()
+
+
 def make_lock(configuration: Configuration, desk: Desk) -> Lock:
     """Return the lock of the model as it is now.
 
@@ -156,7 +174,24 @@ def make_lock(configuration: Configuration, desk: Desk) -> Lock:
 
 
 def _model_path(section: ModelSection, configuration: Configuration) -> str:
+    """Return the folder of the weights in the image that holds them."""
+    if section.delivery == "image":
+        return WEIGHTS_FOLDER
     return section.path or f"/models/{configuration.values.image.rpartition('/')[2]}"
+
+
+def _own_image(configuration: Configuration) -> OwnImage | None:
+    section, name = configuration.values.model, configuration.values.model_image
+    if section is None or name is None:
+        return None
+    if name == configuration.values.image:
+        place = configuration.tree.origin(("model", "image"))
+        raise ConfigurationError(
+            f"{place}: model.image: {name!r} is the application's own name",
+            advice=f"Give the weights' own image another one, or leave it out: then it is {name}-model.",
+        )
+    base = section.base if section.base != SCRATCH else None
+    return OwnImage(name=name, mounted_at=section.path or KSERVE_MOUNT, base=base)
 
 
 def _locked_source(section: ModelSection, files: Files) -> str:
@@ -192,6 +227,11 @@ def _benchmark(configuration: Configuration) -> Benchmark:
     section, model = configuration.values.benchmark, _model(configuration)
     return Benchmark(
         files=model.files if model is not None else None,
+        weights=model,
+        registries=RegistryLayers(
+            repositories=_with_weights(configuration),
+            insecure=configuration.values.insecure_registries,
+        ),
         port=section.port,
         protocol=section.protocol,
         model=section.model,
@@ -214,12 +254,15 @@ def _push(configuration: Configuration) -> Push:
     return Push(
         layout_folder=Runs(configuration.root).folder / "image",
         files=model.files if model is not None else None,
+        weights=model,
         repositories=values.repositories,
+        model_repositories=values.model_repositories,
         insecure=values.insecure_registries,
         options={
             name: _registry_options(section, configuration.root)
             for name, section in values.registry_sections.items()
         },
+        mount_from=_mounted(configuration),
     )
 
 
@@ -236,11 +279,23 @@ def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
     )
 
 
+def _with_weights(configuration: Configuration) -> tuple[Repository, ...]:
+    """Return the repositories that may hold the weights' layers, the likeliest first."""
+    values = configuration.values
+    return (*values.model_repositories, *values.repositories, *_mounted(configuration))
+
+
+def _mounted(configuration: Configuration) -> tuple[Repository, ...]:
+    return tuple(map(Repository, configuration.values.push.mount_from))
+
+
 def _update(configuration: Configuration) -> Update:
     section = configuration.values.update
     return Update(
         image=configuration.values.image,
         repositories=configuration.values.repositories,
+        model_image=configuration.values.model_image,
+        model_repositories=configuration.values.model_repositories,
         root=configuration.root,
         repository=_git_address(section.repository, configuration.root),
         branch=section.branch,

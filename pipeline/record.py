@@ -4,6 +4,7 @@ It lies at `.pipeline/runs/<run>/record.json`, is rewritten atomically after eve
 again, so that a stored result can be reused, shown, or judged under another policy.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -257,6 +258,15 @@ class Runs:
     def path(self, name: str) -> Path:
         """Return the record's path of the run of this name."""
         return self.runs / name / FILE_NAME
+
+    def has_made(self, stage: str) -> bool:
+        """Tell whether a recorded run has a result of this stage at all."""
+        for name in self.names():
+            with contextlib.suppress(ConfigurationError):
+                found = read_record(self.path(name)).stage(stage)
+                if found is not None and found.status in SETTLED:
+                    return True
+        return False
 
     def reusable(self, stage: str, identity: str) -> tuple[str, Artifact] | None:
         """Return the newest recorded result with this identity, and the run that made it."""

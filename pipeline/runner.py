@@ -1,6 +1,5 @@
 """The loop: run a stage, judge what it made, record both, decide."""
 
-import hashlib
 import json
 import os
 import traceback
@@ -10,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from pipeline import process
+from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused, StageFailed
-from pipeline.interface import Perishable, Policy, Preparing, Stage
-from pipeline.model import Artifact, Source, Verdict
+from pipeline.interface import Policy, Preparing, Stage
+from pipeline.model import Artifact, Check, Source, Verdict
 from pipeline.plan import Plan, check, missing
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
@@ -131,13 +130,29 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
         run.redact.add(secret)
     planned = tuple(StageRecord(name=stage.name, gives=stage.gives.__name__) for stage in plan.stages)
     run.save(run.record.model_copy(update={"stages": planned, "configuration": plan.settings}))
-    checks = check(plan, run.desk)
-    run.save(run.record.model_copy(update={"checks": checks}))
+    run.save(run.record.model_copy(update={"checks": _checked(run, plan)}))
     run.reporter.checked(run.record)
-    if (error := missing(checks)) is not None:
+    if (error := missing(run.record.checks)) is not None:
         raise error
     if not run.options.only_check:
         _run_stages(run, plan)
+
+
+def _checked(run: Run, plan: Plan) -> tuple[Check, ...]:
+    """Return all checks and the disk forecast.
+
+    Where room is short, what can be taken again from earlier runs needs none. It is looked for only then:
+    to know whether a build can be taken again the weights must be known, and reading them may take minutes.
+    """
+    answers = check(plan, run.desk)
+    records = disk.records(run.runs.folder)
+    needs = (need for stage in plan.working for need in answers.disk_needs[stage.name])
+    forecast = disk.forecast((records, *needs))
+    fine = all(one.passed for one in answers.checks)
+    if fine and run.options.reuse and not all(one.passed for one in forecast):
+        earlier = Runs(run.runs.folder.parent)  # a mere plan keeps its own record elsewhere
+        forecast = disk.forecast((records, *reuse.disk_needs(plan, earlier, run.desk)))
+    return (*answers.checks, *forecast)
 
 
 def _name_after(run: Run, source: Source) -> None:
@@ -180,22 +195,17 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
         return skipped, Status.SKIPPED
     if isinstance(stage, Preparing):
         stage = stage.prepared(desk)
-    identity = _identity(stage, have)
-    found = run.runs.reusable(stage.name, identity) if identity and run.options.reuse else None
-    if found is not None and (not isinstance(stage, Perishable) or stage.usable(found[1])):
+    identity = reuse.identity(stage, have)
+    found = reuse.find(run.runs, stage, identity) if run.options.reuse else None
+    if found is not None:
         _entry(run, stage, identity=identity, reused_from=found[0], artifact=found[1].model_dump(mode="json"))
         return found[1], Status.REUSED
     made = stage.run(have, desk)
     # as it was before the work: what changed meanwhile is not what was worked on; but a scanner's database,
     # say, is known only once it was fetched
-    identity = identity or _identity(stage, have)
+    identity = identity or reuse.identity(stage, have)
     _entry(run, stage, identity=identity, artifact=made.model_dump(mode="json"))
     return made, Status.PASSED
-
-
-def _identity(stage: Stage, have: Artifacts) -> str | None:
-    text = stage.identity(have)
-    return None if text is None else hashlib.sha256(f"{stage.name}\n{text}".encode()).hexdigest()
 
 
 def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:

@@ -42,7 +42,12 @@ class ImageRule(Rule):
 
     def judge(self, artifact: BuiltImage) -> Verdict:
         """Return the verdict on an image."""
-        reasons = (*self._of_platforms(artifact), *self._of_source(artifact), *self._of_base(artifact))
+        reasons = (
+            *self._of_platforms(artifact),
+            *self._of_source(artifact),
+            *self._of_base(artifact.base),
+            *self._of_model_image(artifact),
+        )
         users = {"root" if _is_root(image) else image.user for image in artifact.platforms}
         dirty = ", from a changed work tree" if artifact.dirty else ""
         return self.verdict(
@@ -55,11 +60,12 @@ class ImageRule(Rule):
 
     def _of_platform(self, image: BuiltImage, platform: PlatformImage) -> Iterator[Reason]:
         application = sum(layer.size_bytes for layer in platform.application_layers)
-        total = application + image.model_size_bytes
+        model = sum(layer.descriptor.size_bytes for layer in image.weights)
+        total = application + model
         if self.maximum_size is not None and total > self.maximum_size:
             yield Reason(
                 message=f"{platform.platform}: {size(total)} ({size(application)} application,"
-                f" {size(image.model_size_bytes)} model); at most {size(self.maximum_size)} is allowed",
+                f" {size(model)} model); at most {size(self.maximum_size)} is allowed",
                 advice="Leave build tools and caches out of the last stage, use a smaller base or model.",
             )
         layers = len(platform.application_layers) + len(image.model_layers)
@@ -81,8 +87,13 @@ class ImageRule(Rule):
                 advice="Commit the changes (`git status` lists them) and run again.",
             )
 
-    def _of_base(self, image: BuiltImage) -> Iterator[Reason]:
-        base = image.base
+    def _of_model_image(self, image: BuiltImage) -> Iterator[Reason]:
+        """Judge what the weights' own image begins with; that it may be nothing needs no permission."""
+        base = image.model_image.base if image.model_image is not None else None
+        for reason in self._of_base(base) if base is not None else ():
+            yield Reason(message=f"model image: {reason.message}", advice="Change or pin `model.base`.")
+
+    def _of_base(self, base: BaseImage | None) -> Iterator[Reason]:
         if self.base_images is not None and not any(_fits(base, one) for one in self.base_images):
             found = base.name if base else "unknown"
             yield Reason(

@@ -17,10 +17,14 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed, ToolMissing
-from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, Problem
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
 from pipeline.reference import Digest
+from stages.buildkit.disk_needs import loading_need
+from stages.models.disk_needs import benchmark_needs
 from stages.models.fetch import fetch
 from stages.models.interface import Files
+from stages.models.model import Model
+from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
 from stages.servers.causes import with_weights
@@ -70,6 +74,10 @@ class Benchmark:
     network: Literal["publish", "host"] = "publish"
     files: Files | None = None
     """Where remote weights are fetched from; the server needs them on this machine."""
+    registries: RegistryLayers | None = None
+    """Where the weights' layers may be already, nearer than their source."""
+    weights: Model | None = None
+    """The model, to tell how much of it will have to come here."""
     platforms: tuple[str, ...] = ()
     """What the image is built for, as far as it is known before the build."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
@@ -92,6 +100,12 @@ class Benchmark:
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
         return (*checks, check_engine(facts), check_platforms(self.platforms, facts), limits)
 
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the engine needs to load the image, and the weights where they are not here."""
+        del have
+        weights = benchmark_needs(self.weights, desk) if self.weights is not None else ()
+        return (loading_need(desk.cache / "images"), *weights)
+
     def identity(self, have: Artifacts) -> str | None:
         """Return the image, the options, the engine and the machine; None where they cannot be told."""
         try:
@@ -99,18 +113,22 @@ class Benchmark:
             body = "" if self.request is None else Digest.of(self.request.read_bytes())
         except (PipelineError, OSError):
             return None
+        image = have[BuiltImage]
         told_otherwise = {
             "protocols",
             "environment",
             "files",
+            "registries",
+            "weights",
             "platforms",
-        }  # the digest tells of the last two
+        }  # the digest tells of the last three
         options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
             **options,
             "environment": dict(self.environment),
             "request": body,
-            "digest": have[BuiltImage].digest,
+            "digest": image.digest,
+            "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus],
             "machine": [platform.machine(), platform.release(), os.cpu_count()],
             "measures": MEASURES,
@@ -145,12 +163,13 @@ class Benchmark:
         name = re.sub(r"[^a-z0-9.-]+", "-", f"model-image-pipeline-{unique}".lower())
         staging = desk.folder / "model"
         desk.on_exit(lambda: shutil.rmtree(staging, ignore_errors=True))
+        layers = fetch(image.weights, self.files, desk, self.registries)
         settings = ContainerSettings(
             image=load_application(image, facts, engine, desk, name),
             name=name,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(fetch(image.model_layers, self.files, desk), staging),
+            mounts=model_mounts(image.as_mounted(layers), staging),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,
@@ -257,7 +276,7 @@ async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> N
 def _explained(error: StageFailed, container: Container, image: BuiltImage) -> StageFailed:
     """Return the error with the end of the server's log, and with what that log tells of the weights."""
     tail = error.tail or "\n".join(container.log_tail())
-    advice = with_weights(error.advice, tail, mounted=bool(image.model_layers))
+    advice = with_weights(error.advice, tail, mounted=bool(image.weights))
     return StageFailed(error.message, advice=advice, tail=tail)
 
 

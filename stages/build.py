@@ -16,27 +16,33 @@ from pipeline.model import (
     BaseImage,
     BuiltImage,
     Check,
+    DiskNeed,
+    ModelImage,
     ModelLayer,
     Problem,
     Source,
     SuiteReport,
 )
-from pipeline.reference import Digest, Reference, Tag
+from pipeline.reference import Digest, Tag
 from stages.buildkit import context, readiness
+from stages.buildkit.base_image import export_base
 from stages.buildkit.builder import Builder, buildx_version, find_builder
-from stages.buildkit.dockerfile import SCRATCH, base_name, declares
+from stages.buildkit.disk_needs import PlannedBuild
+from stages.buildkit.dockerfile import SCRATCH, base_name, declares, own_instructions
 from stages.buildkit.secrets import BuildSecret
 from stages.models.model import Model
 from stages.oci import store
 from stages.oci.annotations import annotations
-from stages.oci.assemble import Additions, assemble
+from stages.oci.assemble import Additions, Assembled, assemble
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
+from stages.oci.model_image import OwnImage, assemble_model_image, scratch
 
 if TYPE_CHECKING:  # python-on-whales takes long to import
     from stages.buildkit.export import Export
 
 EPOCH = "SOURCE_DATE_EPOCH"
-FORM = 2
+FORM = 4
 """Counts up when the same inputs begin to give another image, so that no older result is taken again."""
 
 
@@ -56,9 +62,13 @@ class Build:
     secrets: tuple[BuildSecret, ...] = ()
     builder: str | None = None
     network: str | None = None
+    compression: Compression = field(default_factory=Compression)
+    """How the layers of the Dockerfile are packed; its base image's stay as they are."""
     model: Model | None = None
     weights: tuple[ModelLayer, ...] | None = None
     """The model's layers, once `prepared` has described them."""
+    own_image: OwnImage | None = None
+    """The weights' own image; None: they are layers of the application's."""
     labels: Mapping[str, str] = field(default_factory=dict)
     cache: bool = True
     """Off: every step runs again, whatever BuildKit remembers."""
@@ -68,15 +78,26 @@ class Build:
     gives: ClassVar[type[BuiltImage]] = BuiltImage
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Look for the builder, the files, the secrets, the model and free disk."""
-        tools, builder = readiness.tool_checks(self.builder, self.platforms)
+        """Look for the builder, the files, the secrets and the model."""
         return (
-            *tools,
+            *readiness.tool_checks(self.builder, self.platforms),
             *self._file_checks(),
             *(secret.check() for secret in self.secrets),
             *(self.model.check(desk) if self.model is not None else ()),
-            *self._disk_checks(desk, builder),
         )
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the context, the steps and the layers will take; the weights take nothing."""
+        return PlannedBuild(
+            context=self.context,
+            dockerfile=self.dockerfile,
+            target=self.target,
+            arguments=self.arguments,
+            left_out=self._left_out(have[Source].root),
+            builder=self.builder,
+            images=desk.cache / "images",
+            cache=self.cache,
+        ).disk_needs()
 
     def prepared(self, desk: Desk) -> "Build":
         """Describe the weights, once in a run; files that are known from an earlier run are not read.
@@ -107,10 +128,12 @@ class Build:
             "context": contents.fingerprint,
             "dockerfile": dockerfile,
             "options": [self.image, self.tag, self.target, self.platforms, self.network, self.cache],
+            "compression": [self.compression.kind, self.compression.level],
             "arguments": dict(self.arguments),
             "labels": dict(self.labels),
             "secrets": [str(secret) for secret in self.secrets],
             "model": [[layer.descriptor.digest, layer.source, layer.path] for layer in self.weights or ()],
+            "own_image": repr(self.own_image),
             "builder": [builder.name, builder.tool.name, builder.tool.version, buildx],
         }
         return json.dumps(parts, sort_keys=True)
@@ -120,17 +143,13 @@ class Build:
 
         The result is kept on the disk while this process lives.
         """
-        if not isinstance(made, BuiltImage) or made.model_layers != (self.weights or ()):
+        if not isinstance(made, BuiltImage) or not made.layout.is_dir():
             return False
-        if not made.layout.is_dir():
+        images = (made, *([made.model_image] if made.model_image is not None else []))
+        if images[-1].model_layers != (self.weights or ()):
             return False
         store.hold(made.layout)
-        layout = Layout(made.layout)
-        blobs = [
-            blob for one in made.platforms for blob in (one.manifest, one.config, *one.application_layers)
-        ]
-        expected = {layout.blob_path(blob.digest): blob.size_bytes for blob in blobs}
-        return layout.has(made.digest) and all(_size(path) == size for path, size in expected.items())
+        return all(store.is_whole(image) for image in images)
 
     def run(self, have: Artifacts, desk: Desk) -> BuiltImage:
         """Build, join the model layers, and keep the image in a layout of its own.
@@ -151,15 +170,18 @@ class Build:
             tag = self.tag or Tag(source.version)
             said = annotations(self.image, tag, source, base if base and base.name != SCRATCH else None)
             additions = Additions(
-                model_layers=weights,
+                model_layers=weights if self.own_image is None else (),
                 labels={**self.labels, **said},
                 annotations=said,
                 created=source.committed_at,
+                instructions=self._instructions,
+                packing=export.packing,
             )
             desk.say("joining application and model layers")
             final = Layout.create(folder / "image")
-            assembled = assemble(export.layout, final, additions, reference=tag)
-            layout = images.keep(final.path, assembled.root.digest)
+            assembled = assemble(export.layout, final, additions, reference=tag, desk=desk)
+            own = self._model_image(weights, assembled, builder, desk, final)
+            layout = images.keep(final.path, _together(assembled.root.digest, own))
         return BuiltImage(
             name=self.image,
             tag=tag,
@@ -167,14 +189,33 @@ class Build:
             media_type=assembled.root.media_type,
             layout=layout,
             platforms=assembled.platforms,
-            model_layers=weights,
+            model_layers=additions.model_layers,
             annotations=said,
             base=base,
             revision=source.commit,
             dirty=source.dirty,
             created=source.committed_at,
             builder=builder.tool,
+            model_image=own.model_copy(update={"layout": layout}) if own is not None else None,
         )
+
+    def _model_image(
+        self,
+        weights: tuple[ModelLayer, ...],
+        application: Assembled,
+        builder: Builder,
+        desk: Desk,
+        target: Layout,
+    ) -> ModelImage | None:
+        """Put the weights' own image beside the application's, for the same platforms."""
+        if self.own_image is None:
+            return None
+        name, folder = self.own_image.base, target.path.with_name("model")
+        if name is None:
+            base = scratch(Layout.create(folder), [image.platform for image in application.platforms])
+        else:
+            base = export_base(name, self.platforms, builder, desk, folder)
+        return assemble_model_image(self.own_image, weights, base, target)
 
     def _export(self, source: Source, builder: Builder, desk: Desk, folder: Path) -> "Export":
         from stages.buildkit.export import Request, export
@@ -198,6 +239,7 @@ class Build:
             builder=self.builder,
             network=self.network,
             cache=self.cache,
+            compression=self.compression,
         )
         return export(request, builder, desk, folder)
 
@@ -208,17 +250,14 @@ class Build:
         return {EPOCH: str(int(source.committed_at.timestamp())), **self.arguments}
 
     def _base(self, builder: Builder, export: "Export") -> BaseImage | None:
-        """Name the base image, with the digest that BuildKit resolved or else the engine's."""
-        from stages.buildkit.export import local_digest
+        from stages.buildkit.export import base_image
 
         name = base_name(self._dockerfile_text(), target=self.target, arguments=self.arguments)
-        try:
-            reference = Reference.parse(name or "")
-        except ValueError:
-            return None
-        known = (digest for made_of, digest in export.materials.items() if _same(made_of, reference))
-        digest = reference.digest or next(known, None) or local_digest(builder, str(reference))
-        return BaseImage(name=str(reference), digest=digest)
+        return base_image(name or "", builder, export.materials)
+
+    def _instructions(self, platform: str) -> tuple[str, ...]:
+        text = self._dockerfile_text()
+        return own_instructions(text, platform, target=self.target, arguments=self.arguments)
 
     def _dockerfile_text(self) -> str:
         return self.dockerfile.read_text(encoding="utf-8", errors="replace")  # Latin-1 in a comment, say
@@ -235,13 +274,6 @@ class Build:
             _path_check("Dockerfile", self.dockerfile, self.dockerfile.is_file(), "build.dockerfile"),
         )
 
-    def _disk_checks(self, desk: Desk, builder: Builder | None) -> tuple[Check, ...]:
-        own = next((folder for folder in desk.cache.parents if folder.name == context.OWN_FOLDER), desk.cache)
-        left_out = (*self._left_out(self.context), own.resolve())
-        contents = context.survey(self.context, left_out) if self.context.is_dir() else None
-        places = (desk.cache, *readiness.engine_folder(builder))
-        return readiness.disk_checks(places, contents.size_bytes if contents is not None else 0)
-
 
 def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
     if there:
@@ -250,15 +282,9 @@ def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
     return Check(subject=what, found=f"there is no {path}", problem=Problem.CONFIGURATION, advice=advice)
 
 
-def _same(one: Reference, other: Reference) -> bool:
-    return (one.repository, one.tag or "latest") == (other.repository, other.tag or "latest")
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+def _together(digest: Digest, own: ModelImage | None) -> Digest:
+    """Return under which digest a layout is kept: its image's, or one that stands for both images in it."""
+    return digest if own is None else Digest.of(f"{digest}\n{own.digest}".encode())
 
 
 @contextmanager

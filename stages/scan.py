@@ -4,19 +4,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Artifact, BuiltImage, Check, ScanReport
+from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
-from stages.oci.application_view import application_views
+from stages.oci.application_view import View, application_views
 from stages.scanners.interface import Scanner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """Let a scanner look into the application layers of every platform."""
+    """Let a scanner look into the application layers of every platform, and into the model image's base."""
 
     scanner: Scanner
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
@@ -29,6 +30,11 @@ class Scan:
         """Tell whether the scanner and its database are there."""
         return self.scanner.check(desk)
 
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what the scanner needs; the layers are shared with the build by hard links."""
+        del have
+        return self.scanner.disk_needs(desk)
+
     def identity(self, have: Artifacts) -> str | None:
         """Return the digest of image, scanner, database and day (UTC); None where the database will change.
 
@@ -39,7 +45,10 @@ class Scan:
         if scanner is None:
             return None
         today = self.now().astimezone(UTC).date()
-        return Digest.of(f"{have[BuiltImage].digest}\n{self.scanner.name}\n{scanner}\n{today}".encode())
+        image = have[BuiltImage]
+        layers = [one.application_layers for one in image.model_image.platforms] if image.model_image else []
+        base = "".join(f"\n{layer.digest}" for platform in layers for layer in platform)
+        return Digest.of(f"{image.digest}\n{self.scanner.name}\n{scanner}\n{today}{base}".encode())
 
     def run(self, have: Artifacts, desk: Desk) -> ScanReport:
         """Return what the scanner found.
@@ -50,7 +59,7 @@ class Scan:
         image = have[BuiltImage]
         folder = desk.folder / "application"
         desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
-        views = application_views(image, folder)
+        views = (*application_views(image, folder), *_base_views(image, folder))
         findings = self.scanner.scan(views, desk)
         return ScanReport(
             digest=image.digest,
@@ -61,3 +70,9 @@ class Scan:
             vulnerabilities=findings.vulnerabilities,
             unjudged=findings.unjudged,
         )
+
+
+def _base_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:
+    """Return views of what the weights' own image begins with; it may be nothing."""
+    own = image.model_image
+    return application_views(own, folder, "model-") if own is not None and own.application_size_bytes else ()

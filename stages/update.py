@@ -15,6 +15,7 @@ from pipeline.model import (
     Check,
     ManifestUpdate,
     Problem,
+    Pushed,
     PushedImage,
     Source,
 )
@@ -47,6 +48,9 @@ class Update:
     """The image's name, as `pipeline.yaml` has it."""
     repositories: tuple[Repository, ...] = ()
     """Where the image is pushed to; empty: into an image layout on this machine only."""
+    model_image: str | None = None
+    """The name of the weights' own image, as `pipeline.yaml` has it; None: there is none."""
+    model_repositories: tuple[Repository, ...] = ()
     root: Path = Path()
     """Where `check` looks for the targets when no repository is named; `run` looks below the source."""
     repository: str | None = None
@@ -65,17 +69,21 @@ class Update:
         if not self.targets:
             missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
             return (missing,) if self.repository is not None else ()
-        wishes = self._wishes(self.repositories, _ANY_TAG, _ANY_DIGEST)
+        wishes = self._wishes(self._unmade())
         if self.repository is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
-            return _check_targets(wishes, lambda seek: seek(Folder(self.root))) if self.repositories else ()
+            if not self.repositories:
+                return ()
+            return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
         remote = self._remote(self.repository)
         checks = remote.check(desk)
         if not all(check.passed for check in checks):
             return checks
-        return checks + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+        return (
+            checks + self._unnamed(wishes) + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+        )
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -88,13 +96,12 @@ class Update:
             RemoteError: the GitOps repository refuses, or cannot be reached.
         """
         image = have[PushedImage]
-        pushed = tuple(reference.repository for reference in image.references)
-        references = self.repositories if desk.dry_run else pushed  # a dry run shows what a run would write
+        offers = self._made(image, dry_run=desk.dry_run)
         if not self.targets and self.repository is not None:
             raise ConfigurationError(_NO_TARGETS, advice=_NO_TARGETS_ADVICE)
         if not self.targets:
             return ManifestUpdate(status="unconfigured", note=_UNCONFIGURED)
-        wishes = self._wishes(references, image.tag, image.digest)
+        wishes, references = self._wishes(offers), offers[0].repositories
 
         def apply(tree: Tree) -> tuple[EditedFile, ...]:
             return edit(tree, wishes)
@@ -116,18 +123,28 @@ class Update:
     def _remote(self, url: str) -> Remote:
         return GitBranch(url=url, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s)
 
-    def _wishes(
-        self, pushed: tuple[Repository, ...], tag: Tag, digest: Digest
-    ) -> tuple[tuple[Target, NewImage], ...]:
-        """Return each target with the image it gets: the pushed repository that it names, else the first.
+    def _unmade(self) -> tuple["_Offer", ...]:
+        """Return what a check looks for, before there is an image."""
+        names = ((self.image, self.repositories), (self.model_image, self.model_repositories))
+        return tuple(_Offer(name, known, _ANY_TAG, _ANY_DIGEST) for name, known in names if name is not None)
 
-        Where nothing is pushed no repository is known, and the name in the manifest stays in the preview.
-        """
-        own = Reference.parse(self.image).repository
-        return tuple(
-            (target, NewImage(repository=_named_by(target, pushed, own), tag=tag, digest=digest))
-            for target in self.targets
-        )
+    def _made(self, image: PushedImage, *, dry_run: bool) -> tuple["_Offer", ...]:
+        """Return what is there now; in a dry run, what a run would have pushed."""
+        made = (image, self.repositories), (image.model_image, self.model_repositories)
+        return tuple(_Offer.of(one, known if dry_run else None) for one, known in made if one is not None)
+
+    def _wishes(self, offers: tuple["_Offer", ...]) -> tuple[tuple[Target, NewImage], ...]:
+        """Return each target with the image it gets: the model's where it names it, else the other."""
+        return tuple((target, _wish(target, offers)) for target in self.targets)
+
+    def _unnamed(self, wishes: tuple[tuple[Target, NewImage], ...]) -> tuple[Check, ...]:
+        """Return a failing check where the application would be rolled out, but the weights would not."""
+        known = self.model_repositories
+        if not known or any(image.repository in known for _, image in wishes):
+            return ()
+        found = f"no target names {known[0]}, so the manifests would keep other weights than were measured"
+        advice = f"Add what mounts them to `targets:` of `update:`:\n- path: …\n  image: {known[0]}"
+        return (_missing("manifest of the weights", found, advice),)
 
     def _preview_folder(
         self, root: Path, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool
@@ -161,13 +178,47 @@ class Update:
         )
 
 
-def _named_by(target: Target, pushed: tuple[Repository, ...], own: Repository) -> Repository:
-    first = pushed[0] if pushed else own
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """An image that a target may get, and where it can be pulled from.
+
+    Where nothing is pushed no repository is known, and the name in the manifest stays in the preview.
+    """
+
+    name: str
+    repositories: tuple[Repository, ...]
+    tag: Tag
+    digest: Digest
+
+    @classmethod
+    def of(cls, pushed: Pushed, repositories: tuple[Repository, ...] | None = None) -> "_Offer":
+        there = tuple(reference.repository for reference in pushed.references)
+        return cls(pushed.name, there if repositories is None else repositories, pushed.tag, pushed.digest)
+
+    @property
+    def own(self) -> Repository:
+        """Its name without any registry, as manifests have it that are rendered later."""
+        return Reference.parse(self.name).repository
+
+    def at(self, repository: Repository) -> NewImage:
+        return NewImage(repository=repository, tag=self.tag, digest=self.digest)
+
+
+def _wish(target: Target, offers: tuple[_Offer, ...]) -> NewImage:
+    """Return the image that a target gets: from the repository that it names, else from the first."""
+    named = _named_by(target)
+    chosen = next((one for one in offers[1:] if named in {*one.repositories, one.own}), offers[0])
+    known = chosen.repositories
+    if named is not None and (named in known or not known):
+        return chosen.at(named)
+    return chosen.at(known[0] if known else chosen.own)
+
+
+def _named_by(target: Target) -> Repository | None:
     try:
-        named = Reference.parse(target.image or "").repository
+        return Reference.parse(target.image or "").repository
     except ValueError:  # the edit refuses it, with the manifest's name
-        return first
-    return named if named in pushed or not pushed else first
+        return None
 
 
 def _missing(subject: str, found: str, advice: str) -> Check:
@@ -205,11 +256,13 @@ def commit_message(
 ) -> str:
     """Return the message: a line for people, and trailers that `git interpret-trailers --parse` reads."""
     references = dict.fromkeys(f"{new.repository}:{new.tag}@{new.digest}" for _, new in wishes)
+    own = image.model_image
     short = source.version.replace(source.commit, source.commit[:12])
     trailers = [
         *(("Image", reference) for reference in references),
         ("Tag", image.tag),
         ("Digest", image.digest),
+        *([("Model-Image", f"{own.name}:{own.tag}@{own.digest}")] if own is not None else []),
         ("Source-Commit", source.version),
     ]
     if source.repository_url:
@@ -217,11 +270,12 @@ def commit_message(
     if run_name:
         trailers.append(("Pipeline-Run", run_name))
     name = image.name.rpartition("/")[2]
+    weights = f", with the weights in {own.name} (sha256:{own.digest.short})" if own is not None else ""
     return "\n".join(
         [
             f"{name}: deploy {short} (sha256:{image.digest.short})",
             "",
-            f"Roll out {image.name} as it was built from commit {source.version}.",
+            f"Roll out {image.name} as it was built from commit {source.version}{weights}.",
             "",
             *(f"{key}: {_one_line(value)}" for key, value in trailers),
             "",

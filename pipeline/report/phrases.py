@@ -7,6 +7,7 @@ from pipeline.model import (
     BenchmarkReport,
     BuiltImage,
     ManifestUpdate,
+    Pushed,
     PushedImage,
     ScanReport,
     Severity,
@@ -60,6 +61,8 @@ def _(image: BuiltImage) -> str:
     parts = [f"sha256:{image.digest.short}", f"{size(image.application_size_bytes)} application"]
     if image.model_layers:
         parts.append(f"{size(image.model_size_bytes)} model")
+    if (own := image.model_image) is not None:
+        parts.append(f"{size(own.model_size_bytes)} model in {own.name} sha256:{own.digest.short}")
     return ", ".join((*parts, *(["dirty"] if image.dirty else [])))
 
 
@@ -99,13 +102,20 @@ def _(image: PushedImage) -> str:
         return f"no registry configured: OCI image layout in {image.layout}"
     if not image.references:
         return "nothing was pushed"
+    own = image.model_image
+    return "; ".join((_sent(image), *([f"model {_sent(own)}"] if own is not None else [])))
+
+
+def _sent(image: Pushed) -> str:
     sent = sum(reference.bytes_sent for reference in image.references)
     mounted = sum(reference.bytes_mounted for reference in image.references)
     existed = sum(reference.bytes_saved for reference in image.references) - mounted
     where = ", ".join(f"{reference.repository}" for reference in image.references)
     known = " (tag was there)" if all(reference.tag_existed for reference in image.references) else ""
-    moved = f", {size(mounted)} mounted" if mounted else ""
-    return f"{where}: {size(sent)} sent{moved}, {size(existed)} already there{known}"
+    parts = ((mounted, "mounted"), (existed, "already there"))
+    apart = ", ".join(f"{size(count)} {how}" for count, how in parts if count)
+    saved = f"{size(mounted + existed)} saved{f' ({apart})' if apart else ''}"
+    return f"{where}: {size(sent)} sent, {saved}{known}"
 
 
 @describe.register

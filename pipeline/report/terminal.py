@@ -13,13 +13,14 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.table import Table
 
-from pipeline.model import Check, Level, ManifestUpdate, PushedImage, Verdict
+from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration
 
 WORDS = {Status.PLANNED: "not run"}
 LOG_WIDTH = 110  # of a sign of life; the log file of the stage has every line whole
-QUIET_S = 2.0  # a stage that takes longer than this says that it lives
+QUIET_S = 2.0  # a stage that takes longer than this says that it lives; after several lines so much longer
+NEXT_LINE = "\n" + 13 * " "  # progress of several lines stands below the name of its stage
 MARKS = {
     Status.PASSED: "[green]✔[/]",
     Status.REUSED: "[cyan]↻[/]",
@@ -43,7 +44,7 @@ class TerminalReporter:
         self._verbosity = verbosity
         self._spinner: Spinner | None = None
         self._current = ""
-        self._shown_at = 0.0
+        self._silent_until = 0.0
         self._lock = threading.Lock()  # progress comes from the threads that read a child's output
 
     def checked(self, record: Record) -> None:
@@ -60,22 +61,26 @@ class TerminalReporter:
         """Show that a stage has begun."""
         with self._lock:
             self._current = stage.name
-            self._shown_at = time.monotonic()
+            self._silent_until = time.monotonic() + QUIET_S
             if self._console.is_terminal and self._verbosity >= 0:
                 self._spinner = self._console.status(f"{stage.name:<10}")
                 self._spinner.start()
 
     def say(self, line: str) -> None:
-        """Show the newest line of progress."""
+        """Show the newest progress: one line, or one and its parts."""
         with self._lock:
             if self._verbosity > 0:
-                self._console.print(f"  [dim]{self._current:<10} {escape(line)}[/]", highlight=False)
+                text = escape(NEXT_LINE.join(line.splitlines()))
+                self._console.print(f"  [dim]{self._current:<10} {text}[/]", highlight=False)
             elif self._spinner is not None:
-                text = escape(line[: max(20, self._console.width - 16)])
-                self._spinner.update(f"{self._current:<10} [dim]{text}[/]")
-            elif self._verbosity == 0 and self._current and time.monotonic() - self._shown_at > QUIET_S:
-                self._shown_at = time.monotonic()
-                text = escape(line if len(line) <= LOG_WIDTH else f"{line[:LOG_WIDTH]}…")
+                lines = (escape(one[: max(20, self._console.width - 16)]) for one in line.splitlines())
+                self._spinner.update(f"{self._current:<10} [dim]{NEXT_LINE.join(lines)}[/]")
+            elif self._verbosity == 0 and self._current and time.monotonic() >= self._silent_until:
+                lines = (
+                    f"{one[:LOG_WIDTH]}{'…' if len(one) > LOG_WIDTH else ''}" for one in line.splitlines()
+                )
+                text = escape(NEXT_LINE.join(lines))
+                self._silent_until = time.monotonic() + QUIET_S * (1 + text.count("\n"))
                 self._console.print(f"… {self._current:<10} {text}", highlight=False, style="dim")
 
     def ended(self, stage: StageRecord) -> None:
@@ -176,16 +181,22 @@ def print_delivery(console: Console, record: Record) -> None:
     """Show where the image is, and what the manifests say now."""
     for made in record.made():
         if isinstance(made, PushedImage):
-            for reference in made.references:
-                console.print(f"image   [bold]{reference}[/]", soft_wrap=True)
-            if made.layout is not None:
-                console.print(f"image   [bold]oci:{made.layout}:{made.tag}[/]", soft_wrap=True)
+            _print_pushed(console, "image", made)
+            if made.model_image is not None:
+                _print_pushed(console, "model", made.model_image)
         if isinstance(made, ManifestUpdate):
             _print_update(console, made)
     if record.until is not None:
         console.print(f"stopped after {record.until}, as asked", style="dim")
     if record.dry_run:
         console.print("dry run: nothing left this machine", style="dim")
+
+
+def _print_pushed(console: Console, word: str, image: Pushed) -> None:
+    for reference in image.references:
+        console.print(f"{word:<7} [bold]{reference}[/]", soft_wrap=True)
+    if image.layout is not None:
+        console.print(f"{word:<7} [bold]oci:{image.layout}:{image.tag}[/]", soft_wrap=True)
 
 
 def _print_update(console: Console, update: ManifestUpdate) -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pipeline.errors import ConfigurationError, ToolMissing
 from pipeline.model import Tool
-from pipeline.process import Command, Outcome, run
+from pipeline.process import Command, Outcome
+from stages.asking import ask
 
 OLDEST_BUILDX = (0, 12)
 OLDEST_ENGINE = (24,)
@@ -74,8 +75,14 @@ def find_builder(name: str | None, *, start: bool = False) -> Builder:
         ConfigurationError: there is no builder of this name.
         ToolMissing: docker, buildx, the engine or the builder is missing, too old or does not answer.
     """
-    options = (*(("--bootstrap",) if start else ()), *((name,) if name else ()))
-    outcome = _ask("buildx", "inspect", *options, timeout_s=START_TIMEOUT_S if start else TIMEOUT_S)
+    builder = _inspect(name)
+    if start and builder.engine is None:  # an engine that answers has its own BuildKit awake
+        return _inspect(name, "--bootstrap", timeout_s=START_TIMEOUT_S)
+    return builder
+
+
+def _inspect(name: str | None, *options: str, timeout_s: float = TIMEOUT_S) -> Builder:
+    outcome = _ask("buildx", "inspect", *options, *((name,) if name else ()), timeout_s=timeout_s)
     if not outcome.succeeded:
         raise _no_builder(name, outcome)
     # one `Key:   value` a line; the first of each key is the builder's, or its first node's
@@ -145,4 +152,4 @@ def _refuse_older(what: str, version: str, oldest: tuple[int, ...]) -> None:
 
 
 def _ask(*arguments: str, timeout_s: float = TIMEOUT_S) -> Outcome:
-    return run(Command(arguments=("docker", *arguments), timeout_s=timeout_s))
+    return ask(Command(arguments=("docker", *arguments), timeout_s=timeout_s))

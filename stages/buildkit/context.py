@@ -44,13 +44,18 @@ def write_dockerfile(dockerfile: Path, context: Path, left_out: Sequence[Path], 
     context = context.resolve()
     copy = folder / dockerfile.name
     copy.write_bytes(dockerfile.read_bytes())
-    own = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
-    patterns = next((_text(path) for path in own if path.is_file()), "")
+    patterns = ignored(dockerfile, context)
     added = [_pattern(path.relative_to(context)) for path in left_out if path.is_relative_to(context)]
     ignore = copy.with_name(f"{copy.name}.dockerignore")
     text = "\n".join([patterns.rstrip("\n"), *added, ""]).lstrip("\n")
     ignore.write_text(text, encoding="utf-8", errors="surrogateescape")
     return copy
+
+
+def ignored(dockerfile: Path, context: Path) -> str:
+    """Return the list of what the user's build leaves out: the Dockerfile's own before the context's."""
+    own = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
+    return next((_text(path) for path in own if path.is_file()), "")
 
 
 def _text(path: Path) -> str:

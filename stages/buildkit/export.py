@@ -5,7 +5,7 @@ import tarfile
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,11 +15,14 @@ from python_on_whales.exceptions import DockerException
 
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
+from pipeline.model import BaseImage
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
-from stages.buildkit.dockerfile import base_platform
+from stages.buildkit.dockerfile import SCRATCH, base_platform
 from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
+from stages.oci.application_layers import Packing
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
 
 KEPT_LINES = 200
@@ -49,6 +52,7 @@ class Request:
     builder: str | None
     network: str | None
     cache: bool
+    compression: Compression = field(default_factory=Compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Export:
 
     layout: Layout
     materials: Mapping[Reference, Digest]
+    packing: Packing
+    """What the layers shall become."""
 
 
 def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
@@ -70,8 +76,7 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     path = folder / "built"
     client = _client(builder)
     if builder.exports_layout:
-        times = {"rewrite-timestamp": "true", "source-date-epoch": str(LAYER_TIME_S)}
-        output = {"type": "oci", "dest": str(path), "tar": "false", **times}
+        output = {"type": "oci", "dest": str(path), "tar": "false", **_packed(request.compression)}
         _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk)
     else:
         tag = f"pipeline-build:{uuid.uuid4().hex}"
@@ -80,12 +85,42 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
     flag = base_platform(text, target=request.target, arguments=request.arguments)
     refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
-    return Export(Layout.open(path), _materials(metadata))
+    packing = Packing(
+        compression=request.compression, newest_s=LAYER_TIME_S, plain_base=not builder.exports_layout
+    )
+    return Export(Layout.open(path), _materials(metadata), packing)
 
 
-def local_digest(builder: Builder, name: str) -> Digest | None:
+def _packed(compression: Compression) -> dict[str, str]:
+    """Return the exporter's options: quick ones, since own layers are packed once more.
+
+    BuildKit keeps what it compressed, and without `force-compression` the base image's layers as they are.
+    """
+    level = {} if compression.kind == "uncompressed" else {"compression-level": "1"}
+    return {"compression": compression.kind, **level}
+
+
+def base_image(name: str, builder: Builder, materials: Mapping[Reference, Digest]) -> BaseImage | None:
+    """Return an image that a build started from, with the digest that BuildKit resolved or else the engine's.
+
+    None where the name is no reference.
+    """
+    try:
+        reference = Reference.parse(name)
+    except ValueError:
+        return None
+    known = (digest for made_of, digest in materials.items() if _same(made_of, reference))
+    digest = reference.digest or next(known, None) or _local_digest(builder, str(reference))
+    return BaseImage(name=str(reference), digest=digest)
+
+
+def _same(one: Reference, other: Reference) -> bool:
+    return (one.repository, one.tag or "latest") == (other.repository, other.tag or "latest")
+
+
+def _local_digest(builder: Builder, name: str) -> Digest | None:
     """Return the digest by which the engine knows an image, or None where it knows none."""
-    if builder.engine is None:
+    if builder.engine is None or name == SCRATCH:
         return None
     try:
         known = _client(builder).image.inspect(name).repo_digests

@@ -12,13 +12,14 @@ from stages.manifests import tree as trees
 from stages.manifests import yaml_editing
 from stages.manifests.cursor import Cursor
 from stages.manifests.interface import Form, NewImage, Place, Target, same_image
+from stages.manifests.kserve import InferenceService
 from stages.manifests.kubernetes import Workload
 from stages.manifests.kustomize import FILE_NAMES, Kustomize
 from stages.manifests.refusal import refusal
 from stages.manifests.tree import Changed, Kind, Tree
 from stages.manifests.yaml_editing import YamlFile
 
-FORMS: tuple[Form, ...] = (Kustomize(), Workload())
+FORMS: tuple[Form, ...] = (Kustomize(), Workload(), InferenceService())
 _LISTED = 12
 
 

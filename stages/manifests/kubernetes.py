@@ -1,4 +1,4 @@
-"""Plain workloads of Kubernetes: the containers and init containers of their pods."""
+"""Plain workloads of Kubernetes: the containers, init containers and image volumes of their pods."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,15 +26,16 @@ def _group_and_kind(document: Cursor) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerImage:
-    """The `image:` of a container: a whole reference."""
+class WholeReference:
+    """A value that is a whole reference, such as the `image:` of a container; it may begin with a scheme."""
 
     at: Cursor
+    scheme: str = ""
 
     @property
     def current(self) -> str:
         """The reference as it stands there."""
-        return text_of(self.at.node) or ""
+        return (text_of(self.at.node) or "").removeprefix(self.scheme)
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ class ContainerImage:
     def edits(self, image: NewImage) -> tuple[Edit, ...]:
         """Return the edit to `repository:tag@digest`; another spelling of the repository is kept."""
         name = self.name if same_image(self, image.repository) else image.repository
-        return (SetScalar(self.at, f"{name}:{image.tag}@{image.digest}"),)
+        return (SetScalar(self.at, f"{self.scheme}{name}:{image.tag}@{image.digest}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,13 @@ class Workload:
         return _group_and_kind(document) in _POD_AT
 
     def places(self, document: Cursor) -> Iterator[Place]:
-        """Return the images of the containers, init containers included."""
+        """Return the images of the containers, of the init containers, and of the volumes that are images."""
         pod = document.at(*_POD_AT[_group_and_kind(document)])
         if pod is None:
             return
-        for group in ("initContainers", "containers"):
-            for container in pod.list_at(group):
-                image = container.get("image")
-                if image is not None and text_of(image.node):
-                    yield ContainerImage(image)
+        containers = (*pod.list_at("initContainers"), *pod.list_at("containers"))
+        images = (container.get("image") for container in containers)
+        references = (volume.at("image", "reference") for volume in pod.list_at("volumes"))
+        for found in (*images, *references):
+            if found is not None and text_of(found.node):
+                yield WholeReference(found)

@@ -12,7 +12,7 @@ from stages.models.interface import Files
 from stages.models.mlflow import MlflowFiles
 from stages.models.object_store import ObjectStoreFiles
 
-AZURE_HOST = re.compile(r"^(?P<account>[a-z0-9]{3,24})\.blob\.core\.")
+AZURE_HOST = re.compile(r"^(?P<account>[a-z0-9]{3,24})\.blob\.core\.windows\.net$")
 FORMS = (
     "a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER, "
     "https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER, models:/NAME/VERSION, models:/NAME@ALIAS, "

@@ -1,4 +1,6 @@
-"""The check that every remote source makes: its list of files needs all that reading them will need."""
+"""What all sources have in common whose files are not on this machine."""
+
+from pathlib import Path
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError, ToolMissing
@@ -9,6 +11,21 @@ PROBLEMS: dict[type[PipelineError], Problem] = {
     ToolMissing: Problem.TOOL,
     ConfigurationError: Problem.CONFIGURATION,
 }
+
+
+class Remote:
+    """A source of files that are elsewhere."""
+
+    __slots__ = ()
+
+    @property
+    def local_folder(self) -> Path | None:
+        """None: nothing of it is on this machine."""
+        return None
+
+    def check(self: Files, desk: Desk) -> tuple[Check, ...]:
+        """List the files: that takes the library, the login, the model and the network."""
+        return check_list(self, desk)
 
 
 def check_list(files: Files, desk: Desk) -> tuple[Check, ...]:

@@ -1,4 +1,7 @@
-"""Remote weights on this machine, for a server that runs here: fetched once, kept by their digests."""
+"""Remote weights on this machine, for a server that runs here: fetched once, kept by their digests.
+
+They come from the nearest place: what was kept, else a registry that has their layer, else their source.
+"""
 
 import contextlib
 import fcntl
@@ -9,21 +12,36 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pipeline.desk import Desk
-from pipeline.errors import DiskFull, StageFailed
+from pipeline.errors import DiskFull, RemoteError, StageFailed
 from pipeline.model import ModelFile, ModelLayer
 from pipeline.reference import Digest
 from stages.models.interface import Files, SourceFile
+from stages.models.registry_layers import OpenLayers, RegistryLayers, note
 from stages.oci.layout import CHUNK_BYTES
 from stages.oci.model_tar import FILE_MODE, FOLDER_MODE
+from stages.oci.progress import in_words
 from stages.oci.reading_progress import ReadingProgress
 
 PART = ".part"
+WEIGHTS = "weights"
+"""The folder in the cache."""
 
 
-def fetch(layers: Sequence[ModelLayer], files: Files | None, desk: Desk) -> tuple[ModelLayer, ...]:
+class Place(Protocol):
+    """Where files can be read from: their source, or a registry that has their layer."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    def read(self, file: SourceFile, offset: int = 0) -> Iterator[bytes]: ...  # noqa: D102
+
+
+def fetch(
+    layers: Sequence[ModelLayer], files: Files | None, desk: Desk, registries: RegistryLayers | None = None
+) -> tuple[ModelLayer, ...]:
     """Return the layers with their files in a folder of this machine; local ones as they are.
 
     A file of which half was fetched goes on there. What is here stays until the stage ends; of an earlier
@@ -32,19 +50,40 @@ def fetch(layers: Sequence[ModelLayer], files: Files | None, desk: Desk) -> tupl
     Raises:
         StageFailed: a file is not what its layer says.
         DiskFull: there is no room for the files.
-        PipelineError: the source cannot be read.
+        PipelineError: the source cannot be read, nor a registry in its place.
     """
     if files is None or files.local_folder is not None:
         return tuple(layers)
-    kept = _Kept(desk.cache / "weights")
+    kept = _Kept(desk.cache / WEIGHTS)
     wanted = {file.digest: file for layer in layers for file in layer.files}
     kept.hold(wanted.keys(), desk)
     missing = [file for digest, file in wanted.items() if not kept.file(digest).exists()]
     kept.refuse_full_disk(missing)
-    progress = ReadingProgress(f"fetching {files.name}", sum(file.size_bytes for file in missing), desk.say)
-    for file in missing:
-        kept.fetch(file, files, progress)
+    if missing:
+        progress = ReadingProgress("fetching the weights", sum(file.size_bytes for file in missing), desk.say)
+        near = registries.open(desk) if registries is not None else None
+        for layer in layers:
+            kept.fetch(layer, near, files, progress, desk)
     return tuple(layer.model_copy(update={"source": str(kept.folder(layers))}) for layer in layers)
+
+
+def kept_size(folder: Path, digest: Digest) -> int:
+    """Return how much of a file is there already, whole or in part."""
+    path = _Kept(folder).file(digest)
+    return _size(path) or _size(_part_path(path))
+
+
+def kept_bytes(folder: Path, wanted: Collection[Digest]) -> int:
+    """Return the size of all files that are kept, but for the wanted ones: what `fetch` removes first.
+
+    Nothing where another run holds them.
+    """
+    kept = _Kept(folder)
+    files = {kept.file(digest).name for digest in wanted}
+    if not kept.path.is_dir() or kept.is_held():
+        return 0
+    others = (path for path in kept.path.glob("files/*") if path.name.removesuffix(PART) not in files)
+    return sum(_size(path) for path in others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +105,17 @@ class _Kept:
             self._remove_all_but(wanted)
         fcntl.flock(holder, fcntl.LOCK_SH)
 
+    def is_held(self) -> bool:
+        """Tell whether a run keeps what is here."""
+        try:
+            with (self.path / "held").open("r") as holder:
+                fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # closing it gives it free
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def _remove_all_but(self, wanted: Collection[Digest]) -> None:
         shutil.rmtree(self.path / "folders", ignore_errors=True)
         names = {self.file(digest).name for digest in wanted}
@@ -73,18 +123,43 @@ class _Kept:
             if path.name.removesuffix(PART) not in names:
                 path.unlink()
 
-    def fetch(self, file: ModelFile, files: Files, progress: ReadingProgress) -> None:
+    def fetch(
+        self,
+        layer: ModelLayer,
+        registries: OpenLayers | None,
+        source: Place,
+        progress: ReadingProgress,
+        desk: Desk,
+    ) -> None:
+        """Fetch what is missing of a layer; a registry that fails leaves the rest to the source."""
+        missing = [file for file in layer.files if not self.file(file.digest).exists()]
+        near: Place | None = registries.find(layer) if registries is not None and missing else None
+        for file in missing:
+            if near is not None:
+                try:
+                    self._fetch_file(file, near, progress)
+                    continue
+                except (RemoteError, StageFailed) as error:
+                    note(desk, f"{error.message}: the rest of this layer is fetched from {source.name}")
+                    near = None
+            self._fetch_file(file, source, progress)
+        if missing:
+            size_bytes = sum(file.size_bytes for file in missing)
+            place = (near or source).name
+            note(desk, f"{layer.descriptor.digest.short}: {in_words(size_bytes)} fetched from {place}")
+
+    def _fetch_file(self, file: ModelFile, place: Place, progress: ReadingProgress) -> None:
         target = self.file(file.digest)
         with _part(target) as part:
             if target.exists():  # another run was quicker
                 return
-            if _complete(part, file, files, progress) or _complete(part, file, files, progress, anew=True):
+            if _complete(part, file, place, progress) or _complete(part, file, place, progress, anew=True):
                 os.fchmod(part.fileno(), FILE_MODE)
                 Path(part.name).rename(target)
                 return
             part.truncate(0)
         raise StageFailed(
-            f"{files.name}: {file.path} is not {file.digest}, which its layer was made of",
+            f"{place.name}: {file.path} is not {file.digest}, which its layer was made of",
             advice="It changed, or was damaged on its way. Run again; if it stays so, mend the source.",
         )
 
@@ -107,13 +182,14 @@ class _Kept:
         free = shutil.disk_usage(self.path).free
         if needed > free:
             raise DiskFull(
-                f"the model needs {needed} bytes in {self.path} so that it can run here; {free} are free",
+                f"the model needs {in_words(needed)} in {self.path} so that it can run here; "
+                f"{in_words(free)} are free",
                 advice=f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`.",
             )
 
 
 def _complete(
-    part: BinaryIO, file: ModelFile, files: Files, progress: ReadingProgress, *, anew: bool = False
+    part: BinaryIO, file: ModelFile, place: Place, progress: ReadingProgress, *, anew: bool = False
 ) -> bool:
     """Read the rest of the file, or all of it; tell whether it is what its digest says."""
     if anew:
@@ -126,7 +202,7 @@ def _complete(
         listed = SourceFile(
             path=file.path, size_bytes=file.size_bytes, identity=file.identity, digest=file.digest
         )
-        for piece in files.read(listed, part.tell()):
+        for piece in place.read(listed, part.tell()):
             digest.update(piece)
             part.write(piece)
             progress.read(len(piece))

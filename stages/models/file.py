@@ -1,6 +1,7 @@
 """Weights in a folder of this machine."""
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -12,18 +13,27 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError, StageFailed
 from pipeline.model import Check, Problem
 from stages.models.interface import SourceFile
+from stages.models.names import fits
 from stages.oci.layout import CHUNK_BYTES
 
 # A file system counts time in ticks: two writes within one leave the same times behind. Two seconds are the
 # coarsest tick in use (FAT), so older times cannot come again. Git calls a file as young as this "racy".
 TICK_NS = 2_000_000_000
 
+LEFT_OUT = frozenset({".git", ".pipeline"})
+"""What git and we ourselves keep in a folder: no part of the model, and another thing after every run."""
+HUB_SNAPSHOT = re.compile(
+    r"/models--(?P<team>[^/]+)--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})(/|$)"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFiles:
-    """All files below a folder."""
+    """All files below a folder, but for what git and we ourselves keep there."""
 
     folder: Path
+    exclude: tuple[str, ...] = ()
+    """Patterns of what is no reason to refuse, such as a link: it is left out anyway."""
 
     @property
     def name(self) -> str:
@@ -54,7 +64,7 @@ class FolderFiles:
             ConfigurationError: there are none, or there is an entry that is neither file nor folder.
         """
         del desk
-        return list_folder(self.folder)
+        return list_folder(self.folder, self.exclude)
 
     def read(self, file: SourceFile, offset: int = 0) -> Iterator[bytes]:
         """Yield exactly as many bytes as were listed; see `Files.read`."""
@@ -71,7 +81,7 @@ class FolderFiles:
             _require_unchanged(path, descriptor, file)
 
 
-def list_folder(folder: Path) -> tuple[SourceFile, ...]:
+def list_folder(folder: Path, exclude: tuple[str, ...] = ()) -> tuple[SourceFile, ...]:
     """Return every file below a folder with what `stat` says of it; see `FolderFiles.list`."""
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
@@ -80,7 +90,7 @@ def list_folder(folder: Path) -> tuple[SourceFile, ...]:
             advice="Set `model.source` to the folder of the model's files.",
         )
     now_ns = time.time_ns()  # taken before: what is written while we look is too young
-    files = tuple(_walk(folder, "", now_ns))
+    files = tuple(_walk(folder, "", exclude, now_ns))
     if not files:
         raise ConfigurationError(
             f"the model folder {folder} holds no file",
@@ -97,15 +107,21 @@ def changed(path: Path) -> StageFailed:
     )
 
 
-def _walk(folder: Path, prefix: str, now_ns: int) -> Iterator[SourceFile]:
+def _walk(folder: Path, prefix: str, exclude: tuple[str, ...], now_ns: int) -> Iterator[SourceFile]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                _refuse_unfit(entry)
+                path = f"{prefix}{entry.name}"
+                if entry.name in LEFT_OUT:
+                    continue
+                if refusal := _refusal(entry):
+                    if fits(path, exclude) or fits(f"{path}/", exclude):
+                        continue
+                    raise refusal
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", now_ns)
+                    yield from _walk(Path(entry.path), f"{path}/", exclude, now_ns)
                 else:
-                    yield _listed(f"{prefix}{entry.name}", entry.stat(follow_symlinks=False), now_ns)
+                    yield _listed(path, entry.stat(follow_symlinks=False), now_ns)
     except PermissionError as error:
         raise _unreadable(Path(error.filename or folder), error) from error
     except FileNotFoundError as error:
@@ -136,24 +152,34 @@ def _require_unchanged(path: Path, descriptor: int, file: SourceFile) -> None:
         raise changed(path)
 
 
-def _refuse_unfit(entry: "os.DirEntry[str]") -> None:
+def _refusal(entry: "os.DirEntry[str]") -> ConfigurationError | None:
+    """Return why an entry cannot go into a layer; None where it can."""
     path = Path(entry.path)
     if entry.is_symlink():
-        raise ConfigurationError(
-            f"{path} is a symbolic link, which cannot go into a model layer",
-            advice="Put the file itself into the model folder (`cp --dereference`).",
+        return ConfigurationError(
+            f"{path} is a symbolic link to {path.readlink()}, which cannot go into a model layer",
+            advice=_way_out(path),
         )
     if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
         kind = stat.filemode(entry.stat(follow_symlinks=False).st_mode)
-        raise ConfigurationError(
-            f"{path} is neither a file nor a folder ({kind})", advice="Remove it from the model folder."
+        return ConfigurationError(
+            f"{path} is neither a file nor a folder ({kind})",
+            advice="Remove it from the model folder, or name it in `model.exclude`.",
         )
     try:
         entry.name.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(
-            f"the name {os.fsencode(entry.path)!r} is not UTF-8", advice="Rename it."
-        ) from None
+        return ConfigurationError(f"the name {os.fsencode(entry.path)!r} is not UTF-8", advice="Rename it.")
+    return None
+
+
+def _way_out(link: Path) -> str:
+    """Return what to do instead of a link; a snapshot in Hugging Face's cache is made of them."""
+    if found := HUB_SNAPSHOT.search(str(link.absolute())):
+        source = f"hf://{found['team']}/{found['name']}@{found['commit']}"
+        return f"This is Hugging Face's cache: write `source: {source}`."
+    copy = f"`cp -rL {link.parent} NEW-FOLDER` makes a copy with the files themselves"
+    return f"{copy}: name that in `model.source`. Or leave the link out by `model.exclude`."
 
 
 @contextmanager

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
-from pipeline.model import Check
 from pipeline.reference import Digest
-from stages.models.checks import check_list
+from stages.models.checks import Remote
 from stages.models.extras import require
 from stages.models.http_body import TIMEOUT_S, connection_named, range_headers, refuse_status, rest_of
 from stages.models.interface import SourceFile
@@ -32,7 +30,7 @@ LOGIN = "For a private or gated repository: `hf auth login`, or HF_TOKEN; accept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HuggingFaceFiles:
+class HuggingFaceFiles(Remote):
     """All files of a model repository at a revision (branch, tag or commit)."""
 
     repository: str
@@ -43,15 +41,6 @@ class HuggingFaceFiles:
     def name(self) -> str:
         """The URL with the revision."""
         return f"hf://{self.repository}@{self.revision}"
-
-    @property
-    def local_folder(self) -> Path | None:
-        """None: nothing of it is on this machine."""
-        return None
-
-    def check(self, desk: Desk) -> tuple[Check, ...]:
-        """List the files: that takes the library, the token, the repository and the network."""
-        return check_list(self, desk)
 
     def pin(self) -> str:
         """Return the commit that the revision names.

@@ -19,6 +19,7 @@ from stages.models.interface import Files, SourceFile
 from stages.models.names import image_path
 from stages.oci.known_digests import KnownDigests
 from stages.oci.model_recipes import FORM, recipe_name
+from stages.oci.progress import in_words
 
 FILE_NAME = "pipeline.lock"
 HEADER = "# The files of the model and the layers they make. Written by `pipeline lock`; commit it.\n"
@@ -96,6 +97,19 @@ class Lock(Value):
         ordered = {key: document[key] for key in type(self).model_fields if key in document}
         return HEADER + yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=4096)
 
+    def changes_since(self, before: "Lock") -> tuple[str, ...]:
+        """Return what another lock said otherwise, one line for each thing."""
+        settings = (
+            f"{what}: {old or 'none'} -> {new or 'none'}"
+            for what, old, new in (
+                ("source", before.source, self.source),
+                ("revision", before.revision, self.revision),
+                ("path", before.path, self.path),
+            )
+            if old != new
+        )
+        return (*settings, *_changed_files(before.by_path, self.by_path))
+
     def refuse_other_settings(self, source: str, path: str) -> None:
         """Compare what was locked with what pipeline.yaml says.
 
@@ -106,7 +120,7 @@ class Lock(Value):
             if locked != said:
                 raise ConfigurationError(
                     f"{FILE_NAME} was made for the {what} {locked}, and pipeline.yaml says {said}",
-                    advice=CURE,
+                    advice="If that is wanted: `pipeline lock`, and commit it. If not: mend `model:`.",
                 )
 
     def refuse_other_contents(self, layers: Sequence[ModelLayer]) -> None:
@@ -220,6 +234,17 @@ def read_lock(path: Path) -> Lock | None:
         raise ConfigurationError(
             f"{path.name} is no lock ({reason})", advice="Write it again: `pipeline lock`."
         ) from error
+
+
+def _changed_files(before: Mapping[str, ModelFile], after: Mapping[str, ModelFile]) -> Iterator[str]:
+    for path in sorted(before.keys() | after.keys()):
+        old, new = before.get(path), after.get(path)
+        if new is None:
+            yield f"{path}: removed"
+        elif old is None:
+            yield f"{path}: new, {in_words(new.size_bytes)}"
+        elif old.digest != new.digest:
+            yield f"{path}: changed, {in_words(new.size_bytes)}"
 
 
 def _differences(found: Sequence[SourceFile], lock: Lock, *, remote: bool) -> Iterator[str]:

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
-from pipeline.model import Check
-from stages.models.checks import check_list
+from stages.models.checks import Remote
 from stages.models.extras import require
 from stages.models.interface import Files, SourceFile
 from stages.models.mlflow_refusals import refusals_named
@@ -33,7 +31,7 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MlflowFiles:
+class MlflowFiles(Remote):
     """All artifacts of a registered model's version, or of a folder of a run."""
 
     kind: Literal["models", "runs"]
@@ -51,15 +49,6 @@ class MlflowFiles:
             return f"runs:/{self.subject}/{self.folder}".rstrip("/")
         separator = "" if self.revision.startswith("@") else "/"
         return f"models:/{self.subject}{separator}{self.revision}"
-
-    @property
-    def local_folder(self) -> Path | None:
-        """None: nothing of it is on this machine."""
-        return None
-
-    def check(self, desk: Desk) -> tuple[Check, ...]:
-        """List the artifacts: that takes the library, the login, the model and the network."""
-        return check_list(self, desk)
 
     def pin(self) -> str:
         """Return the version that an alias means now; nothing for a run, which is one for ever.

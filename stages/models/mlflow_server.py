@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import requests
 
 from pipeline.desk import Desk
-from pipeline.model import Check
-from stages.models.checks import check_list
+from stages.models.checks import Remote
 from stages.models.http_body import TIMEOUT_S, range_headers, refuse_status, rest_of
 from stages.models.interface import SourceFile
 from stages.models.mlflow_refusals import LOGIN, refusals_named
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFiles:
+class ServerFiles(Remote):
     """All artifacts below a location that a server passes on."""
 
     name: str
@@ -29,15 +27,6 @@ class ServerFiles:
     """As the server names it: mlflow-artifacts:/experiment/run/artifacts/folder."""
     tracking: str
     """The server's address."""
-
-    @property
-    def local_folder(self) -> Path | None:
-        """None: nothing of it is on this machine."""
-        return None
-
-    def check(self, desk: Desk) -> tuple[Check, ...]:
-        """List the artifacts."""
-        return check_list(self, desk)
 
     def list(self, desk: Desk) -> tuple[SourceFile, ...]:
         """Return every artifact.

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.model import Check, ModelLayer, Problem
-from stages.models.interface import Files
+from pipeline.reference import Digest
+from stages.models.interface import Files, SourceFile
 from stages.models.lock import Lock, LockedDigests, LockedFiles
 from stages.models.names import image_path, in_order
 from stages.oci.known_digests import KnownDigests
 from stages.oci.model_groups import group
-from stages.oci.model_recipes import describe
+from stages.oci.model_recipes import describe, known_layers
 
 UNREAD = "; no pipeline.lock: all weights are read once to hash them (see `pipeline lock`)"
 
@@ -54,6 +55,18 @@ class Model:
         if self.lock is not None:
             self.lock.refuse_other_contents(layers)
         return layers
+
+    def known_layers(self, desk: Desk) -> tuple[tuple[int, ModelLayer | None], ...]:
+        """Return the size of every layer, and the layer where it is known without reading a file."""
+        return known_layers(self._files, self.path, desk, self._known(desk))
+
+    def known_files(self, desk: Desk) -> tuple[tuple[SourceFile, Digest | None], ...]:
+        """Return the files, each with its digest where that is known without reading it."""
+        known = self._known(desk)
+        return tuple(
+            (file, file.digest or (known.find(file.identity) if file.settled else None))
+            for file in self._files.list(desk)
+        )
 
     def locked(self, source: str, revision: str | None, desk: Desk) -> Lock:
         """Return a new lock of what is there now; see `describe` for what it raises."""

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from pipeline.errors import ConfigurationError
@@ -22,6 +23,11 @@ def in_order(files: Iterable[SourceFile]) -> tuple[SourceFile, ...]:
             raise ConfigurationError(f"the model's file {file.path!r} {reason}", advice="Rename it.")
     _refuse_clashes(file.path for file in ordered)
     return ordered
+
+
+def fits(path: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a path fits one of the patterns: `*` goes across folders, a final `/` means all below."""
+    return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
 
 
 def image_path(path: str) -> PurePosixPath:

@@ -3,15 +3,15 @@
 Amazon S3 (and what speaks its protocol), Google Cloud Storage, Azure Blob Storage.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
-from pipeline.model import Check
-from stages.models.checks import check_list
+from stages.models.checks import Remote
 from stages.models.interface import SourceFile
 from stages.models.object_store_refusals import refusals_named
 from stages.models.resuming import changed, read_resuming
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureStore, GCSStore, S3Store
 
+    Store = S3Store | GCSStore | AzureStore
+
 Scheme = Literal["s3", "gs", "az"]
 LISTED_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectStoreFiles:
+class ObjectStoreFiles(Remote):
     """All objects below a prefix of a bucket, or of a container of an Azure account."""
 
     scheme: Scheme
@@ -40,15 +42,6 @@ class ObjectStoreFiles:
         """The URL of the prefix."""
         host = f"https://{self.account}.blob.core.windows.net" if self.account else f"{self.scheme}:/"
         return f"{host}/{self.bucket}/{self.prefix}".rstrip("/")
-
-    @property
-    def local_folder(self) -> Path | None:
-        """None: nothing of it is on this machine."""
-        return None
-
-    def check(self, desk: Desk) -> tuple[Check, ...]:
-        """List the objects: that takes the library, the credentials, the bucket and the network."""
-        return check_list(self, desk)
 
     def list(self, desk: Desk) -> tuple[SourceFile, ...]:
         """Return every object below the prefix; its ETag names the content.
@@ -96,15 +89,21 @@ class ObjectStoreFiles:
 
         return read_resuming(open_at, file, self.name, offset)
 
-    def _store(self) -> "S3Store | GCSStore | AzureStore":
-        from stages.models.object_store_clients import azure_store, google_store, s3_store
-
+    def _store(self) -> "Store":
         with refusals_named(self.name):
-            if self.scheme == "s3":
-                return s3_store(self.name, self.bucket, self.prefix)
-            if self.scheme == "gs":
-                return google_store(self.name, self.bucket, self.prefix)
-            return azure_store(self.name, self.bucket, self.prefix, self.account)
+            return _client(self, tuple(sorted(os.environ.items())))
+
+
+@lru_cache(maxsize=16)
+def _client(files: ObjectStoreFiles, _: tuple[tuple[str, str], ...]) -> "Store":
+    """Log in once in a process, unless the environment becomes another; the client renews its credentials."""
+    from stages.models.object_store_clients import azure_store, google_store, s3_store
+
+    if files.scheme == "s3":
+        return s3_store(files.name, files.bucket, files.prefix)
+    if files.scheme == "gs":
+        return google_store(files.name, files.bucket, files.prefix)
+    return azure_store(files.name, files.bucket, files.prefix, files.account)
 
 
 def _identity(entry: "ObjectMeta") -> str:

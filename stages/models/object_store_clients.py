@@ -1,29 +1,28 @@
 """Who we are at each object store: found as the cloud's own tools find it, with no setting of our own.
 
-S3: boto3's sessions (environment, profiles, single sign-on, web identity, instance roles; a profile's
-endpoint and region). Google: application default credentials. Azure: the storage variables, else
-azure-identity's DefaultAzureCredential.
+S3: boto3's sessions (environment, profiles, single sign-on, web identity, containers and instances; a
+profile's endpoint, region and certificates). Google: application default credentials. Azure: the storage
+variables that `az` and the SDKs read, else azure-identity's DefaultAzureCredential.
 """
 
+import logging
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigurationError
 from stages.models.extras import require
 
 if TYPE_CHECKING:
-    from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
+    from obstore.store import AzureConfig, AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
 
-AZURE_SECRETS = (
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_KEY",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-)
 AZURE_ACCOUNT = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+AZURE_KEY = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_KEY")
+AZURE_SIGNATURE = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
+AZURE_CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
+GOOGLE_SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
 
 
 def s3_store(source: str, bucket: str, prefix: str) -> "S3Store":
@@ -35,11 +34,14 @@ def s3_store(source: str, bucket: str, prefix: str) -> "S3Store":
     require("obstore", "aws", source)
     require("boto3", "aws", source)
     import boto3
+    import botocore.session
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    session = boto3.Session()
-    client = session.client("s3", region_name=session.region_name or "us-east-1")
+    core = botocore.session.get_session()
+    session = boto3.Session(botocore_session=core)
+    region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+    client = session.client("s3", region_name=region)
     endpoint = str(client.meta.endpoint_url)
     known = session.get_credentials() is not None
     return S3Store(
@@ -49,7 +51,7 @@ def s3_store(source: str, bucket: str, prefix: str) -> "S3Store":
         endpoint=None if ".amazonaws.com" in endpoint else endpoint,
         skip_signature=not known,  # a public bucket
         credential_provider=Boto3CredentialProvider(session) if known else None,
-        client_options=_client_options(endpoint),
+        client_options=_client_options(endpoint, core.get_config_variable("ca_bundle")),
         retry_config=_retries(),
     )
 
@@ -62,6 +64,7 @@ def google_store(source: str, bucket: str, prefix: str) -> "GCSStore":
     """
     require("obstore", "google", source)
     require("google.auth", "google", source)
+    import google.auth
     from google.auth.exceptions import DefaultCredentialsError
     from obstore.store import GCSStore
 
@@ -72,7 +75,8 @@ def google_store(source: str, bucket: str, prefix: str) -> "GCSStore":
         from obstore.auth.google import GoogleCredentialProvider
 
         try:
-            provider = GoogleCredentialProvider()
+            # without a scope, Google gives a service account no token
+            provider = GoogleCredentialProvider(google.auth.default(scopes=GOOGLE_SCOPES)[0])
         except DefaultCredentialsError as error:
             raise ConfigurationError(
                 f"{source}: no Google credentials were found",
@@ -99,31 +103,68 @@ def azure_store(source: str, container: str, prefix: str, account: str | None) -
     require("obstore", "azure", source)
     from obstore.store import AzureStore
 
-    account = account or next((os.environ[name] for name in AZURE_ACCOUNT if os.environ.get(name)), None)
-    if account is None:
+    login = _azure_login(account)
+    if "account_name" not in login:
         raise ConfigurationError(
             f"{source} does not say which storage account it means",
             advice="Write https://ACCOUNT.blob.core.windows.net/CONTAINER/…, or set AZURE_STORAGE_ACCOUNT.",
         )
     provider = None
-    if not any(os.environ.get(name) for name in (*AZURE_SECRETS, "AZURE_SKIP_SIGNATURE")):
+    if not (login.keys() & {"account_key", "sas_key"} or os.environ.get("AZURE_SKIP_SIGNATURE")):
         require("azure.identity", "azure", source)
         from obstore.auth.azure import AzureCredentialProvider
 
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # what it warns of is in its exception
         provider = AzureCredentialProvider()
     return AzureStore(
         container,
         prefix=prefix or None,
-        account_name=account,
+        config=login,
         credential_provider=provider,
-        client_options=_client_options(os.environ.get("AZURE_STORAGE_ENDPOINT", "")),
+        client_options=_client_options(login.get("endpoint", "")),
         retry_config=_retries(),
     )
 
 
-def _client_options(endpoint: str) -> "ClientConfig":
-    """Allow plain HTTP where the configured endpoint says so; let no stalled socket wait for ever."""
-    return {
+def _azure_login(account: str | None) -> "AzureConfig":
+    """Return what the environment tells of an account, or of the one that it names itself."""
+    parts = _connection(os.environ.get(AZURE_CONNECTION, ""))
+    if account is not None and parts.get("account_name", account) != account:
+        parts = {}  # of another account
+    found = {
+        "account_name": account or parts.get("account_name") or _variable(AZURE_ACCOUNT),
+        "account_key": parts.get("account_key") or _variable(AZURE_KEY),
+        "sas_key": parts.get("sas_key") or _variable(AZURE_SIGNATURE),
+        "endpoint": parts.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT"),
+    }
+    return cast("AzureConfig", {key: value for key, value in found.items() if value})
+
+
+def _connection(text: str) -> dict[str, str]:
+    """Return what a connection string says: `AccountName=team;AccountKey=…;EndpointSuffix=…`."""
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    parts = {key.strip(): value.strip() for key, _, value in pairs}
+    endpoint = parts.get("BlobEndpoint", "").rstrip("/")
+    name = parts.get("AccountName") or (urlsplit(endpoint).hostname or "").partition(".")[0]
+    if not endpoint and name and "EndpointSuffix" in parts:
+        endpoint = f"https://{name}.blob.{parts['EndpointSuffix']}"
+    signature, key = parts.get("SharedAccessSignature", ""), parts.get("AccountKey", "")
+    found = {"account_name": name, "account_key": key, "sas_key": signature, "endpoint": endpoint}
+    return {key: value for key, value in found.items() if value}
+
+
+def _variable(names: tuple[str, ...]) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+def _client_options(endpoint: str, authorities: str | None = None) -> "ClientConfig":
+    """Allow plain HTTP where the configured endpoint says so; let no stalled socket wait for ever.
+
+    `authorities` is a file of certificate authorities to trust beside the system's.
+    """
+    path = Path(authorities or os.environ.get("REQUESTS_CA_BUNDLE") or ".")
+    trusted: ClientConfig = {"root_certificate": path.read_bytes()} if path.is_file() else {}
+    return trusted | {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=10),
         "read_timeout": timedelta(seconds=60),

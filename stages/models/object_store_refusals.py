@@ -9,6 +9,10 @@ from stages.models.resuming import changed
 
 STATUS = re.compile(r"status code: (\d{3})")
 CODE = re.compile(r"<Code>([\w.-]+)</Code>")
+LOGIN = re.compile(r"credential provider: (.*)")
+"""What boto3, google-auth or azure-identity said when the library asked it for credentials."""
+CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
 QUERY = re.compile(r"\?[^\s)\"]*")
 CREDENTIALS = (
     "S3: `aws sts get-caller-identity` shows who you are; Google: `gcloud auth application-default login`; "
@@ -39,7 +43,8 @@ def refusals_named(source: str, path: str | None = None) -> Iterator[None]:
 
 def _refusal(error: Exception, source: str, path: str | None) -> PipelineError | None:
     kind, text = type(error).__name__, str(error)
-    if not type(error).__module__.startswith("obstore") and kind != "FileNotFoundError":
+    ours = type(error).__module__.startswith("obstore") or kind == "FileNotFoundError"
+    if not ours or LOGIN.search(text):
         return _login_refusal(error, source)
     code = found[1] if (found := CODE.search(text)) else ""
     status = int(found[1]) if (found := STATUS.search(text)) else 0
@@ -52,24 +57,40 @@ def _refusal(error: Exception, source: str, path: str | None) -> PipelineError |
             f"{source}: the credentials have expired ({said})", advice=f"Log in again. {CREDENTIALS}"
         )
     if status in {401, 403} or kind in {"PermissionDeniedError", "UnauthenticatedError"}:
-        return RemoteError(f"{source}: the store refuses these credentials ({said})", advice=CREDENTIALS)
+        return RemoteError(
+            f"{source}: the store refuses these credentials ({said or kind})", advice=CREDENTIALS
+        )
     if status in {301, 307, 400}:
         return RemoteError(
             f"{source}: the store refuses the request ({said})",
             advice="A bucket of another region? Set AWS_REGION to the region of the bucket.",
         )
+    return _unreachable(source, f"the store answers {said}" if said else "", text)
+
+
+def _unreachable(source: str, said: str, text: str) -> RemoteError:
+    """Return the error for no answer, or a useless one; why stands deep in what the library tells."""
+    if found := CERTIFICATE.search(text):
+        return RemoteError(
+            f"{source}: the store's certificate is not trusted ({found[1]})",
+            advice="Name the file of your own authority in REQUESTS_CA_BUNDLE (S3: AWS_CA_BUNDLE).",
+        )
+    cause = f": {found[1]}" if (found := CAUSE.search(text)) else ""
     return TemporaryRemoteError(
-        f"{source}: {f'the store answers {said}' if said else _short(text)}",
+        f"{source}: {said or _short(text) + cause}",
         advice="Run again; check the network, a proxy, and the endpoint's address.",
     )
 
 
 def _login_refusal(error: Exception, source: str) -> PipelineError | None:
     """Name an error of boto3, google-auth or azure-identity: no credentials, or they cannot be refreshed."""
-    module = type(error).__module__
-    if not module.startswith(("botocore", "boto3", "google.auth", "azure")):
+    if found := LOGIN.search(str(error)):
+        reason = found[1]
+    elif type(error).__module__.startswith(("botocore", "boto3", "google.auth", "azure")):
+        reason = f"{type(error).__name__}: {_short(str(error))}"
+    else:
         return None
-    return RemoteError(f"{source}: {type(error).__name__}: {_short(str(error))}", advice=CREDENTIALS)
+    return RemoteError(f"{source}: there are no credentials: {_short(reason)}", advice=CREDENTIALS)
 
 
 def _short(text: str) -> str:

@@ -1,15 +1,16 @@
 """Which of a source's files are the model: include and exclude patterns, read as Hugging Face does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.model import Check
 from stages.models.checks import check_list
+from stages.models.file import FolderFiles
 from stages.models.interface import Files, SourceFile
+from stages.models.names import fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,12 @@ class Selected:
         Raises:
             ConfigurationError: an include pattern fits no file, or all files are excluded.
         """
-        everything = self.files.list(desk)
+        files = self.files
+        if isinstance(files, FolderFiles):  # a link that is left out does no harm
+            files = replace(files, exclude=self.exclude)
+        everything = files.list(desk)
         for pattern in self.include:
-            if not any(_fits(file.path, (pattern,)) for file in everything):
+            if not any(fits(file.path, (pattern,)) for file in everything):
                 raise ConfigurationError(
                     f"`model.include`: {pattern!r} fits no file of {self.name}",
                     advice=f"There are {_some(everything)}. `*` goes across folders; case matters.",
@@ -61,11 +65,7 @@ class Selected:
         return self.files.read(file, offset)
 
     def _chosen(self, path: str) -> bool:
-        return (not self.include or _fits(path, self.include)) and not _fits(path, self.exclude)
-
-
-def _fits(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
+        return (not self.include or fits(path, self.include)) and not fits(path, self.exclude)
 
 
 def _some(files: tuple[SourceFile, ...]) -> str:

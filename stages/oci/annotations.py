@@ -18,14 +18,14 @@ def annotations(image: str, tag: Tag, source: Source, base: BaseImage | None) ->
         "revision": source.commit,
         "source": source.repository_url,
         "created": timestamp(source.committed_at),
-        "base.name": _full_name(base) if base is not None else None,
+        "base.name": full_name(base.name) if base is not None else None,
         "base.digest": base.digest if base is not None else None,
     }
     return {f"{PREFIX}{name}": str(value) for name, value in values.items() if value is not None}
 
 
-def _full_name(base: BaseImage) -> str:
-    """Return the name with its registry and tag, as the specification wants it."""
-    reference = Reference.parse(base.name)
+def full_name(base: str) -> str:
+    """Return the name of a base image with its registry and tag, as the specification wants it."""
+    reference = Reference.parse(base)
     tag = reference.tag or ("latest" if reference.digest is None else None)
     return f"{reference.repository}:{tag}" if tag is not None else str(reference.repository)

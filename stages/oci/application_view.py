@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StageFailed
-from pipeline.model import BuiltImage, Descriptor, PlatformImage
+from pipeline.model import Descriptor, Image, PlatformImage
 from stages.oci.layout import Layout, to_document, to_json
 
 
@@ -21,18 +21,20 @@ class View:
     layout: Path
 
 
-def application_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:
-    """Write one view per platform below `folder` and return them.
+def application_views(image: Image, folder: Path, prefix: str = "") -> tuple[View, ...]:
+    """Write one view per platform below `folder` and return them; their folders' names begin with `prefix`.
 
     Raises:
         StageFailed: the image's layout is damaged.
     """
     layout = Layout.open(image.layout)
-    return tuple(_view(layout, platform, folder) for platform in image.platforms)
+    return tuple(
+        _view(layout, platform, folder / f"{prefix}{platform.platform.replace('/', '-')}")
+        for platform in image.platforms
+    )
 
 
-def _view(layout: Layout, image: PlatformImage, folder: Path) -> View:
-    path = folder / image.platform.replace("/", "-")
+def _view(layout: Layout, image: PlatformImage, path: Path) -> View:
     shutil.rmtree(path, ignore_errors=True)  # of an earlier attempt
     view = Layout.create(path)
     manifest = layout.read_json(image.manifest.digest)

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import Endpoint, without_query
-from stages.oci.exchange import Answer, Request, exchange
+from stages.oci.exchange import TIMEOUTS, Answer, Request, Timeouts, exchange
 
 if TYPE_CHECKING:
     import requests
@@ -102,8 +102,11 @@ class Authenticator:
         session: "requests.Session",
         credentials: Callable[[], Credentials | None],
         keep_secret: Callable[[str], None],
+        *,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         self._endpoint = endpoint
+        self._timeouts = timeouts
         self._session = session
         self._find_credentials = credentials
         self._keep_secret = keep_secret
@@ -112,6 +115,7 @@ class Authenticator:
         self._credentials: tuple[Credentials | None] | None = None  # None: not looked for yet
         self._stale_at = math.inf
         self._tokens: dict[Scopes, _Token] = {}
+        self._successors: dict[str, str] = {}  # identity tokens that came in the place of others
 
     @property
     def scheme(self) -> str | None:
@@ -190,7 +194,8 @@ class Authenticator:
             query.append(("account", credentials.username))
         joint = "&" if "?" in challenge.realm else "?"
         request = Request(method="GET", url=f"{challenge.realm}{joint}{urlencode(query)}")
-        return exchange(self._session, request, credentials.basic if credentials else None)
+        authorization = credentials.basic if credentials else None
+        return exchange(self._session, request, authorization, timeouts=self._timeouts)
 
     def _exchange_identity(self, challenge: Challenge, scopes: Scopes, credentials: Credentials) -> Answer:
         form = {
@@ -198,7 +203,7 @@ class Authenticator:
             "service": challenge.service,
             "client_id": "model-image-pipeline",
             "scope": " ".join(sorted(scopes)),
-            "refresh_token": credentials.secret,
+            "refresh_token": self._successors.get(credentials.secret, credentials.secret),
         }
         request = Request(
             method="POST",
@@ -206,7 +211,12 @@ class Authenticator:
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
         )
-        return exchange(self._session, request)
+        answer = exchange(self._session, request, timeouts=self._timeouts)
+        successor = answer.json().get("refresh_token")
+        if answer.status == HTTPStatus.OK and isinstance(successor, str):
+            self._keep_secret(successor)
+            self._successors[credentials.secret] = successor
+        return answer
 
     def _read(self, answer: Answer) -> _Token:
         document = answer.json()

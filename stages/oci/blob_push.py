@@ -3,6 +3,7 @@
 Every attempt begins with a look: an answer that was lost on the way does not cost the blob a second journey.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -81,8 +82,10 @@ class BlobPush:
         """Return the upload that an earlier run has left open here."""
         if self.session.location is None:
             return None
-        location = urljoin(self.transport.base, self.session.location)
-        return self._new_upload(location) if self._is_ours(location) else None
+        with contextlib.suppress(ValueError):  # the file may hold anything
+            location = urljoin(self.transport.base, self.session.location)
+            return self._new_upload(location) if self._is_ours(location) else None
+        return None
 
     def _is_ours(self, location: str) -> bool:
         """Tell whether a place may be kept: no other host gets the blob on the word of a file."""
@@ -123,13 +126,13 @@ class BlobPush:
         return self.transport.send(request, self._purpose("begin the upload of", 202))
 
     def _opened(self, answer: Answer) -> Upload:
-        location = answer.headers.get("Location")
-        if not location:
+        location = answer.location
+        if location is None:
             raise RemoteError(
                 f"{self.repository.host} opened an upload without saying where",
                 advice="Ask the registry's administrator: a proxy may drop the Location header.",
             )
-        upload = self._new_upload(urljoin(answer.url, location))
+        upload = self._new_upload(location)
         shortest = answer.headers.get(SHORTEST_CHUNK, "")
         upload.shortest_chunk_bytes = int(shortest) if shortest.isdecimal() else 0
         self._keep(upload.location)

@@ -12,14 +12,15 @@ from stages.oci.blob_stream import Blob
 from stages.oci.exchange import Answer, Request
 from stages.oci.uploads import OCTETS, ChunksRefused, Monolithic, Upload
 
-# Large enough that the pause in between, in which a registry flushes to its disk, is lost in the noise.
+# Large enough that the pause in between, in which a registry flushes to its disk, is lost in the noise; below
+# the 100 MB that proxies such as Cloudflare's let through.
 CHUNK_BYTES = 64 * 1024 * 1024
 SHORTEST_CHUNK = "OCI-Chunk-Min-Length"
 RANGE = re.compile(r"(?:bytes[= ])?0-(\d+)")
 REPORTED = frozenset({200, 202, 204})
 # How registries say that they do not know an upload, or not any more, or not at this offset.
 UNKNOWN = (400, 404, 405, 410, 416)
-# How they say that they do not know chunks. ECR says 201 and throws away all chunks but the first.
+# How they say that they do not know chunks. ECR says 201.
 NO_CHUNKS = (200, 201, 204, 400, 405, 411, 413, 415, 501)
 
 
@@ -51,7 +52,7 @@ class Chunked:
             body=upload.part(begin, end),
         )
         answer = upload.send(request, HTTPStatus.ACCEPTED, *NO_CHUNKS, *UNKNOWN)
-        there = received_bytes(answer, end) if answer.status == HTTPStatus.ACCEPTED else None
+        there = _there(answer, end)
         if there is None or not begin < there <= end:
             raise _not_taken(upload, answer)
         upload.moved(answer, there)
@@ -84,6 +85,13 @@ def received_bytes(answer: Answer, unless_told: int | None) -> int | None:
         return None
     last = int(match[1])
     return last + 1 if last else 0
+
+
+def _there(answer: Answer, end: int) -> int | None:
+    """Return how far the upload is after a chunk; some registries say 204 where others say 202."""
+    if answer.status == HTTPStatus.ACCEPTED:
+        return received_bytes(answer, end)
+    return received_bytes(answer, None) if answer.status == HTTPStatus.NO_CONTENT else None
 
 
 def _not_taken(upload: Upload, answer: Answer) -> RemoteError:

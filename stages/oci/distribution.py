@@ -4,7 +4,7 @@ Source: OCI distribution specification 1.1.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
@@ -14,7 +14,7 @@ from pipeline.model import Descriptor, PushedBlob
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials, Scopes, granted, login_refused
 from stages.oci.blob_push import CONTENT_DIGEST, BlobPush, other_digest, require_digest
-from stages.oci.blob_stream import Blob
+from stages.oci.blob_stream import Blob, skipped
 from stages.oci.exchange import Answer, Request
 from stages.oci.layout import INDEX_TYPE
 from stages.oci.retries import Retries
@@ -55,14 +55,21 @@ class RepositoryClient:
     sessions: Sessions = field(default_factory=Sessions)
     """Where broken uploads are remembered for the next run."""
     say: Callable[[str], None] = _quiet
+    actions: str = "pull,push"
+    """The rights to ask for; `pull` where nothing is written."""
 
     def log_in(self) -> Credentials | None:
         """Ask the registry to let us push here; return who we are to it, or None where it lets in anybody."""
-        credentials, header = self._retry(lambda: self.transport.log_in(self._push))
+        credentials, header = self._retry(lambda: self.transport.log_in(self._scopes))
         actions = granted(header, self.repository.path)
         if actions is not None and not actions & {"push", "*"}:
             raise self._may_not_push(credentials)
         return credentials
+
+    def exists(self) -> bool:
+        """Tell whether the registry knows the repository: whether anything was ever pushed to it."""
+        answer = self._send(self._request("GET", "tags/list?n=1"), "list the tags", (200, 404))
+        return answer.status == HTTPStatus.OK
 
     def has_blob(self, digest: Digest) -> bool:
         """Tell whether the repository holds the blob."""
@@ -73,6 +80,25 @@ class RepositoryClient:
         """Return a small blob, such as a configuration, once its bytes are found to fit the digest."""
         answer = self._send(self._request("GET", f"blobs/{digest}"), f"read {digest.short}", (200,))
         return self._checked(answer.content, digest)
+
+    def stream_blob(self, digest: Digest, offset: int = 0) -> Iterator[bytes]:
+        """Yield a big blob from an offset on as it comes: asked for once, and not compared with its digest.
+
+        Raises TemporaryRemoteError where the connection broke.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        request = Request(method="GET", url=f"{self._path}/blobs/{digest}", headers=headers, streamed=True)
+        answer = self.transport.send(request, self._purpose(f"read {digest.short}", (200, 206)))
+        if answer.status == HTTPStatus.OK:
+            yield from skipped(iter(answer.pieces), offset)
+        elif answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            yield from answer.pieces
+        else:
+            raise RemoteError(
+                f"{self.repository}: asked for the bytes of {digest.short} from {offset} on, the answer is "
+                f"{answer.headers.get('Content-Range', '')!r}",
+                advice="Ask the registry's administrator: a proxy may not understand ranges.",
+            )
 
     def push_blob(
         self, blob: Blob, *, mount_from: Iterable[Repository] = (), sent: Callable[[int], None] = _uncounted
@@ -152,7 +178,7 @@ class RepositoryClient:
         return self._send(request, f"read the manifest {reference}", (200, 404))
 
     def _purpose(self, doing: str, expect: tuple[int, ...]) -> Purpose:
-        return Purpose(doing=doing, repository=self.repository.path, scopes=self._push, expect=expect)
+        return Purpose(doing=doing, repository=self.repository.path, scopes=self._scopes, expect=expect)
 
     def _retry(self, work: Callable[[], T]) -> T:
         return self.retries.run(work, self.transport.stopped, self.say)
@@ -162,8 +188,8 @@ class RepositoryClient:
         return f"/v2/{self.repository.path}"
 
     @property
-    def _push(self) -> Scopes:
-        return frozenset({f"repository:{self.repository.path}:pull,push"})
+    def _scopes(self) -> Scopes:
+        return frozenset({f"repository:{self.repository.path}:{self.actions}"})
 
     def _may_not_push(self, credentials: Credentials | None) -> RemoteError:
         host = self.repository.host

@@ -3,14 +3,16 @@
 import email.utils
 import http
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from pipeline.errors import RemoteError, TemporaryRemoteError
+from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import hostname, is_loopback
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 CONNECTIONS = 8
+PIECE_BYTES = 1024 * 1024
+STREAMED = frozenset({http.HTTPStatus.OK, http.HTTPStatus.PARTIAL_CONTENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | bytes | None = None
+    streamed: bool = False
+    """A good answer's body is not gathered: it comes as `Answer.pieces`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    pieces: Iterable[bytes] = ()
+    """The body of a streamed answer, as it arrives; its connection is free again at the end."""
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the answer; empty where there is none."""
@@ -75,13 +83,32 @@ class Answer:
             return str(self.status)
 
     @property
+    def location(self) -> str | None:
+        """Where the server sends us, as an absolute URL, or None.
+
+        Raises:
+            RemoteError: it is no URL, such as `http://[`.
+        """
+        told = self.headers.get("Location")
+        return self._absolute(told) if told else None
+
+    @property
     def next_page(self) -> str | None:
-        """Where a list goes on (RFC 8288), or None at its end."""
+        """Where a list goes on (RFC 8288), or None at its end; raises as `location` does."""
         import requests
 
         links = requests.utils.parse_header_links(self.headers.get("Link", ""))
         found = next((link["url"] for link in links if link.get("rel") == "next"), None)
-        return urljoin(self.url, found) if found is not None else None
+        return self._absolute(found) if found is not None else None
+
+    def _absolute(self, told: str) -> str:
+        try:
+            return urljoin(self.url, told)
+        except ValueError as error:
+            raise RemoteError(
+                f"{urlsplit(self.url).netloc} sends us to an address that is none",
+                advice="Ask the registry's administrator: a proxy before it may garble its Location headers.",
+            ) from error
 
     @property
     def retry_after_s(self) -> float | None:
@@ -98,19 +125,41 @@ class Answer:
         return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
-def new_session() -> "requests.Session":
-    """Return a session for several threads that keeps connections but no cookies."""
-    import requests
-    from requests.adapters import HTTPAdapter
+def new_session(timeouts: Timeouts = TIMEOUTS) -> "requests.Session":
+    """Return a session for several threads that keeps connections but no cookies.
 
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS)
+    Raises:
+        ConfigurationError: the environment names certificates that are not there.
+    """
+    import requests
+
+    from stages.oci.connections import Adapter
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Name nothing: requests reads an address as soon as it comes, and breaks on `http://[`."""
+
+    session = Session()
+    session.verify = _authorities()
+    adapter = Adapter(silence_s=timeouts.read_s, connections=CONNECTIONS)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "model-image-pipeline"
     session.headers["Accept-Encoding"] = "identity"  # digests are of the bytes as they are
     return session
+
+
+def _authorities() -> str | bool:
+    """Return whose certificates are trusted; REQUESTS_CA_BUNDLE is read by requests, and goes before."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            raise ConfigurationError(
+                f"{name} names {path}, which does not exist",
+                advice="Name the file of your own certificate authority there, or unset it.",
+            )
+    return os.environ.get("SSL_CERT_FILE") or True
 
 
 def exchange(
@@ -120,7 +169,7 @@ def exchange(
     *,
     timeouts: Timeouts = TIMEOUTS,
 ) -> Answer:
-    """Send one request, follow nothing, and return the whole answer.
+    """Send one request, follow nothing, and return the whole answer, or its beginning if it is streamed.
 
     Raises:
         TemporaryRemoteError: the connection broke or timed out.
@@ -128,6 +177,7 @@ def exchange(
     """
 
     import requests
+    from urllib3.exceptions import HTTPError
 
     def authorize(prepared: "requests.PreparedRequest") -> "requests.PreparedRequest":
         # given as `auth`, so that requests does not put a password from ~/.netrc in its place
@@ -137,7 +187,7 @@ def exchange(
 
     host = urlsplit(request.url).netloc
     try:
-        with session.request(
+        response = session.request(
             request.method,
             request.url,
             headers=dict(request.headers),
@@ -147,8 +197,22 @@ def exchange(
             stream=True,
             timeout=(timeouts.connect_s, timeouts.read_s),
             proxies={"no_proxy": hostname(host)} if is_loopback(host) else None,
-        ) as response:
+        )
+        if request.streamed and response.status_code in STREAMED:
+            pieces = _pieces(response, host)
+            return Answer(request.url, response.status_code, response.headers, b"", pieces)
+        with response:
             return Answer(request.url, response.status_code, response.headers, _content(response, host))
+    except (requests.RequestException, HTTPError) as error:  # the latter for names that cannot be looked up
+        raise _network_error(error, host) from error
+
+
+def _pieces(response: "requests.Response", host: str) -> Iterator[bytes]:
+    import requests
+
+    try:
+        with response:
+            yield from response.iter_content(PIECE_BYTES)
     except requests.RequestException as error:
         raise _network_error(error, host) from error
 
@@ -165,16 +229,19 @@ def _content(response: "requests.Response", host: str) -> bytes:
     return bytes(content)
 
 
-def _network_error(error: "requests.RequestException", host: str) -> RemoteError:
+def _network_error(error: Exception, host: str) -> RemoteError:
     """Name the innermost cause: the outer texts repeat the URL with its query."""
+    import ssl
+
     import requests
 
     cause = _innermost(error)
-    if isinstance(error, requests.exceptions.SSLError):
+    hung_up = isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))  # as TLS tells of it
+    if isinstance(error, requests.exceptions.SSLError) and not hung_up:
         return RemoteError(
             f"{host}: no trusted TLS connection: {_text(cause)}",
-            advice="Name the file of your own certificate authority, if you have one, in REQUESTS_CA_BUNDLE. "
-            "A registry without TLS has to be named in `insecure_registries`.",
+            advice="Name the file of your own certificate authority, if you have one, in REQUESTS_CA_BUNDLE "
+            "or SSL_CERT_FILE. A registry without TLS has to be named in `insecure_registries`.",
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return TemporaryRemoteError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.errors import StageFailed
-from pipeline.model import BuiltImage, Descriptor, ModelLayer
+from pipeline.model import Descriptor, Image, ModelLayer
 from pipeline.reference import Digest
 from stages.models.file import FolderFiles
 from stages.models.interface import Files
@@ -34,7 +34,7 @@ class ImageContent:
     manifests: tuple[Manifest, ...]
 
     @classmethod
-    def of(cls, image: BuiltImage, files: Files | None = None) -> "ImageContent":
+    def of(cls, image: Image, files: Files | None = None) -> "ImageContent":
         """Read the image's manifests and find where its blobs come from: the layout or the model's files.
 
         Without `files`, the model is read from the folder that its layers name.
@@ -68,7 +68,7 @@ class ImageContent:
         return sum(blob.descriptor.size_bytes for blob in self.blobs)
 
 
-def _manifests(layout: Layout, image: BuiltImage) -> Iterator[Manifest]:
+def _manifests(layout: Layout, image: Image) -> Iterator[Manifest]:
     content = layout.read(image.digest)
     top = Descriptor(media_type=image.media_type, digest=image.digest, size_bytes=len(content))
     yield from _below(layout, top)

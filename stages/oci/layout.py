@@ -139,14 +139,9 @@ class Layout:
     def put_root(
         self, descriptor: Descriptor, reference: str | None = None, *, name: str | None = None
     ) -> None:
-        """Name an image in the index; it takes the place of one with the same reference or digest."""
-        others = tuple(
-            root
-            for root in self.roots()
-            if root.descriptor.digest != descriptor.digest
-            and (reference is None or root.reference != reference)
-        )
-        self._write_index((*others, Root(descriptor, reference, name)))
+        """Name an image in the index, beside its other names; a reference names one image at a time."""
+        new = Root(descriptor, reference, name)
+        self._write_index((*(root for root in self.roots() if not _gives_way(root, new)), new))
 
     @property
     def _blobs(self) -> Path:
@@ -188,6 +183,12 @@ def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the rest of a stream in pieces of a megabyte."""
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
+
+
+def _gives_way(root: Root, new: Root) -> bool:
+    if root.reference is None:
+        return root.descriptor.digest == new.descriptor.digest
+    return root.reference == new.reference
 
 
 def _document(root: Root) -> dict[str, Any]:

@@ -46,6 +46,19 @@ def describe(files: Files, path: str, desk: Desk, known: KnownDigests) -> tuple[
     return tuple(layer for one in groups if (layer := layers[one.members]) is not None)
 
 
+def known_layers(
+    files: Files, path: str, desk: Desk, known: KnownDigests
+) -> tuple[tuple[int, ModelLayer | None], ...]:
+    """Return the size of every layer-to-be, and the layer where it is known; no file is read.
+
+    Raises:
+        PipelineError: the source cannot be asked, or a file cannot go into a layer.
+    """
+    place = image_path(path)
+    groups = (_Group(files, place, known, members) for members in group(in_order(files.list(desk))))
+    return tuple((sum(map(length, pieces(place, one.members))), one.find()) for one in groups)
+
+
 def recipe_name(place: PurePosixPath, files: Sequence[ModelFile]) -> str:
     """Return the name under which the digest of the layer of these files is known."""
     contents = [[file.path, file.size_bytes, file.digest] for file in files]

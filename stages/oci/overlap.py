@@ -1,87 +1,104 @@
-"""Finds what of the application layers a model layer would hide or change, from the tar headers alone."""
+"""Finds what the application layers and the model layers would hide, change or remove of each other."""
 
 import stat
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from pipeline.errors import StageFailed
-from pipeline.model import Descriptor
-from stages.oci.layout import Layout
+from stages.oci.layer_facts import Entry, LayerFacts
 from stages.oci.model_tar import FOLDER_MODE, parents
 
-_HIDDEN, _OPAQUE = ".wh.", ".wh..wh..opq"
+READABLE = 0o555
 
 
-def refuse_overlap(layout: Layout, layers: Sequence[Descriptor], path: str) -> None:
-    """Check that the application image has room for a model at `path`.
+def refuse_overlap(below: Sequence[LayerFacts], above: Sequence[tuple[str, LayerFacts]], path: str) -> None:
+    """Check that there is room for a model at `path`, between the layers below it and those above it.
+
+    Those above come with the instruction that made them. A folder that one of them has is as it says there,
+    with the model or without; of one that only layers below have, the model's layers set owner and mode.
 
     Raises:
-        StageFailed: there is something at the path, or a folder above it is not a plain one of root's.
+        StageFailed: there is something at the path; a folder above it is not a plain one of root's, or none;
+            or a layer above the model's would remove or hide it.
     """
     place = PurePosixPath(path)
-    found = _entries(layout, layers, place)
-    *above, own = parents(place)
-    for name in above:
-        if name in found and (reason := _unlike_ours(found[name])):
-            raise StageFailed(
-                f"/{name} in the image {reason}; the model layer would make it a plain folder of root's",
-                advice=f"Choose a `model.path` whose parents are root's, such as /models/{place.name}.",
-            )
-    inside = sorted(name for name in found if name.startswith(f"{own}/"))
-    if inside or (own in found and not found[own].isdir()):
+    *folders, own = parents(place)
+    found = _together(below)
+    _refuse_inside(found, own, "")
+    written: dict[str, Entry] = {}
+    for instruction, layer in above:
+        _refuse_inside(layer.entries, own, instruction)
+        _refuse_removal(layer, instruction)
+        for name in folders:
+            if name in layer.entries and layer.entries[name].kind != "folder":
+                raise _no_folder(name, layer.entries[name], place, instruction)
+        written |= layer.entries
+    for name in folders:
+        if name in found and name not in written and not _is_like_ours(found[name]):
+            raise _no_folder(name, found[name], place)
+    if own in written and written[own].mode & READABLE != READABLE:
         raise StageFailed(
-            f"the application image already has /{inside[0] if inside else own}, where the model goes",
+            f"/{own} in the image {_look(written[own])}: not every user could read the model in it",
+            advice=f"Leave the folder to the model's layer, or let the Dockerfile `chmod 755 /{own}`.",
+        )
+
+
+def _refuse_inside(entries: dict[str, Entry], own: str, instruction: str) -> None:
+    inside = sorted(name for name in entries if name.startswith(f"{own}/"))
+    if inside or (own in entries and entries[own].kind != "folder"):
+        raise StageFailed(
+            f"the application image already has /{inside[0] if inside else own}, where the model goes"
+            f"{_by(instruction)}",
             advice="Take the model out of the Dockerfile, or choose another `model.path`.",
         )
 
 
-def _unlike_ours(entry: tarfile.TarInfo) -> str:
-    if not entry.isdir():
-        return f"is a link to {entry.linkname}" if entry.issym() else "is not a folder"
-    if (entry.uid, entry.gid, entry.mode & 0o7777) == (0, 0, FOLDER_MODE):
-        return ""
+def _refuse_removal(layer: LayerFacts, instruction: str) -> None:
+    if layer.removed:
+        gone = layer.removed[0]
+        what = f"what was in /{gone.strip('/')}" if gone.endswith("/") else f"/{gone}"
+        raise StageFailed(
+            f"the Dockerfile removes {what}{_by(instruction)}; its layers lie above the model's, so the "
+            "weights would be gone too",
+            advice="Leave that out: the model's layers bring their folders. Or choose another `model.path`.",
+        )
+
+
+def _no_folder(name: str, entry: Entry, place: PurePosixPath, instruction: str = "") -> StageFailed:
+    return StageFailed(
+        f"/{name} in the image {_look(entry)}{_by(instruction)}; the model's layers make it a plain folder "
+        "of root's",
+        advice=f"Choose a `model.path` whose parents are root's, such as /models/{place.name}.",
+    )
+
+
+def _by(instruction: str) -> str:
+    return f" (`{instruction}`)" if instruction else ""
+
+
+def _is_like_ours(entry: Entry) -> bool:
+    return entry.kind == "folder" and (entry.owner, entry.group, entry.mode) == (0, 0, FOLDER_MODE)
+
+
+def _look(entry: Entry) -> str:
+    if entry.kind != "folder":
+        return f"is a link to {entry.target}" if entry.kind == "link" else "is not a folder"
     mode = stat.filemode(stat.S_IFDIR | entry.mode)
-    return f"belongs to {entry.uid}:{entry.gid} with mode {mode}"
+    return f"belongs to {entry.owner}:{entry.group} with mode {mode}"
 
 
-def _entries(
-    layout: Layout, layers: Sequence[Descriptor], place: PurePosixPath
-) -> dict[str, tarfile.TarInfo]:
-    """Return what the layers together have on the way to the path, at it and below it."""
-    way = parents(place)
-    found: dict[str, tarfile.TarInfo] = {}
+def _together(layers: Iterable[LayerFacts]) -> dict[str, Entry]:
+    """Return what is there after all layers; a layer removes nothing of its own."""
+    found: dict[str, Entry] = {}
     for layer in layers:
-        for entry in _headers(layout, layer):
-            name = PurePosixPath("/", entry.name).as_posix().lstrip("/")
-            folder, _, base = name.rpartition("/")
-            if base.startswith(_HIDDEN):
-                gone = (
-                    f"{folder}/" if base == _OPAQUE else f"{folder}/{base.removeprefix(_HIDDEN)}".lstrip("/")
-                )
-                found = {name: kept for name, kept in found.items() if not _below(name, gone)}
-            elif name in way or name.startswith(f"{way[-1]}/"):
-                found[name] = entry
+        found = {
+            name: kept for name, kept in found.items() if not _is_gone(name, layer.removed)
+        } | layer.entries
     return found
 
 
-def _below(name: str, gone: str) -> bool:
-    return name.startswith(gone) if gone.endswith("/") else name == gone or name.startswith(f"{gone}/")
-
-
-def _headers(layout: Layout, layer: Descriptor) -> Iterator[tarfile.TarInfo]:
-    if layer.media_type.endswith("+zstd"):
-        raise StageFailed(
-            f"the application layer {layer.digest.short} is compressed with zstd, which cannot be read here",
-            advice="Use gzip, BuildKit's default.",
-        )
-    try:
-        with tarfile.open(layout.blob_path(layer.digest), mode="r|*") as tar:
-            for entry in tar:
-                tar.members = []  # type: ignore[attr-defined]  # it would remember every header
-                yield entry
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise StageFailed(
-            f"the application layer {layer.digest.short} cannot be read: {error}",
-            advice="Run the build again.",
-        ) from error
+def _is_gone(name: str, removed: Iterable[str]) -> bool:
+    return any(
+        name.startswith(gone.lstrip("/")) if gone.endswith("/") else f"{name}/".startswith(f"{gone}/")
+        for gone in removed
+    )

@@ -78,7 +78,7 @@ class ImagePush:
         def push(blob: Blob) -> PushedBlob:
             digest, size_bytes = blob.descriptor.digest, blob.descriptor.size_bytes
             pushed = self.client.push_blob(
-                blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count)
+                blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count, size_bytes)
             )
             progress.there(digest, size_bytes, pushed.how)
             return pushed

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.model import Image
 from pipeline.reference import Digest
+from stages.oci.layout import Layout
 
 KEPT_IMAGES = 3
 ABANDONED_S = 24 * 3600.0
@@ -57,6 +59,21 @@ def hold(layout: Path) -> None:
     """Keep a layout from being removed by another run, until this process ends."""
     # the kernel lets go of the lock when the process is gone, however it ends
     fcntl.flock(_open_lock(layout), fcntl.LOCK_SH)
+
+
+def is_whole(image: Image) -> bool:
+    """Tell whether all of an image but its weights is in its layout."""
+    layout = Layout(image.layout)
+    blobs = [blob for one in image.platforms for blob in (one.manifest, one.config, *one.application_layers)]
+    expected = {layout.blob_path(blob.digest): blob.size_bytes for blob in blobs}
+    return layout.has(image.digest) and all(_size(path) == size for path, size in expected.items())
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _remove_unused(layout: Path) -> None:

@@ -44,8 +44,10 @@ class Transport:
         self.takes_chunks = True
         """False once the registry has refused to take a blob in several requests."""
         self._timeouts = timeouts
-        self._session = new_session()
-        self._authenticator = Authenticator(endpoint, self._session, credentials, keep_secret)
+        self._session = new_session(timeouts)
+        self._authenticator = Authenticator(
+            endpoint, self._session, credentials, keep_secret, timeouts=timeouts
+        )
         self._lock = threading.Lock()
         self._base: str | None = None
 
@@ -82,7 +84,9 @@ class Transport:
         request = replace(request, url=urljoin(self._reach(), request.url))
         header = self._authenticator.header(purpose.scopes)
         answer = self._follow(request, header)
-        if answer.status == HTTPStatus.UNAUTHORIZED or credentials_expired(answer):
+        expired = answer.status == HTTPStatus.UNAUTHORIZED or credentials_expired(answer)
+        if expired and self._is_registry(answer.url):
+            # anybody else that we were sent to may not say where our password goes (CVE-2020-15157)
             renewed = self._authenticator.renewed(answer.headers, purpose.scopes, header)
             if renewed is not None:
                 answer = self._follow(request, renewed)
@@ -102,16 +106,18 @@ class Transport:
         followed = REDIRECTS if request.method in {"GET", "HEAD"} else REDIRECTS_OF_ANY_METHOD
         for _ in range(LONGEST_CHAIN):
             self.endpoint.require_allowed(request.url)
-            ours = origin(request.url) == origin(self._base or "")
-            answer = exchange(self._session, request, header if ours else None, timeouts=self._timeouts)
-            location = answer.headers.get("Location")
-            if answer.status not in followed or location is None:
+            ours = header if self._is_registry(request.url) else None
+            answer = exchange(self._session, request, ours, timeouts=self._timeouts)
+            if answer.status not in followed or answer.location is None:
                 return answer
-            request = replace(request, url=urljoin(request.url, location))
+            request = replace(request, url=answer.location)
         raise RemoteError(
             f"{self.endpoint.host}: more than {LONGEST_CHAIN} redirects",
             advice="Ask the registry's administrator.",
         )
+
+    def _is_registry(self, url: str) -> bool:
+        return origin(url) == origin(self._base or "")
 
     def _reach(self) -> str:
         """Return the registry's base URL, once it has answered there."""
@@ -137,7 +143,8 @@ class Transport:
             if answer.status != HTTPStatus.BAD_REQUEST:  # which is how TLS servers answer plain HTTP
                 raise self._no_registry(answer)
             problems.append(self._no_registry(answer))
-        lasting = (error for error in problems if not isinstance(error, TemporaryRemoteError))
+        # what went wrong over TLS says more: in plain HTTP it is a 400 there, whatever is wrong
+        lasting = (error for error in reversed(problems) if not isinstance(error, TemporaryRemoteError))
         raise next(lasting, problems[0])
 
     def _no_registry(self, answer: Answer) -> RemoteError:

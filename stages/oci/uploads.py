@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from pipeline.errors import Interrupted, RemoteError
 from stages.oci.blob_stream import Blob, BlobStream
@@ -51,7 +51,7 @@ class Upload:
 
     def moved(self, answer: Answer, offset: int) -> None:
         """Note where the upload goes on, and what the registry has by now."""
-        self.location = urljoin(answer.url, answer.headers.get("Location") or self.location)
+        self.location = answer.location or self.location
         self.offset = offset
         self.keep(self.location)
 

@@ -19,16 +19,22 @@ class Habit:
 
 
 HABITS = (
+    # oras-project/rust-oci-client#37, ocx-sh/ocx#237: 416, "exceeds the maximum permissible limit of 4.00MiB"
     Habit(r"ghcr\.io", Monolithic, "a PATCH may not be longer than 4 MiB"),
+    # cloud.google.com/artifact-registry/docs/reference/docker-api; kitops-ml/kitops#777
     Habit(r".*-docker\.pkg\.dev", Monolithic, "Artifact Registry takes no chunks"),
     Habit(r"(.*\.)?gcr\.io", Monolithic, "served by Artifact Registry, which takes no chunks"),
+    # openai/tart#273 (201 to a PATCH), aws/containers-roadmap#2831 (Range), dotnet/sdk#33019 (Range, GET)
     Habit(
         r"\d+\.dkr[.-]ecr(-fips)?\..*",
         Monolithic,
-        "ECR answers 201 to the first chunk and throws the others away",
+        "ECR answers 201 to a chunk, its Range stays at the first, and it never says how far an upload is",
     ),
     Habit(r"(.*\.)?public\.ecr\.aws", Monolithic, "ECR, as above"),
 )
+# Docker Hub takes chunks of 100 MiB (kitops-ml/kitops#329). Azure's own clients send chunks, but an upload
+# that broke within one is lost (Azure/azure-sdk-for-python#29738), as with distribution 2.8, on which Harbor
+# is built, too.
 ANY_OTHER = Habit(
     r".*",
     Chunked,

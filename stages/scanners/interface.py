@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.desk import Desk
-from pipeline.model import Check, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
+from pipeline.model import Check, DiskNeed, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
 from stages.oci.application_view import View
 
 
@@ -29,6 +29,10 @@ class Scanner(Protocol):
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell whether the program and its database are there."""
+        ...
+
+    def disk_needs(self, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what database and work take of a disk; nothing for what is there."""
         ...
 
     def identity(self) -> str | None:

@@ -6,6 +6,7 @@ environment variables are left out, so that nothing in the project's folder hide
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import Check, Problem, Tool
+from pipeline.model import Check, DiskNeed, Problem, Tool
 from pipeline.process import Command, Outcome
 from stages.oci.application_view import View
 from stages.oci.authentication import environment_name
@@ -26,6 +27,7 @@ from stages.scanners.trivy_report import Contents
 
 PUBLISHED_JAVA = ("mirror.gcr.io/aquasec/trivy-java-db:1", "ghcr.io/aquasecurity/trivy-java-db:1")
 _OWN_LOGIN = {"TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"}
+WORK_BYTES = 50_000_000
 _QUIET = ("--no-progress", "--skip-version-check", "--disable-telemetry", "--config", "")
 
 
@@ -55,6 +57,21 @@ class Trivy:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell which Trivy would run, and how old its database is."""
         return (self._check_program(), self._check_database(self._cache(desk)))
+
+    def disk_needs(self, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what a new database takes, and the files of the image that Trivy looks at one by one.
+
+        Trivy reads layers as a stream: for 127 MB of them it wrote 4 MB below TMPDIR.
+        """
+        work = DiskNeed(
+            purpose="scanner",
+            path=Path(tempfile.gettempdir()),
+            size_bytes=WORK_BYTES,
+            reason="an allowance for files that Trivy unpacks to look into them",
+            advice="TMPDIR may name a place on another disk.",
+        )
+        cache = self._cache(desk)
+        return (work, *self._database.disk_needs(cache)) if self.update else (work,)
 
     def identity(self) -> str | None:
         """Return version, database and options; None where the database is missing, due or too old."""

@@ -7,6 +7,7 @@ new one over the old, so we fetch into a folder beside and swap.
 import contextlib
 import fcntl
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import VulnerabilityDatabase
+from pipeline.model import DiskNeed, VulnerabilityDatabase
 from pipeline.process import Command
 from stages.scanners.trivy_refusals import refusal
 
@@ -25,6 +26,10 @@ SCHEMA_VERSION = 2
 PUBLISHED = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")  # Trivy's own default
 FRESHLY_FETCHED = timedelta(hours=1)  # as Trivy does: a repository that is behind is not asked all the time
 LOCK_TIMEOUT_S = 600.0
+DATABASE_BYTES = 1_000_000_000
+"""The published one, unpacked: 0.5 GB in 2024, and growing. The index of JARs, if needed, is larger."""
+PACKED = 8
+"""How much smaller its archive is, which Trivy writes to TMPDIR first."""
 Now = Callable[[], datetime]
 
 
@@ -88,6 +93,26 @@ class TrivyDatabase:
         with contextlib.suppress(StageFailed):
             return self._describe(self._read(cache))
         return None
+
+    def disk_needs(self, cache: Path) -> tuple[DiskNeed, ...]:
+        """Return what fetching takes, if it is due: the new database beside the old one, and its archive.
+
+        How large it is only its registry knows: it is taken to be as large as the one that is here, or else
+        as the one that is published.
+        """
+        if self.known(cache) is not None:
+            return ()
+        here = _size(cache / "db" / "trivy.db") if self.cached(cache) is not None else 0  # of our repository
+        size_bytes = here or DATABASE_BYTES
+        common = {
+            "purpose": "scanner database",
+            "reason": "as large as the one that is here"
+            if here
+            else "about as large as the one that is published",
+            "at_least": not here,
+        }
+        places = ((cache, size_bytes), (Path(tempfile.gettempdir()), size_bytes // PACKED))
+        return tuple(DiskNeed(path=path, size_bytes=count, **common) for path, count in places)
 
     def ready(self, cache: Path, connection: Connection, desk: Desk) -> VulnerabilityDatabase:
         """Return a database that is fresh enough, fetched if need be.
@@ -216,6 +241,13 @@ def read_metadata(folder: Path) -> Metadata:
     if size_bytes == 0:
         raise StageFailed(f"the vulnerability database in {folder} is empty", advice=mend)
     return metadata
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def describe_age(age: timedelta) -> str:

@@ -1,6 +1,7 @@
 """The container engine, through its command line: recorded, and stopped with us."""
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import DiskFull, StageFailed, ToolMissing
 from pipeline.process import Command, Outcome
+from stages.asking import ask
 
 QUICK_S = 60.0
 _FACTS = "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}"
@@ -44,10 +46,11 @@ class Engine:
         Raises:
             ToolMissing: there is none, or it does not answer.
         """
-        version, _, platform = self.ask("version", "--format", _FACTS).partition(" ")
-        cpus = self.ask("info", "--format", "{{.NCPU}}")
-        host = self.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-        return EngineFacts(version, platform, int(cpus) if cpus.isdigit() else 0, host)
+        asked = Engine(ask)
+        version, _, platform = asked.ask("version", "--format", _FACTS).partition(" ")
+        cpus = json.loads(asked.ask("info", "--format", "{{json .}}")).get("NCPU", 0)  # as the build asks it
+        host = asked.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return EngineFacts(version, platform, int(cpus), host)
 
     def ask(self, *arguments: str, timeout_s: float = QUICK_S, stdin: Iterable[bytes] | None = None) -> str:
         """Run a command of the engine and return what it printed.

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import DiskFull, StageFailed
 from pipeline.model import ModelFile, ModelLayer
-from stages.models.file import list_folder
 from stages.oci.model_tar import FILE_MODE, FOLDER_MODE
 
 # Nobody writes through a read-only mount, so the write bits make no difference.
@@ -91,7 +90,8 @@ def _alone(tree: _Tree, trees: Sequence[_Tree]) -> bool:
 
 def _same_as_layers(tree: _Tree) -> bool:
     """Tell whether the folder on disk shows exactly what the layers will: the same files, readable alike."""
-    if {file.path for file in list_folder(tree.source)} != {file.path for file in tree.files}:
+    below = (path for path in tree.source.rglob("*") if path.is_symlink() or not path.is_dir())
+    if {str(path.relative_to(tree.source)) for path in below} != {file.path for file in tree.files}:
         return False
     folders = {parent for file in tree.files for parent in (tree.source / file.path).parents}
     inside = {folder for folder in folders if folder.is_relative_to(tree.source)}
@@ -113,6 +113,11 @@ def _copy(source: Path, target: Path) -> Path:
     shutil.copyfile(source, target)
     target.chmod(FILE_MODE)
     return target
+
+
+def needs_copy(path: Path) -> bool:
+    """Tell whether a file cannot be mounted as it is, because the layer will give it another mode."""
+    return not _mode_fits(path, FILE_MODE)
 
 
 def _mode_fits(path: Path, mode: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +16,11 @@ from tests.support import engine as engines
 from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
 from tests.support.base_image import BASE_IMAGE, ensure_base_image
+from tests.support.busybox import ensure_busybox
+from tests.support.commands import cache_folder, one_at_a_time
 from tests.support.engine import Engine
-from tests.support.git_server import GitServer, Repository, running_git_server
+from tests.support.git_server import GitServer, Repository, run_git, running_git_server
+from tests.support.project import TINY, Project
 from tests.support.registry import Registry
 
 CreateRepository = Callable[[Path | None], Repository]
@@ -29,12 +34,17 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def classic_engine(engine: Engine) -> Iterator[Engine]:
-    """A second engine, with the classic image store; stops with the session."""
+    """A second engine, with the classic image store; stops with the last session that uses it."""
     name = "tests"
-    started = engines.start_second_engine(name, image_store="classic", lifetime_s=3600)
-    ensure_base_image(started)
-    yield started
-    engines.stop_second_engine(name)
+    with (cache_folder() / f"engine-{name}.users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with one_at_a_time(f"engine-{name}"):
+            started = engines.start_second_engine(name, image_store="classic")
+        ensure_base_image(started)
+        yield started
+        with contextlib.suppress(BlockingIOError):  # another session still uses it
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            engines.stop_second_engine(name)
 
 
 @pytest.fixture(scope="session")
@@ -109,11 +119,62 @@ def skopeo() -> str:
 
 
 @pytest.fixture(scope="session")
+def crane() -> str:
+    """Another one, that reads every layer and compares what it holds with what the image says."""
+    if shutil.which("crane") is None:
+        install = apt.install_from_sid if apt.distribution().get("ID") == "debian" else apt.install
+        install(["crane"], why="an independent registry client")
+    return "crane"
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Path:
+    """A program that runs in an image in which there is nothing else."""
+    return ensure_busybox()
+
+
+@pytest.fixture(scope="session")
 def kubectl() -> str:
     """A kubectl whose kustomize renders what Argo CD and Flux would."""
     if shutil.which("kubectl") is None:
         apt.install_from_sid(["kubernetes-client"], why="kustomize, to render the manifests")
     return "kubectl"
+
+
+@pytest.fixture
+def project(  # noqa: PLR0913, PLR0917 - the real parts
+    tmp_path: Path,
+    base_image: str,
+    registry: Registry,
+    vulnerability_database: str,
+    git_server: GitServer,
+    create_repository: CreateRepository,
+) -> Project:
+    """A model's repository in git, and all that its delivery needs."""
+    name = f"delivery-{uuid4().hex[:8]}"
+    folder = tmp_path / "tiny"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("gitops"))
+    (folder / "model").chmod(0o755)
+    run_git("init", "--quiet", "--initial-branch=main", str(folder))
+    content = tmp_path / "gitops"
+    shutil.copytree(TINY / "gitops", content)
+    overlay = content / "apps" / "tiny" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("IMAGE", f"{registry.address}/{name}/tiny"))
+    gitops = create_repository(content)
+    environment = {
+        "REGISTRY_USERNAME": registry.username,
+        "REGISTRY_PASSWORD": registry.password,
+        "GITOPS_USERNAME": git_server.username,
+        "GITOPS_PASSWORD": git_server.password,
+    }
+    made = Project(folder=folder, name=name, registry=registry, gitops=gitops, environment=environment)
+    made.set(
+        registries=f"{registry.address}/{name}",
+        scan__database__repositories=vulnerability_database,
+        update__repository=gitops.url,
+    )
+    made.commit()
+    return made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,11 +8,14 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +24,16 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.disk import forecast
 from pipeline.errors import ConfigurationError, DiskFull, StageFailed, ToolMissing
 from pipeline.model import BaseImage, BuiltImage, Problem, Source, SuiteReport
 from pipeline.reference import Digest, Tag
 from stages.build import Build
+from stages.buildkit.disk_needs import loading_need
 from stages.buildkit.secrets import BuildSecret
 from stages.models.file import FolderFiles
 from stages.models.model import Model
+from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
 from tests.support.engine import Engine
 from tests.support.unprivileged import unprivileged
@@ -213,10 +219,8 @@ def test_the_same_commit_gives_the_same_digest(project: Path, desk: Desk, any_en
 
 
 def test_steps_that_run_at_another_time_give_the_same_digest(
-    project: Path, desk: Desk, base_image: str, engine: Engine
+    project: Path, desk: Desk, base_image: str, any_engine: Engine
 ) -> None:
-    if engine.image_store == "classic":  # it cannot rewrite times: only the copied files' own count
-        return
     stage = build(project, f"FROM {base_image}\nRUN mkdir /made && echo made > /made/file\nCOPY app.py /\n")
     (project / "app.py").touch()  # a checkout is younger than its commit
     first = run(replace(stage, cache=False), desk)
@@ -468,11 +472,61 @@ def test_a_small_disk_is_found_before_and_named_during_the_build(
 ) -> None:
     stage = build(project, f"FROM {base_image}\nCOPY app.py /\n")
     lent = replace(desk, cache=small_disk / "cache")
-    (problem,) = (check for check in stage.check(lent) if not check.passed)
+    needs = stage.disk_needs(artifacts(project), lent)
+    (problem,) = (check for check in forecast(needs) if not check.passed)
     assert problem.problem is Problem.DISK
-    assert str(small_disk) in problem.subject
+    assert problem.subject == f"disk at {small_disk}"
     with pytest.raises(DiskFull):
         run(stage, lent)
+
+
+def test_what_the_engine_has_is_not_needed_again(project: Path, desk: Desk, base_image: str) -> None:
+    stage = build(project, f"FROM {base_image}\nCOPY app.py /\n")
+    first = {need.purpose: need for need in stage.disk_needs(artifacts(project), desk)}
+    assert first["engine"].size_bytes > first["image layers"].size_bytes > 10_000_000
+    assert not first["image layers"].at_least
+    image = run(stage, desk)
+    again = {need.purpose: need for need in stage.disk_needs(artifacts(project), desk)}
+    assert again["image layers"].size_bytes == image.application_size_bytes
+    assert loading_need(desk.cache / "images").size_bytes < 100_000  # the base image is there
+
+
+@contextmanager
+def tcp_relay(socket_path: str) -> Iterator[str]:
+    """Make an engine answer at an address that may be anywhere."""
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(socket_path)
+                back = threading.Thread(target=pump, args=(engine, self.request), daemon=True)
+                back.start()
+                pump(self.request, engine)
+                back.join()
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_the_disk_of_an_engine_elsewhere_is_not_looked_at(
+    project: Path, desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = build(project, "FROM scratch\nCOPY app.py /\n")
+    here = {need.purpose: need.path for need in stage.disk_needs(artifacts(project), desk)}
+    assert here["engine"] == here["context"] == Path(engine.docker("info", "--format", "{{.DockerRootDir}}"))
+    with tcp_relay(engine.endpoint().removeprefix("unix://")) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        there = {need.purpose: need.path for need in stage.disk_needs(artifacts(project), desk)}
+    assert there == {"context": None, "engine": None, "image layers": desk.cache / "images"}
 
 
 def test_other_encodings_than_utf_8_are_no_obstacle(project: Path, desk: Desk, engine: Engine) -> None:
@@ -512,7 +566,13 @@ def test_the_identity_follows_what_the_image_is_made_of(project: Path, desk: Des
     identity = stage.identity(have)
     assert identity is not None
     assert unprepared.prepared(desk).identity(have) == identity
-    others = [replace(stage, tag=Tag("v2")), replace(stage, arguments={"A": "b"}), replace(stage, weights=())]
+    others = [
+        replace(stage, tag=Tag("v2")),
+        replace(stage, arguments={"A": "b"}),
+        replace(stage, weights=()),
+        replace(stage, compression=Compression("zstd")),
+        replace(stage, compression=Compression("gzip", 9)),
+    ]
     assert identity not in [other.identity(have) for other in others]
     (project / ".pipeline").mkdir()
     (project / ".pipeline/record.json").write_text("{}")

@@ -2,129 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import requests
 
 from pipeline.artifacts import Artifacts
-from pipeline.model import BuiltImage, ManifestUpdate, PushedImage, SuiteReport
-from pipeline.record import Record, Runs, Status, read_record
-from tests.support.git_server import GitServer, Repository, run_git
-from tests.support.registry import Registry
+from pipeline.model import BuiltImage, DiskForecast, ManifestUpdate, PushedImage, SuiteReport
+from pipeline.record import Record, Runs, Status
+from tests.support.git_server import run_git
+from tests.support.project import TINY, Project, docker, remote_digest
 
-TINY = Path(__file__).parents[1] / "data" / "tiny"
 STAGES = ("test", "build", "scan", "benchmark", "push", "update")
 SCREEN_LINES = 45
-CreateRepository = Callable[[Path | None], Repository]
-Change = Callable[["Project"], None]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A model's repository, and everything that its delivery talks to."""
-
-    folder: Path
-    name: str
-    registry: Registry
-    gitops: Repository
-    environment: dict[str, str]
-
-    def pipeline(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        command = [*prefix, sys.executable, "-I", "-m", "pipeline", *arguments]
-        environment = {**os.environ, **self.environment}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
-        assert "Traceback" not in done.stdout + done.stderr
-        for secret in (self.registry.password, self.environment["GITOPS_PASSWORD"]):
-            assert secret not in done.stdout + done.stderr
-        return done
-
-    def record(self) -> Record:
-        runs = Runs(self.folder)
-        return read_record(runs.path(runs.names()[0]))
-
-    def set(self, **values: object) -> None:
-        """Write settings into the environment, as CI does: `update__branch=...`."""
-        for key, value in values.items():
-            self.environment[f"PIPELINE_{key.upper()}"] = (
-                value if isinstance(value, str) else json.dumps(value)
-            )
-
-    def write(self, path: str, text: str) -> None:
-        (self.folder / path).write_text(text)
-        self.commit()
-
-    def commit(self) -> None:
-        run_git("-C", str(self.folder), "add", "--all")
-        run_git("-C", str(self.folder), "commit", "--quiet", "--message", "change")
-
-    def tags(self) -> list[str]:
-        with self.registry.session() as session:
-            answer = session.get(self.registry.url(f"{self.name}/tiny/tags/list"), timeout=10)
-        return answer.json().get("tags") or []
-
-    def containers(self) -> str:
-        """Return the containers that the newest run has made and not removed."""
-        return docker(
-            "ps", "--all", "--quiet", "--filter", f"label=model-image-pipeline.run={self.record().run}"
-        )
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-
-@pytest.fixture
-def project(  # noqa: PLR0913, PLR0917 - the real parts
-    tmp_path: Path,
-    base_image: str,
-    registry: Registry,
-    vulnerability_database: str,
-    git_server: GitServer,
-    create_repository: CreateRepository,
-) -> Project:
-    name = f"delivery-{uuid4().hex[:8]}"
-    folder = tmp_path / "tiny"
-    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("gitops"))
-    (folder / "model").chmod(0o755)
-    run_git("init", "--quiet", "--initial-branch=main", str(folder))
-    content = tmp_path / "gitops"
-    shutil.copytree(TINY / "gitops", content)
-    overlay = content / "apps" / "tiny" / "kustomization.yaml"
-    overlay.write_text(overlay.read_text().replace("IMAGE", f"{registry.address}/{name}/tiny"))
-    gitops = create_repository(content)
-    environment = {
-        "REGISTRY_USERNAME": registry.username,
-        "REGISTRY_PASSWORD": registry.password,
-        "GITOPS_USERNAME": git_server.username,
-        "GITOPS_PASSWORD": git_server.password,
-    }
-    made = Project(folder=folder, name=name, registry=registry, gitops=gitops, environment=environment)
-    made.set(
-        registries=f"{registry.address}/{name}",
-        scan__database__repositories=vulnerability_database,
-        update__repository=gitops.url,
-    )
-    made.commit()
-    return made
+Change = Callable[[Project], None]
 
 
 def test_a_commit_becomes_a_gitops_commit(
@@ -154,13 +53,6 @@ def test_a_commit_becomes_a_gitops_commit(
     assert reference in done.stdout
     assert project.containers() == ""
     assert answers_half(reference, project)
-
-
-def remote_digest(skopeo: str, project: Project, reference: str) -> str:
-    credentials = f"{project.registry.username}:{project.registry.password}"
-    command = [skopeo, "inspect", "--tls-verify=false", "--creds", credentials, "--format={{.Digest}}"]
-    done = subprocess.run([*command, f"docker://{reference}"], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def answers_half(reference: str, project: Project) -> bool:
@@ -291,15 +183,57 @@ def test_each_stage_made_to_fail_stops_there(
     assert project.containers() == ""
 
 
-def test_a_full_disk_is_told_before_any_work(project: Project) -> None:
+def on_small_disk(project: Project, script: str) -> tuple[str, ...]:
+    """Return what runs a script in which `.pipeline` is a file system of its own and "$@" a pipeline run."""
     (project.folder / ".pipeline").mkdir()
-    mount = f"mount -t tmpfs -o size=64m none '{project.folder}/.pipeline' && exec \"$@\""
     root = () if os.geteuid() == 0 else ("sudo", "-n", "-E")
-    done = project.pipeline("run", prefix=(*root, "unshare", "--mount", "sh", "-c", mount, "sh"))
+    return (*root, "unshare", "--mount", "sh", "-c", script, "sh")
+
+
+def forecast_at(record: Record, place: Path) -> DiskForecast:
+    return next(check.disk for check in record.checks if check.disk and check.disk.mount_point == place)
+
+
+def test_a_full_disk_is_told_before_any_work(project: Project) -> None:
+    place = project.folder / ".pipeline"
+    script = f"mount -t tmpfs -o size=64m none '{place}' && {{ \"$@\" --json; }}"
+    done = project.pipeline("run", prefix=on_small_disk(project, script))
     assert done.returncode == 6, done.stdout + done.stderr
-    assert "free" in done.stdout
-    assert "nothing was started" in done.stdout
+    assert "nothing was started" in done.stderr
+    numbers = r"6\d\.\d MB free, at least 1\.2 GB needed \(scanner database 1\.0 GB, "
+    told = rf"disk at {re.escape(str(place))}: {numbers}"
+    assert re.search(told, done.stderr)
+    assert "The most is for: scanner database" in done.stderr
+    record = Record.model_validate_json(done.stdout)
+    assert all(stage.status is Status.PLANNED for stage in record.stages)
+    forecast = forecast_at(record, place)
+    assert forecast.free_bytes is not None
+    assert (
+        forecast.free_bytes < 2**26 < forecast.needed_bytes == sum(one.size_bytes for one in forecast.needs)
+    )
+    assert {"image layers", "records and logs", "scanner database"} == {one.purpose for one in forecast.needs}
+    elsewhere = [check.disk for check in record.checks if check.disk and check.disk is not forecast]
+    assert {"engine", "context"} <= {need.purpose for disk in elsewhere for need in disk.needs}
     assert project.tags() == []
+
+
+def test_what_an_earlier_run_left_needs_no_room(project: Project) -> None:
+    """On a disk on which hardly more than the records has room, a run passes until something changed."""
+    place = project.folder / ".pipeline"
+    script = f"""
+    mount -t tmpfs -o size=2g none '{place}' && "$@" >/dev/null || exit 90
+    used=$(df -BM --output=used '{place}' | tail -1 | tr -dc 0-9)
+    mount -o remount,size=$((used + 120))m '{place}' && "$@" || exit 91
+    echo '# another' >> serve.py
+    git commit --quiet --all --message 'another' || exit 92
+    exec "$@"
+    """
+    done = project.pipeline("run", prefix=on_small_disk(project, script))
+    assert done.returncode == 6, done.stdout + done.stderr
+    passed, refused = done.stdout.split("exit code 6")[0].split("record ", 1)
+    assert passed.count("reused from") >= 3  # a benchmark that this machine disturbed is made again
+    assert f"disk at {place}: " in refused
+    assert "(records and logs 100 MB, image layers " in refused
 
 
 def test_an_interruption_leaves_nothing_behind(project: Project) -> None:

@@ -7,117 +7,64 @@ itself keeps the half chunk but lets no one continue behind it (3.0 does): there
 
 from __future__ import annotations
 
-import hashlib
+import email.utils
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from pipeline.errors import RemoteError
-from pipeline.model import Descriptor
-from pipeline.reference import Digest, Repository
-from stages.oci.authentication import Credentials
-from stages.oci.blob_stream import Blob
-from stages.oci.chunked import CHUNK_BYTES, Chunked
-from stages.oci.distribution import RepositoryClient
-from stages.oci.endpoint import Endpoint
-from stages.oci.exchange import Timeouts
+from pipeline.errors import RemoteError, TemporaryRemoteError
+from pipeline.reference import Digest
+from stages.oci.chunked import CHUNK_BYTES
 from stages.oci.retries import Retries
 from stages.oci.sessions import Sessions
-from stages.oci.transport import Transport
-from stages.oci.uploads import Monolithic, UploadStrategy
+from stages.oci.uploads import UploadStrategy
 from tests.support import registry as registries
-from tests.support.fault_proxy import Fault, FaultProxy, Plan, Seen, fault_proxy
+from tests.support.fault_proxy import fault_proxy
+from tests.support.faults import Fault, Seen
+from tests.support.pushes import (
+    CHUNK,
+    CHUNKED,
+    CONTENT,
+    DIGEST,
+    STRATEGIES,
+    always,
+    blob,
+    body,
+    chunk,
+    connected,
+    last_request,
+    once,
+    stored,
+)
 from tests.support.registry import Registry
 from tests.support.small_image import make_image
 
-CHUNK = 1 << 20
-CONTENT = hashlib.shake_256(b"interrupted").digest(6 * CHUNK + 12345)
-DIGEST = Digest.of(CONTENT)
 NUMBERS = (0, 3, 6)
-STRATEGIES: dict[str, UploadStrategy] = {"chunked": Chunked(CHUNK), "monolithic": Monolithic()}
 
-
-def blob() -> Blob:
-    def read(offset: int) -> Iterator[bytes]:
-        return (CONTENT[i : i + 100_000] for i in range(offset, len(CONTENT), 100_000))
-
-    return Blob(descriptor=Descriptor(media_type="x", digest=DIGEST, size_bytes=len(CONTENT)), read=read)
-
-
-@contextmanager
-def connected(
-    registry: Registry,
-    strategy: UploadStrategy,
-    *,
-    buffered: bool = False,
-    sessions: Sessions | None = None,
-) -> Iterator[tuple[FaultProxy, RepositoryClient]]:
-    user = Credentials(username=registry.username, secret=registry.password, origin="a test")
-    with fault_proxy(registry.port, buffered=buffered) as proxy:
-        host = f"127.0.0.1:{proxy.port}"
-        endpoint = Endpoint(host=host, api_host=host)
-        timeouts = Timeouts(connect_s=3, read_s=3)
-        transport = Transport(endpoint, lambda: user, lambda _: None, timeouts=timeouts)
-        yield (
-            proxy,
-            RepositoryClient(
-                repository=Repository(f"{host}/tests/{uuid4().hex[:12]}"),
-                transport=transport,
-                uploads=strategy,
-                retries=Retries(first_wait_s=0.05),
-                sessions=sessions or Sessions(),
-            ),
-        )
-        transport.close()
-
-
-def stored(registry: Registry, client: RepositoryClient) -> str:
-    """Return the sha256 of the blob as the registry itself gives it out."""
-    url = registry.url(f"{client.repository.path}/blobs/{DIGEST}")
-    with registry.session() as session, session.get(url, stream=True, timeout=60) as answer:
-        answer.raise_for_status()
-        digest = hashlib.sha256()
-        for piece in answer.iter_content(1 << 20):
-            digest.update(piece)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def once(fits: Callable[[Seen], bool], fault: Fault) -> Plan:
-    left = [fault]
-    return lambda seen: left.pop() if left and fits(seen) else None
-
-
-def chunk(number: int) -> Callable[[Seen], bool]:
-    begin = f"{number * CHUNK}-"
-    return lambda seen: seen.method == "PATCH" and seen.headers["Content-Range"].startswith(begin)
-
-
-def last_request(seen: Seen) -> bool:
-    return seen.method == "PUT"
-
-
-def body(seen: Seen) -> bool:
-    """Tell whether a request carries bytes of the blob."""
-    return seen.length > 0
-
+SEED = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))  # noqa: S311 - chooses faults, guards nothing
+"""Another one in every run; a failing test has it in its name."""
 
 FAULTS = {
     "429": Fault("answer", status=429, headers={"Retry-After": "0"}),
     "500": Fault("answer", status=500),
+    "502": Fault("answer", status=502, body=b"<html>Bad Gateway</html>"),
     "503": Fault("answer", status=503, headers={"Retry-After": "1"}),
     "cut": Fault("cut", 500_000),
     "stalled": Fault("stall", 500_000),
     "lost answer": Fault("lose"),
     "truncated answer": Fault("truncate"),
+    "truncated headers": Fault("clip", 70),
 }
+NOT_PASSED_ON = ("429", "500", "502", "503", "cut", "stalled")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
@@ -133,7 +80,68 @@ def test_a_fault_is_survived(
         assert stored(registry, client) == DIGEST
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+@pytest.mark.parametrize("fault", NOT_PASSED_ON)
+def test_a_fault_that_stays_ends_clearly(registry: Registry, strategy: UploadStrategy, fault: str) -> None:
+    with connected(registry, strategy, retries=Retries(attempts=2, first_wait_s=0.01)) as (proxy, client):
+        proxy.plan = always(body, FAULTS[fault])
+        with pytest.raises(TemporaryRemoteError) as caught:
+            client.push_blob(blob())
+        assert caught.value.advice
+        assert stored(registry, client) is None
+
+
+@pytest.mark.parametrize("fault", ["lost answer", "truncated answer", "truncated headers"])
+def test_an_upload_whose_answer_is_lost_is_found_complete(registry: Registry, fault: str) -> None:
+    with connected(registry, STRATEGIES["monolithic"]) as (proxy, client):
+        proxy.plan = always(last_request, FAULTS[fault])
+        pushed = client.push_blob(blob())
+        assert (pushed.how, pushed.sent_bytes) == ("uploaded", len(CONTENT))
+        assert stored(registry, client) == DIGEST
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+def test_a_byte_that_changes_on_its_way_is_never_stored(
+    registry: Registry, strategy: UploadStrategy, tmp_path: Path
+) -> None:
+    with connected(registry, strategy, sessions=Sessions(tmp_path)) as (proxy, client):
+        proxy.plan = once(body, Fault("flip", 1234))
+        with pytest.raises(RemoteError, match="DIGEST_INVALID") as caught:
+            client.push_blob(blob())
+        assert "changed since the build, or on its way: run again" in caught.value.advice
+        assert stored(registry, client) is None
+        assert client.push_blob(blob()).sent_bytes == len(CONTENT)
+        assert stored(registry, client) == DIGEST
+
+
+def test_a_registry_that_names_a_moment_is_not_asked_before(registry: Registry) -> None:
+    with connected(registry) as (proxy, client):
+        moment = time.time() + 2
+        headers = {"Retry-After": email.utils.formatdate(moment, usegmt=True)}
+        proxy.plan = once(chunk(2), Fault("answer", status=429, headers=headers))
+        client.push_blob(blob())
+        assert time.time() >= int(moment)
+        assert stored(registry, client) == DIGEST
+
+
+def test_a_slow_registry_is_waited_for(registry: Registry) -> None:
+    """All in all it takes longer than the time that one silence may last."""
+    with connected(registry) as (proxy, client):
+        proxy.plan = always(body, Fault("slow", wait_s=0.05))
+        begin = time.monotonic()
+        assert client.push_blob(blob()).sent_bytes == proxy.body_bytes() == len(CONTENT)
+        assert time.monotonic() - begin > 2
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(registry: Registry) -> None:
+    with connected(registry) as (proxy, client):
+        proxy.plan = once(last_request, Fault("slow", wait_s=3))  # longer than any silence may last here
+        assert client.push_blob(blob()).sent_bytes == len(CONTENT)
+        assert [seen.method for seen in proxy.seen[-2:]] == ["PUT", "HEAD"]
+        assert stored(registry, client) == DIGEST
+
+
+@pytest.mark.parametrize("seed", [*range(4), SEED])
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
 def test_a_cut_at_any_byte_never_corrupts(registry: Registry, strategy: UploadStrategy, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - chooses bytes, guards nothing
@@ -153,6 +161,51 @@ def test_a_cut_at_any_byte_never_corrupts(registry: Registry, strategy: UploadSt
         assert stored(registry, client) == DIGEST
 
 
+def any_fault(chance: random.Random, seen: Seen) -> Fault:
+    """Return some temporary fault for a request, at some byte of it or of its answer."""
+    byte = chance.randrange(seen.length + 1)
+    answers = [(429, {"Retry-After": "0"}), (500, {}), (502, {}), (503, {"Retry-After": "0"}), (504, {})]
+    status, headers = chance.choice(answers)
+    return chance.choice(
+        [
+            Fault("cut", byte),
+            Fault("cut", byte),
+            Fault("stall", byte),
+            Fault("answer", status=status, headers=headers),
+            Fault("lose"),
+            Fault("clip", chance.randrange(500)),
+            Fault("clip", chance.randrange(500)),
+            Fault("truncate"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", [*range(6), SEED])
+@pytest.mark.parametrize("buffered", [True, False], ids=["behind a buffering proxy", "directly"])
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+def test_many_faults_of_any_kind_in_any_place(
+    registry: Registry, strategy: UploadStrategy, buffered: bool, seed: int
+) -> None:
+    """Distribution 2 gives out an upload's state with each answer: a lost answer is a lost upload."""
+    chance, faults = random.Random(seed), list[Fault]()  # noqa: S311 - chooses faults, guards nothing
+
+    def plan(seen: Seen) -> Fault | None:
+        if "/blobs/" not in seen.path or len(faults) == 4 or chance.random() < 0.6:
+            return None
+        faults.append(any_fault(chance, seen))
+        return faults[-1]
+
+    retries = Retries(attempts=6, first_wait_s=0.05)
+    with connected(registry, strategy, buffered=buffered, retries=retries) as (proxy, client):
+        proxy.plan = plan
+        pushed = client.push_blob(blob())
+        assert stored(registry, client) == DIGEST, faults
+        if buffered and strategy is CHUNKED:
+            opened = sum(seen.status == 202 for seen in proxy.of("POST"))
+            assert opened <= 1 + sum(fault.kind in {"lose", "clip", "truncate"} for fault in faults)
+            assert pushed.sent_bytes <= opened * len(CONTENT) + len(faults) * CHUNK, faults
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize(
     "fault", [Fault("cut", 10_000), Fault("stall", 10_000), Fault("answer", status=500)], ids=str
@@ -160,7 +213,7 @@ def test_a_cut_at_any_byte_never_corrupts(registry: Registry, strategy: UploadSt
 def test_behind_a_buffering_proxy_a_break_costs_one_chunk(
     registry: Registry, number: int, fault: Fault
 ) -> None:
-    with connected(registry, Chunked(CHUNK), buffered=True) as (proxy, client):
+    with connected(registry, CHUNKED, buffered=True) as (proxy, client):
         proxy.plan = once(chunk(number), fault)
         pushed = client.push_blob(blob())
         assert len(proxy.of("POST")) == 1
@@ -170,16 +223,34 @@ def test_behind_a_buffering_proxy_a_break_costs_one_chunk(
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_refused_chunk_is_sent_again_and_no_other(registry: Registry, number: int) -> None:
-    with connected(registry, Chunked(CHUNK)) as (proxy, client):
+    with connected(registry, CHUNKED) as (proxy, client):
         proxy.plan = once(chunk(number), Fault("answer", status=503))
         assert client.push_blob(blob()).sent_bytes <= len(CONTENT) + CHUNK
         assert len(proxy.of("POST")) == 1
         assert stored(registry, client) == DIGEST
 
 
+@pytest.mark.parametrize("byte", [1, 100_000, CHUNK - 1])
+@pytest.mark.parametrize("number", NUMBERS[:2])
+def test_a_registry_that_keeps_half_a_chunk_costs_less_than_a_chunk(
+    registry: Registry, number: int, byte: int
+) -> None:
+    """Distribution 3 keeps it. Distribution 2 does not let go on behind it, and throws the upload away."""
+    with connected(registry) as (proxy, client):
+        proxy.plan = once(chunk(number), Fault("cut", byte))
+        pushed = client.push_blob(blob())
+        (told, *_) = proxy.of("GET", "/blobs/uploads/")
+        again = CHUNK if told.status == 204 else number * CHUNK + byte
+        assert told.status in {204, 404}
+        assert len(proxy.of("POST")) == (1 if told.status == 204 else 2)
+        assert len(CONTENT) < proxy.body_bytes() <= len(CONTENT) + again
+        assert pushed.sent_bytes <= len(CONTENT) + max(again, (number + 1) * CHUNK)
+        assert stored(registry, client) == DIGEST
+
+
 def test_another_digest_than_ours_fails_clearly(registry: Registry) -> None:
     other = Digest.of(b"other")
-    with connected(registry, Chunked(CHUNK)) as (proxy, client):
+    with connected(registry, CHUNKED) as (proxy, client):
         proxy.plan = once(last_request, Fault("rewrite", headers={"Docker-Content-Digest": other}))
         with pytest.raises(RemoteError, match=f"{other} where {DIGEST} was expected"):
             client.push_blob(blob())
@@ -188,9 +259,9 @@ def test_another_digest_than_ours_fails_clearly(registry: Registry) -> None:
 def test_a_401_in_the_middle_fails_clearly_and_the_next_run_goes_on(
     registry: Registry, tmp_path: Path
 ) -> None:
-    """A password has no successor; a token has, and is renewed: see the unit tests."""
+    """A password has no successor; a token has, and is renewed: see test_token_push.py."""
     refusal = Fault("answer", status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
-    with connected(registry, Chunked(CHUNK), sessions=Sessions(tmp_path)) as (proxy, client):
+    with connected(registry, CHUNKED, sessions=Sessions(tmp_path)) as (proxy, client):
         proxy.plan = once(chunk(4), refusal)
         with pytest.raises(RemoteError, match="refused the password"):
             client.push_blob(blob())

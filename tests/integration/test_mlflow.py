@@ -16,7 +16,8 @@ from stages.models.interface import Files
 from stages.models.mlflow import MlflowFiles
 from stages.models.model import Model
 from tests.support.cutting_relay import cutting_relay
-from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.fault_proxy import fault_proxy
+from tests.support.faults import Fault
 from tests.support.mlflow_server import MlflowServer, running_mlflow
 from tests.support.object_stores import BUCKET, running_store
 

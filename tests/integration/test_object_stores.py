@@ -21,7 +21,8 @@ from stages.models.interface import Files, SourceFile
 from stages.models.model import Model
 from stages.oci.model_layer import stream
 from tests.support.cutting_relay import cutting_relay
-from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.fault_proxy import fault_proxy
+from tests.support.faults import Fault
 from tests.support.object_stores import AZURE_ACCOUNT, BUCKET, Kind, ObjectStore, running_store
 
 pytestmark = pytest.mark.integration
@@ -169,6 +170,7 @@ def test_a_store_that_nobody_answers_at_is_a_remote_problem(
     use(store.environment_at(1), monkeypatch)  # nothing listens there
     (check,) = files_below(store, "digits/1").check(desk)
     assert check.problem is Problem.REMOTE
+    assert check.found.endswith("Connection refused")
     assert "?" not in check.found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -94,7 +95,7 @@ def start_second_engine(name: str, *, image_store: ImageStore, lifetime_s: int =
     if not answers(["ip", "link", "show", bridge]):
         log = log_file(f"engine-{name}")
         run_logged(["ip", "link", "add", "name", bridge, "type", "bridge"], log=log, advice=INSTALL_ADVICE)
-        run_logged(["ip", "address", "add", "10.213.77.1/24", "dev", bridge], log=log, advice=INSTALL_ADVICE)
+        run_logged(["ip", "address", "add", _network(name), "dev", bridge], log=log, advice=INSTALL_ADVICE)
     command = [
         *("dockerd", "--host", f"unix://{socket}", "--pidfile", str(socket.with_suffix(".pid"))),
         *(
@@ -228,6 +229,11 @@ def _record(name: str) -> Path:
 
 def _socket(name: str) -> Path:
     return Path("/run") / f"model-image-pipeline-{name}.sock"
+
+
+def _network(name: str) -> str:
+    # Engines of other names may run at the same time.
+    return f"10.213.{zlib.crc32(name.encode()) % 256}.1/24"
 
 
 def _bridge(name: str) -> str:

@@ -8,73 +8,47 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any
+
+from tests.support.certificates import Issued
+from tests.support.faults import Fault, Plan, Seen, nothing
 
 PIECE_BYTES = 64 * 1024
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"})
 LONGEST_STALL_S = 30.0
+NO_HEADERS: Mapping[str, str] = {}
 NO_LINGER = struct.pack("ii", 1, 0)  # close() then resets the connection
-
-
-@dataclass(slots=True)
-class Seen:
-    """A request as it came; `body_bytes` grows while its body arrives."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body_bytes: int = 0
-    status: int | None = None
-    """What was answered, or None where the connection was broken first."""
-
-    @property
-    def length(self) -> int:
-        """How long the body was announced to be."""
-        return int(self.headers.get("Content-Length", "0"))
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path.partition('?')[0]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What goes wrong with one request.
-
-    `cut` breaks both connections after `after_bytes` of the body, `stall` stops taking bytes there, `answer`
-    answers in the registry's place without reading the body, `lose` drops the registry's answer, `truncate`
-    breaks off within the answer, and `rewrite` puts other headers into it.
-    """
-
-    kind: Literal["cut", "stall", "answer", "lose", "truncate", "rewrite"]
-    after_bytes: int = 0
-    status: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-Plan = Callable[[Seen], Fault | None]
-
-
-def nothing(_: Seen) -> Fault | None:
-    """Break nothing."""
-    return None
 
 
 class FaultProxy:
     """Forwards to a port of this machine and breaks what `plan` says.
 
     With `buffered`, a request is forwarded once its whole body is here, as nginx does unless told otherwise.
+    `adds` are headers that it puts into every request; with a `certificate` it speaks TLS.
     """
 
-    def __init__(self, port: int, plan: Plan = nothing, *, buffered: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        plan: Plan = nothing,
+        *,
+        buffered: bool = False,
+        adds: Mapping[str, str] = NO_HEADERS,
+        certificate: Issued | None = None,
+    ) -> None:
         self.plan = plan
+        self.adds = adds
+        self.tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate.certificate, certificate.key)
         self.seen: list[Seen] = []
         self.upstream_port = port
         self.buffered = buffered
@@ -116,9 +90,16 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(port: int, plan: Plan = nothing, *, buffered: bool = False) -> Iterator[FaultProxy]:
+def fault_proxy(
+    port: int,
+    plan: Plan = nothing,
+    *,
+    buffered: bool = False,
+    adds: Mapping[str, str] = NO_HEADERS,
+    certificate: Issued | None = None,
+) -> Iterator[FaultProxy]:
     """Run a proxy in front of a port for as long as the `with` block lasts."""
-    proxy = FaultProxy(port, plan, buffered=buffered)
+    proxy = FaultProxy(port, plan, buffered=buffered, adds=adds, certificate=certificate)
     proxy.start()
     try:
         yield proxy
@@ -133,12 +114,28 @@ class _Server(ThreadingHTTPServer):
         self.proxy = proxy
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the connection's own thread, where TLS is spoken."""
+        tls = self.proxy.tls
+        with request if tls is None else tls.wrap_socket(request, server_side=True) as connection:
+            super().finish_request(connection, client_address)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Broken connections are what this is for."""
 
 
 class _Broken(Exception):
     """The connection to the client ends here."""
+
+
+class _Hung(Exception):
+    """The connection to the client was ended already."""
+
+
+def _flipped(piece: bytes, place: int) -> bytes:
+    if not 0 <= place < len(piece):
+        return piece
+    return piece[:place] + bytes([piece[place] ^ 1]) + piece[place + 1 :]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -152,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.proxy.plan(seen)
         try:
             self._serve(seen, fault)
+        except _Hung:
+            return
         except (_Broken, OSError, http.client.HTTPException):
             self.close_connection = True
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
@@ -170,16 +169,25 @@ class _Handler(BaseHTTPRequestHandler):
                 upstream.send(body)
             else:
                 self._open(upstream, seen)
-                for piece in self._body(seen, fault):
-                    upstream.send(piece)
+                self._forward(upstream, seen, fault)
+            self._wait(fault)
             response = upstream.getresponse()
             self._pass_on(seen, fault, response)
         finally:
             upstream.close()
 
+    def _forward(self, upstream: http.client.HTTPConnection, seen: Seen, fault: Fault | None) -> None:
+        for piece in self._body(seen, fault):
+            self._wait(fault)
+            try:
+                upstream.send(piece)
+            except ConnectionError:  # it has answered without reading all of it
+                self.close_connection = True
+                return
+
     def _open(self, upstream: http.client.HTTPConnection, seen: Seen) -> None:
         upstream.putrequest(seen.method, seen.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in seen.headers.items():
+        for name, value in {**seen.headers, **self.server.proxy.adds}.items():
             if name.lower() not in HOP_BY_HOP:
                 upstream.putheader(name, value)
         if "Content-Length" in seen.headers:
@@ -193,12 +201,16 @@ class _Handler(BaseHTTPRequestHandler):
             piece = self.rfile.read(min(PIECE_BYTES, end - seen.body_bytes))
             if not piece:
                 raise _Broken
-            seen.body_bytes += len(piece)
-            yield piece
+            begin, seen.body_bytes = seen.body_bytes, seen.body_bytes + len(piece)
+            yield _flipped(piece, fault.after_bytes - begin) if fault and fault.kind == "flip" else piece
         if fault is not None and fault.kind == "stall":
             self._stall()
         if breaks:
             raise _Broken
+
+    def _wait(self, fault: Fault | None) -> None:
+        if fault is not None and fault.wait_s:
+            self.server.proxy.stopping.wait(fault.wait_s)
 
     def _stall(self) -> None:
         """Take nothing more, until the client gives up."""
@@ -218,16 +230,32 @@ class _Handler(BaseHTTPRequestHandler):
             self._truncate(response.status, headers)
         if fault is not None and fault.kind == "rewrite":
             headers = {**headers, **fault.headers}
+        if fault is not None and fault.kind == "move" and "Location" in headers:
+            headers = {**headers, "Location": fault.location(headers["Location"])}
+        if fault is not None and fault.kind == "clip":
+            self._clip(response.status, headers, content, fault.after_bytes)
         length = response.getheader("Content-Length") or str(len(content))
         self._answer(seen, response.status, {**headers, "Content-Length": length}, content)
+
+    def _clip(self, status: int, headers: Mapping[str, str], content: bytes, length: int) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        whole = (
+            f"HTTP/1.1 {status} Clipped\r\nContent-Length: {len(content)}\r\n{lines}\r\n".encode() + content
+        )
+        self.wfile.write(whole[: min(length, len(whole) - 1)])
+        self._hang_up()
 
     def _truncate(self, status: int, headers: Mapping[str, str]) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.wfile.write(f"HTTP/1.1 {status} Cut\r\n{lines}Content-Length: 100\r\n\r\n{{".encode())
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Say that no more comes, in an orderly way: what was written is read first."""
         self.wfile.flush()
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
-        raise _Broken
+        raise _Hung
 
     def _answer(self, seen: Seen, status: int, headers: Mapping[str, str], content: bytes) -> None:
         seen.status = status

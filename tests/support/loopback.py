@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -203,9 +204,16 @@ class MemoryRegistry:
         location = f"/v2/{name}/blobs/uploads/{upload}?_state=secret"
         return Reply(status, {"Location": location, "Range": f"0-{last}"})
 
-    def _blob(self, _: Received, name: str, digest: str) -> Reply:
+    def _blob(self, request: Received, name: str, digest: str) -> Reply:
         content = self.blobs.get((name, digest))
-        return refused(404, "BLOB_UNKNOWN") if content is None else Reply(200, {}, content)
+        if content is None:
+            return refused(404, "BLOB_UNKNOWN")
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        if asked is None:
+            return Reply(200, {}, content)
+        begin = int(asked[1])
+        said = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        return Reply(206, said, content[begin:]) if begin < len(content) else Reply(416)
 
     def store_manifest(self, request: Received) -> Reply:
         """Take the manifest that a request brings, without asking `before`."""

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import requests
 
 from tests.support import apt, detached
+from tests.support.certificates import Authority
 from tests.support.commands import cache_folder, log_file, one_at_a_time, run_logged
 from tests.support.registry import free_port
 
@@ -51,12 +52,12 @@ class ObjectStore:
 
 
 @contextmanager
-def running_store(kind: Kind, folder: Path) -> Iterator[ObjectStore]:
-    """Run a store for as long as the `with` block lasts."""
+def running_store(kind: Kind, folder: Path, *, tls: Authority | None = None) -> Iterator[ObjectStore]:
+    """Run a store for as long as the `with` block lasts; S3 with a certificate of `tls`, if there is one."""
     port = free_port()
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     commands: dict[Kind, Callable[[], tuple[str, ...]]] = {
-        "s3": lambda: (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)),
+        "s3": lambda: _s3_command(port, tls),
         "gs": lambda: _google_command(port),
         "az": lambda: _azure_command(port),
     }
@@ -65,17 +66,20 @@ def running_store(kind: Kind, folder: Path) -> Iterator[ObjectStore]:
     process = detached.start(commands[kind](), log=log, lifetime_s=LIFETIME_S, environment=variables)
     try:
         detached.wait_until_ready(kind, lambda: _listens(port), process=process, log=log)
-        yield {"s3": _s3, "gs": _google, "az": _azure}[kind](port, key)
+        makers = {"s3": lambda: _s3(port, tls), "gs": lambda: _google(port), "az": lambda: _azure(port, key)}
+        yield makers[kind]()
     finally:
         process.stop()
 
 
-def _s3(port: int, _: str) -> ObjectStore:
+def _s3(port: int, tls: Authority | None) -> ObjectStore:
     import boto3
 
-    url = f"http://127.0.0.1:{port}"
+    scheme = "https" if tls is not None else "http"
+    url = f"{scheme}://127.0.0.1:{port}"
+    verify = str(tls.certificate) if tls is not None else None
     login = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=url, **login)
+    client = boto3.client("s3", endpoint_url=url, verify=verify, **login)
     client.create_bucket(Bucket=BUCKET)
     return ObjectStore(
         kind="s3",
@@ -83,7 +87,7 @@ def _s3(port: int, _: str) -> ObjectStore:
         put=lambda key, content: client.put_object(Bucket=BUCKET, Key=key, Body=content),
         delete=lambda key: client.delete_object(Bucket=BUCKET, Key=key),
         environment_at=lambda port: {
-            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL_S3": f"{scheme}://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "AKIATEST",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -91,7 +95,15 @@ def _s3(port: int, _: str) -> ObjectStore:
     )
 
 
-def _google(port: int, _: str) -> ObjectStore:
+def _s3_command(port: int, tls: Authority | None) -> tuple[str, ...]:
+    command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
+    if tls is None:
+        return command
+    issued = tls.issue("127.0.0.1")
+    return (*command, "-s", "-c", str(issued.certificate), "-k", str(issued.key))
+
+
+def _google(port: int) -> ObjectStore:
     api = f"http://127.0.0.1:{port}"
     objects = f"{api}/storage/v1/b/{BUCKET}/o"
 

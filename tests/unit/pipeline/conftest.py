@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Artifact, Check, Level, Reason, Source, SuiteReport, Verdict
+from pipeline.model import Artifact, Check, DiskNeed, Level, Reason, Source, SuiteReport, Verdict
 from pipeline.record import Record, StageRecord
 
 REPORT = SuiteReport(command=("pytest",), exit_code=0, duration_s=1)
@@ -29,12 +29,19 @@ class Measure:
     work: Callable[[Desk], SuiteReport] = lambda _: REPORT
     checks: tuple[Check, ...] = ()
     known_by: str | None = None
+    room: tuple[int, ...] = ()
     name: str = "measure"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source,)
     gives: ClassVar[type[Artifact]] = SuiteReport
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         return self.checks
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        return tuple(
+            DiskNeed(purpose="measuring", path=desk.cache, size_bytes=count, reason="a test")
+            for count in self.room
+        )
 
     def identity(self, have: Artifacts) -> str | None:
         return self.known_by

@@ -14,6 +14,11 @@ def refusal(text: str) -> str:
 
 
 REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
+REPOSITORY = "expected a repository such as registry.example.com/team/model, without tag or digest"
+ELSEWHERE = (
+    "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a "
+    "registry mounts only what it has itself"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,14 @@ REGISTRY = "expected a registry such as registry.example.com:5000/team (the path
             f"p.yaml:4: registries[1]: 'GHCR.io/Team' - {REGISTRY}",
         ),
         ("registries: https://ghcr.io", f"p.yaml:2: registries: 'https://ghcr.io' - {REGISTRY}"),
+        (
+            "push:\n  mount_from:\n  - ghcr.io/team/old:1.0",
+            f"p.yaml:4: push.mount_from[0]: 'ghcr.io/team/old:1.0' - {REPOSITORY}",
+        ),
+        (
+            "registries: [ghcr.io/team]\npush: {mount_from: docker.io/team/old}",
+            f"p.yaml:3: push: {{'mount_from': 'docker.io/team/old'}} - {ELSEWHERE}",
+        ),
         ("benchmark:\n  port: true", "p.yaml:3: benchmark.port: True - expected a number"),
         ("benchmark: {rate_rps: false}", "p.yaml:2: benchmark.rate_rps: False - expected a number"),
         ("test: {timeout_s: true}", "p.yaml:2: test.timeout_s: True - expected a number"),
@@ -55,6 +68,31 @@ REGISTRY = "expected a registry such as registry.example.com:5000/team (the path
             "p.yaml:4: registries[1].login.rol: 'x' - unknown key; did you mean 'role'?",
         ),
         (
+            "build: {compression: zip}",
+            "p.yaml:2: build.compression: 'zip' - expected 'gzip', 'zstd' or 'uncompressed'",
+        ),
+        ("build:\n  level: 10", "p.yaml:3: build.level: 10 - expected 1 to 9 for gzip"),
+        ("build: {compression: zstd, level: 0}", "p.yaml:2: build.level: 0 - expected 1 to 19 for zstd"),
+        (
+            "build: {level: 3, compression: uncompressed}",
+            "p.yaml:2: build.level: 3 - layers that are not compressed have no level; leave it out",
+        ),
+        ("build: {level: true}", "p.yaml:2: build.level: True - expected a number"),
+        ("build: {level: best}", "p.yaml:2: build.level: 'best' - expected a whole number"),
+        (
+            "model:\n  source: model\n  image: weights",
+            "p.yaml:4: model.image: 'weights' - this is of no use without `delivery: image`",
+        ),
+        (
+            "model: {source: model, delivery: image, base: 'busy box'}",
+            "p.yaml:2: model.base: 'busy box' - expected an image such as busybox:1.37",
+        ),
+        ("model: {delivery: image}", "p.yaml:2: model.source: this key is required and not there"),
+        (
+            "model: {source: model, delivery: modelcar}",
+            "p.yaml:2: model.delivery: 'modelcar' - expected 'layers' or 'image'",
+        ),
+        (
             'benchmark: {environment: {"": x}}',
             "p.yaml:2: benchmark.environment.: '' - the name of a variable is not empty and holds no '='",
         ),
@@ -77,3 +115,25 @@ def test_a_registry_is_a_host_with_a_path_or_says_more() -> None:
     assert config.repositories == ("a.io/x/digits", "b.io/y/digits")
     ((repository, section),) = config.registry_sections.items()
     assert (repository, section.create, section.login.role) == ("b.io/y/digits", True, "arn:aws:x")
+
+
+@pytest.mark.parametrize("registries", ["registries: [ghcr.io/new, localhost:5000]", ""])
+def test_weights_are_mounted_from_other_repositories_of_the_same_registries(registries: str) -> None:
+    text = f"image: digits\n{registries}\npush: {{mount_from: 'ghcr.io/team/old, localhost:5000/digits'}}"
+    config = validate(Config, parse(text, "p.yaml"))
+    assert config.push.mount_from == ("ghcr.io/team/old", "localhost:5000/digits")
+
+
+def test_the_weights_own_image_stands_beside_the_application() -> None:
+    def config(model: str) -> Config:
+        text = f"{{image: team/digits, registries: [a.io/x, b.io], model: {{source: model{model}}}}}"
+        return validate(Config, parse(text, "p.yaml"))
+
+    assert (config("").model_image, config("").model_repositories) == (None, ())
+    own = config(", delivery: image")
+    assert own.model_image == "team/digits-model"
+    assert own.model_repositories == ("a.io/x/team/digits-model", "b.io/team/digits-model")
+    assert config(", delivery: image, image: weights").model_repositories == (
+        "a.io/x/weights",
+        "b.io/weights",
+    )

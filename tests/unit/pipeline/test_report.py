@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,10 @@ from pipeline.model import (
     CaseCounts,
     Level,
     ManifestUpdate,
+    Pushed,
+    PushedBlob,
     PushedImage,
+    PushedReference,
     Reason,
     ScanReport,
     SuiteReport,
@@ -22,7 +26,7 @@ from pipeline.model import (
     VulnerabilityDatabase,
 )
 from pipeline.record import Failure, Record, StageRecord, Status
-from pipeline.reference import Digest, Tag
+from pipeline.reference import Digest, Repository, Tag
 from pipeline.report.phrases import describe, duration, plural, size
 from pipeline.report.terminal import TerminalReporter, print_record
 from tests.unit.pipeline.conftest import REPORT
@@ -183,3 +187,66 @@ for stderr in (False, True):
     done = subprocess.run((sys.executable, "-c", code), env=environment, capture_output=True, check=True)
     assert done.stdout.decode(encoding) == f"{printed}\n"
     assert done.stderr == done.stdout
+
+
+def test_what_was_pushed_of_both_images_is_shown() -> None:
+    def pushed(name: str, how: Literal["exists", "uploaded"], sent: int) -> Pushed:
+        digest = Digest.of(name.encode())
+        blob = PushedBlob(digest=digest, size_bytes=9_000_000, how=how, sent_bytes=sent)
+        reference = PushedReference(
+            repository=Repository(f"registry.example.com/{name}"),
+            tag=Tag("1"),
+            digest=digest,
+            tag_existed=how == "exists",
+            blobs=(blob,),
+            duration_s=1,
+        )
+        return Pushed(name=name, tag=Tag("1"), digest=digest, references=(reference,))
+
+    application, weights = pushed("digits", "uploaded", 9_000_000), pushed("digits-model", "exists", 0)
+    image = PushedImage(**dict(application), model_image=weights)
+    assert describe(image) == (
+        "registry.example.com/digits: 9.0 MB sent, 0 B saved; "
+        "model registry.example.com/digits-model: 0 B sent, 9.0 MB saved (9.0 MB already there)"
+        " (tag was there)"
+    )
+    stage = StageRecord(
+        name="push", gives="PushedImage", status=Status.PASSED, artifact=image.model_dump(mode="json")
+    )
+    text = shown(a_record(stages=(stage,)))
+    assert f"image   {application.references[0]}" in text
+    assert f"model   {weights.references[0]}" in text
+    assert stage.made() == image
+
+
+PROGRESS = "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s left\nd92bf2a12396 96.5 MB of 419.4 MB"
+
+
+def shown_progress(*lines: str, terminal: bool, width: int) -> str:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=width, highlight=False)
+    reporter = TerminalReporter(console=console)
+    stage = StageRecord(name="push", gives="PushedImage", status=Status.RUNNING)
+    reporter.begins(stage)
+    if not terminal:  # it speaks only after a while
+        reporter._silent_until = 0
+    for line in lines:
+        reporter.say(line)
+    reporter.ended(stage)
+    return text.getvalue()
+
+
+def test_progress_of_several_lines_stands_below_its_stage() -> None:
+    printed = shown_progress(PROGRESS, "later", terminal=False, width=160)
+    assert printed.splitlines()[:2] == [
+        "… push       250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s left",
+        "             d92bf2a12396 96.5 MB of 419.4 MB",
+    ]
+    assert "later" not in printed
+
+
+def test_a_narrow_terminal_shows_the_beginning_of_each_line() -> None:
+    printed = shown_progress(PROGRESS, terminal=True, width=60)
+    assert "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s" in printed
+    assert "d92bf2a12396 96.5 MB of 419.4 MB" in printed
+    assert "5 s left" not in printed

@@ -97,7 +97,27 @@ def test_a_missing_thing_stops_the_run_before_any_work(source: Source) -> None:
     make = Make()
     record = run(source, Measure(checks=(check,)), make)
     assert (record.exit_code, make.ran) == (4, [])
-    assert kept(source).checks == (check,)
+    assert kept(source).checks[0] == check
+
+
+def test_a_run_that_does_not_fit_is_refused_with_the_numbers(source: Source) -> None:
+    make = Make()
+    record = run(source, Measure(room=(10**18,)), make)
+    assert (record.exit_code, make.ran) == (6, [])
+    assert record.failure is not None
+    assert "1000000.0 TB needed" in record.failure.message
+    forecast = next(check.disk for check in kept(source).checks if check.disk is not None)
+    assert forecast.needed_bytes > 10**18
+    assert forecast.free_bytes is not None
+    assert forecast.needs[0].purpose == "measuring"
+
+
+def test_what_is_taken_again_needs_no_room(source: Source) -> None:
+    assert run(source, Measure(known_by="x"), Make()).exit_code == 0
+    huge = Measure(known_by="x", room=(10**18,))
+    assert run(source, huge, Make()).stages[0].status is Status.REUSED
+    assert run(source, huge, Make(), options=Options(reuse=False)).exit_code == 6
+    assert run(source, replace(huge, known_by="y"), Make()).exit_code == 6
 
 
 def test_the_same_identity_is_taken_again(source: Source) -> None:

@@ -6,11 +6,23 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigurationError
-from pipeline.model import Artifact, BaseImage, Level, Severity, Skipped, SuiteReport, Unjudged, Verdict
+from pipeline.model import (
+    Artifact,
+    BaseImage,
+    BuiltImage,
+    Image,
+    Level,
+    ModelImage,
+    Severity,
+    Skipped,
+    SuiteReport,
+    Unjudged,
+    Verdict,
+)
 from pipeline.reference import Digest
 from pipeline.yaml_source import parse
 from policies.load import load_policies
-from tests.unit.policies.evidence import SCANNED_AT, benchmark, image, scan, suite, vulnerability
+from tests.unit.policies.evidence import PINNED, SCANNED_AT, benchmark, image, scan, suite, vulnerability
 
 CRITICAL, HIGH, UNKNOWN = Severity.CRITICAL, Severity.HIGH, Severity.UNKNOWN
 
@@ -88,6 +100,30 @@ def test_dirty_tree() -> None:
         in messages("{rule: image, allow_dirty: false}", image(dirty=True))[0]
     )
     assert judge("{rule: image, allow_dirty: false}", image()).passed
+
+
+def with_model_image(base: BaseImage | None) -> BuiltImage:
+    """Return an image whose weights are in another one, with this base."""
+    made = image()
+    parts = {name: getattr(made, name) for name in Image.model_fields}
+    own = ModelImage(**{**parts, "base": base}, mounted_at="/mnt/models")
+    return made.model_copy(update={"model_layers": (), "model_image": own})
+
+
+def test_weights_in_an_image_of_their_own_count_too() -> None:
+    assert messages("{rule: image, maximum_size: 119MiB, maximum_layers: 2}", with_model_image(None)) == [
+        "linux/amd64: 120.0MiB (20.0MiB application, 100.0MiB model); at most 119.0MiB is allowed"
+    ]
+
+
+def test_the_base_of_the_weights_own_image_is_judged() -> None:
+    rule = "{rule: image, base_images: [python], base_digest_required: true}"
+    assert judge(rule, with_model_image(None)).passed
+    assert judge(rule, with_model_image(PINNED)).passed
+    assert messages(rule, with_model_image(BaseImage(name="busybox"))) == [
+        "model image: the base image is busybox; allowed are python",
+        "model image: the digest of the base image busybox is not known",
+    ]
 
 
 @pytest.mark.parametrize(

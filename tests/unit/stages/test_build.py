@@ -81,20 +81,7 @@ def test_missing_files_are_listed_together(
     assert str(project / "Dockerfile") in by_subject(checks, "Dockerfile").found
     assert by_subject(checks, "model").problem is Problem.CONFIGURATION
     assert by_subject(checks, "context").passed
-    assert by_subject(checks, "free disk").passed
-
-
-def test_records_of_runs_need_no_room(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the context is above the folder of pipeline.yaml."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    own = project / "deploy" / ".pipeline"
-    (own / "cache").mkdir(parents=True)
-    with (own / "cache" / "layers").open("wb") as stream:
-        stream.truncate(10**13)
-    desk = Desk(folder=tmp_path, cache=own / "cache")
-    assert by_subject(build(project).check(desk), "free disk").passed
-    (own / "cache" / "layers").rename(project / "weights")
-    assert by_subject(build(project).check(desk), "free disk").problem is Problem.DISK
+    assert build(project).disk_needs(Artifacts(source(project)), desk) == ()
 
 
 def test_annotations_are_those_of_the_specification(project: Path) -> None:

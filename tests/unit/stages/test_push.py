@@ -14,6 +14,7 @@ from pipeline.interface import Stage
 from pipeline.model import BuiltImage, Problem
 from pipeline.reference import Repository
 from stages.oci.layout import Layout
+from stages.oci.model_image import OwnImage, assemble_model_image, scratch
 from stages.push import Push
 from stages.registries import recognise
 from tests.support.loopback import MemoryRegistry, Received, Reply, Server, refused, serving
@@ -124,6 +125,83 @@ def test_blobs_are_mounted_from_every_repository_that_may_hold_them(
         assert pushed.bytes_sent == 0
     assert {blob.how for blob in later.references[1].blobs} == {"exists"}
     assert [line for line in said if f"{new}:{image.tag}" in line and "3 mounted; 0 B sent" in line]
+
+
+@pytest.fixture
+def separate(tmp_path: Path, image: BuiltImage) -> BuiltImage:
+    """An image whose weights are an image of their own."""
+    application = make_image(tmp_path / "application", {"app.py": b"1"})
+    base = scratch(Layout.create(tmp_path / "scratch"), ["linux/amd64"])
+    own = OwnImage(name="small-model", mounted_at="/mnt/models")
+    weights = assemble_model_image(own, image.model_layers, base, Layout.create(application.layout))
+    return application.model_copy(update={"model_image": weights})
+
+
+def push_both(tmp_path: Path, *hosts: str) -> Push:
+    return Push(
+        layout_folder=tmp_path / "out",
+        repositories=tuple(Repository(f"{host}/small") for host in hosts),
+        model_repositories=tuple(Repository(f"{host}/small-model") for host in hosts),
+    )
+
+
+def test_the_weights_own_image_goes_to_its_own_repositories(
+    tmp_path: Path, separate: BuiltImage, desk: Desk, server: Server, memory: MemoryRegistry
+) -> None:
+    stage = push_both(tmp_path, f"{server.address}/a", f"{server.address}/b")
+    pushed = stage.run(Artifacts(separate), desk)
+    weights = pushed.model_image
+    assert weights is not None
+    assert separate.model_image is not None
+    assert [str(each.repository) for each in pushed.references] == list(stage.repositories)
+    assert [str(each.repository) for each in weights.references] == list(stage.model_repositories)
+    assert {each.digest for each in weights.references} == {separate.model_image.digest}
+    layers = {layer.descriptor.digest for layer in separate.weights}
+    assert all(("a/small-model", digest) in memory.blobs for digest in layers)
+    assert not any(("a/small", digest) in memory.blobs for digest in layers)
+    again = stage.run(Artifacts(separate), desk)
+    assert again.model_image is not None
+    assert [(each.tag_existed, each.bytes_sent) for each in again.model_image.references] == [(True, 0)] * 2
+    assert len(stage.check(desk)) == 4
+
+
+def test_both_images_go_into_one_folder(tmp_path: Path, separate: BuiltImage, desk: Desk) -> None:
+    pushed = push_both(tmp_path).run(Artifacts(separate), desk)
+    assert pushed.model_image is not None
+    roots = {root.reference: root.descriptor.digest for root in Layout.open(tmp_path / "out").roots()}
+    assert roots == {pushed.tag: pushed.digest, pushed.model_image.tag: pushed.model_image.digest}
+    assert all(Layout(tmp_path / "out").has(layer.descriptor.digest) for layer in separate.weights)
+
+
+def test_a_dry_run_names_both_images(
+    tmp_path: Path, separate: BuiltImage, desk: Desk, server: Server, said: list[str]
+) -> None:
+    desk.dry_run = True
+    pushed = push_both(tmp_path, f"{server.address}/a").run(Artifacts(separate), desk)
+    assert (pushed.references, server.received) == ((), [])
+    assert [line.split("@")[0].rpartition("/")[2].partition(":")[0] for line in said] == [
+        "small-model",
+        "small",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (Reply(200, {}, b'{"name": "old/small", "tags": ["1"]}'), "there"),
+        (refused(404, "NAME_UNKNOWN"), "nothing is there; is the name right?"),
+        (refused(403, "DENIED"), "cannot list the tags in old/small: DENIED"),
+    ],
+)
+def test_the_plan_says_whether_there_is_anything_to_mount_from(
+    tmp_path: Path, desk: Desk, memory: MemoryRegistry, answer: Reply, found: str
+) -> None:
+    memory.before = lambda request: answer if request.path == "/v2/old/small/tags/list" else None
+    with serving(memory) as server:
+        old = Repository(f"{server.address}/old/small")
+        _, check = push_to(tmp_path, f"{server.address}/new/small", mount_from=(old,)).check(desk)
+    assert (check.subject, check.passed) == (f"mount from {old}", True)
+    assert check.found.endswith(found)
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would(

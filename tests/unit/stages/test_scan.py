@@ -13,6 +13,8 @@ from pipeline.model import (
     BuiltImage,
     Check,
     Descriptor,
+    DiskNeed,
+    ModelImage,
     PlatformImage,
     Tool,
     VulnerabilityDatabase,
@@ -139,6 +141,9 @@ class Counting:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         return (Check(subject="counting", found="here"),)
 
+    def disk_needs(self, desk: Desk) -> tuple[DiskNeed, ...]:
+        return ()
+
     def identity(self) -> str | None:
         return self.version
 
@@ -157,6 +162,28 @@ def test_any_scanner_fits(tmp_path: Path) -> None:
     desk.clear()
     assert not (tmp_path / "application").exists()
     assert scan.check(desk)[0].found == "here"
+
+
+def with_model_image(image: BuiltImage, base: tuple[Descriptor, ...]) -> BuiltImage:
+    """Return the image with one for its weights beside it; the base has these layers."""
+    kept = {name: getattr(image, name) for name in ("tag", "digest", "media_type", "layout")}
+    platforms = (image.platforms[0].model_copy(update={"application_layers": base}),)
+    own = ModelImage(name="weights", platforms=platforms, mounted_at="/mnt/models", **kept)
+    return image.model_copy(update={"model_image": own})
+
+
+def test_what_the_weights_own_image_begins_with_is_scanned_too(tmp_path: Path) -> None:
+    image = built(*build(tmp_path))
+    layers = image.platforms[0].application_layers
+    desk = Desk(folder=tmp_path, cache=tmp_path)
+    scan = Scan(scanner=Counting())
+    reports = [scan.run(Artifacts(with_model_image(image, base)), desk) for base in ((), layers)]
+    assert [report.packages for report in reports] == [1, 2]
+    identities = {
+        scan.identity(Artifacts(with_model_image(image, base))) for base in ((), layers[:1], layers)
+    }
+    assert len(identities) == 3
+    assert scan.identity(Artifacts(image)) in identities  # weights without a base are nothing to scan
 
 
 def test_identity_follows_image_and_scanner(tmp_path: Path) -> None:

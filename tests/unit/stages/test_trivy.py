@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,22 @@ def test_due_database_is_not_known_unless_updates_are_off(tmp_path: Path) -> Non
     assert database().known(folder) is None
     assert database(update=False).known(folder) is not None
     assert database().cached(folder) is not None
+
+
+def test_a_database_that_is_due_needs_room_beside_the_old_one(tmp_path: Path) -> None:
+    (first, archive) = database().disk_needs(tmp_path)
+    assert first.at_least
+    assert first.size_bytes > 5 * archive.size_bytes > 100_000_000
+    assert (first.path, archive.path) == (tmp_path, Path(tempfile.gettempdir()))
+    folder = cache(tmp_path, updated_at=NOW - timedelta(days=2), next_update=NOW - timedelta(hours=1))
+    (again, _) = database().disk_needs(folder)
+    assert (again.size_bytes, again.at_least) == (len(b"database"), False)
+    assert database(update=False).disk_needs(folder) == ()
+    assert database(repository="elsewhere/trivy-db:2").disk_needs(folder)[0] == first
+
+
+def test_a_database_that_will_do_needs_no_room(tmp_path: Path) -> None:
+    assert database().disk_needs(cache(tmp_path, updated_at=NOW)) == ()
 
 
 def test_changed_file_is_not_known(tmp_path: Path) -> None:

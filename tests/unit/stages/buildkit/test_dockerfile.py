@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 
-from stages.buildkit.dockerfile import base_name, base_platform, declares
+from stages.buildkit.dockerfile import base_name, base_platform, declares, own_instructions
 
 MULTI = """\
 # syntax directives and comments come first
@@ -35,6 +37,12 @@ FROM runtime
         ("FROM a\nRUN <<EOF\nFROM b\nEOF\n", "a"),
         ("FROM a\nRUN python3 <<-'EOF'\n\tfrom b import c\n\tEOF\nCOPY x /x", "a"),
         ("FROM a\nRUN echo \\\n  FROM b", "a"),
+        ("FROM a\nRUN cat <<<EOF\nFROM b\nRUN echo $((1<<EOF))\nFROM c", "c"),
+        ("FROM a\nRUN <<END-1.x >&2\nFROM b\nEND-1.x\n", "a"),
+        ("FROM a\nRUN <<EOF\nFROM b\n\tEOF\nFROM c\nEOF\n", "a"),
+        ("FROM a\nONBUILD RUN <<EOF\nFROM b\nEOF\n", "a"),
+        ("FROM a\nLABEL path=C:\\\\\nFROM b", "b"),
+        ("ARG TARGETARCH\nFROM base-${TARGETARCH}", None),
         ("FROM a\nARG A=x\nFROM b", "b"),
         ("FROM a AS x\nFROM x AS y\nFROM y", "a"),
         ("FROM a\nFROM 0", "a"),
@@ -83,3 +91,51 @@ def test_a_declared_argument_is_found(text: str, declared: bool) -> None:
 )
 def test_the_platform_of_the_base(text: str, platform: str | None) -> None:
     assert base_platform(text) == platform
+
+
+CHAIN = """\
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS base
+LABEL a=b
+ONBUILD RUN true
+ONBUILD COPY a /a
+FROM base AS app-arm64
+env lower=1
+FROM base AS app-amd64
+RUN <<one <<two
+COPY a /b
+one
+ADD c /d
+two
+FROM app-${TARGETARCH} AS application
+ARG ONE TWO=2
+WORKDIR /app
+FROM debian AS unrelated
+USER 1000
+FROM application
+CMD ["a"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "keywords"),
+    [
+        ("FROM scratch", {}, ""),
+        ("", {}, ""),
+        ("FROM scratch\nCOPY a /\nUSER 1\n", {}, "COPY USER"),
+        (CHAIN, {}, "LABEL RUN COPY RUN ARG WORKDIR CMD"),
+        (CHAIN, {"platform": "linux/arm64"}, "LABEL RUN COPY ENV ARG WORKDIR CMD"),
+        (CHAIN, {"target": "app-arm64"}, "LABEL RUN COPY ENV"),
+        (CHAIN, {"target": "unrelated"}, "USER"),
+        (CHAIN, {"target": "none"}, ""),
+        ("ARG A=x\nFROM b AS x-v7\nENV a=b\nFROM $A-$TARGETVARIANT", {"platform": "linux/arm/v7"}, "ENV"),
+        ("ARG A=x\nFROM b AS y\nENV a=b\nFROM $A", {"arguments": {"A": "y"}}, "ENV"),
+        ("FROM b AS x-\nENV a=b\nFROM x-$TARGETVARIANT", {"platform": "linux/arm64/v8"}, "ENV"),
+        ("ARG TARGETARCH\nFROM b AS amd64\nENV a=b\nFROM $TARGETARCH", {}, "ENV"),
+        ("ARG TARGETARCH=other\nFROM b AS amd64\nENV a=b\nFROM $TARGETARCH\nUSER 1", {}, "USER"),
+    ],
+)
+def test_the_instructions_of_all_stages_that_lead_to_the_image(
+    text: str, options: dict[str, Any], keywords: str
+) -> None:
+    assert own_instructions(text, **{"platform": "linux/amd64", **options}) == tuple(keywords.split())

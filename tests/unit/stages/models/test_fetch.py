@@ -8,12 +8,18 @@ import pytest
 from pipeline.desk import Desk
 from pipeline.errors import DiskFull, StageFailed
 from pipeline.model import ModelLayer
+from pipeline.reference import Digest, Repository
 from stages.models.fetch import fetch
 from stages.models.file import FolderFiles
 from stages.models.huggingface import HuggingFaceFiles
 from stages.models.model import Model
+from stages.models.registry_layers import RegistryLayers
+from stages.oci.model_layer import stream
 from stages.servers.mounts import model_mounts
+from tests.support.cutting_relay import cutting_relay
 from tests.support.hub import Hub, running_hub
+from tests.support.loopback import MemoryRegistry, Received, Reply, Server, refused, serving
+from tests.support.registry import free_port
 
 CONTENT = {"big.bin": bytes(range(256)) * 12_000, "small.bin": b"12345", "part/config.json": b"{}"}
 
@@ -129,7 +135,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_fetched(hub: Hub, des
     commit = hub.branches["main"]
     (layer, *_) = described(hub, desk, commit)
     huge = layer.files[0].model_copy(update={"size_bytes": 1 << 60})
-    with pytest.raises(DiskFull, match=f"needs {1 << 60} bytes"):
+    with pytest.raises(DiskFull, match=r"needs 1152921504\.6 GB"):
         fetch((layer.model_copy(update={"files": (huge,)}),), files_at(hub, commit), desk)
     assert fetched(hub) == []
 
@@ -142,3 +148,154 @@ def test_local_weights_stay_where_they_are(tmp_path: Path, desk: Desk) -> None:
     assert fetch(layers, files, desk) == layers
     assert fetch(layers, None, desk) == layers
     assert not (desk.cache / "weights").exists()
+
+
+# --- from a registry -----------------------------------------------------------------------------------
+
+TWO_LAYERS = {**CONTENT, "own.bin": bytes(range(255)) * 36_000}
+NAME = "team/digits"
+
+
+@pytest.fixture
+def memory() -> MemoryRegistry:
+    return MemoryRegistry()
+
+
+@pytest.fixture
+def server(memory: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with serving(memory) as running:
+        yield running
+
+
+@pytest.fixture
+def layers(hub: Hub, desk: Desk, memory: MemoryRegistry) -> tuple[ModelLayer, ...]:
+    """Two layers, both in the registry."""
+    commit = hub.commit(TWO_LAYERS)
+    layers = described(hub, desk, commit)
+    assert len(layers) == 2
+    for layer in layers:
+        memory.blobs[NAME, layer.descriptor.digest] = b"".join(stream(layer, files_at(hub, commit)))
+    hub.server.received.clear()
+    return layers
+
+
+def at(address: str, *names: str) -> RegistryLayers:
+    return RegistryLayers(repositories=tuple(Repository(f"{address}/{name}") for name in names or (NAME,)))
+
+
+def fetch_all(hub: Hub, layers: tuple[ModelLayer, ...], desk: Desk, near: RegistryLayers) -> None:
+    assert shown(fetch(layers, files_at(hub, hub.branches["main"]), desk, near)) == TWO_LAYERS
+
+
+def streams(server: Server) -> list[tuple[str, str | None]]:
+    """Return which layers were read in the registry, in whole or from which byte on."""
+    return [
+        (request.path.rpartition("/")[2], request.headers.get("Range"))
+        for request in server.received
+        if request.method == "GET" and "/blobs/" in request.path
+    ]
+
+
+def log(desk: Desk) -> str:
+    return (desk.folder / "weights.log").read_text()
+
+
+def damage(memory: MemoryRegistry, digest: Digest) -> None:
+    memory.blobs[NAME, digest] = memory.blobs[NAME, digest][:-20_000] + bytes(20_000)
+
+
+def test_layers_that_a_registry_has_are_read_there(
+    hub: Hub, desk: Desk, server: Server, layers: tuple[ModelLayer, ...]
+) -> None:
+    fetch_all(hub, layers, desk, at(server.address))
+    assert fetched(hub) == []
+    assert sorted(name for name, _ in streams(server)) == sorted(one.descriptor.digest for one in layers)
+    assert log(desk).count(f"fetched from {server.address}/{NAME}") == 2
+    assert not [path for path in desk.cache.rglob("*") if path.suffix in {".part", ".tar"}]
+    desk.clear()
+    server.received.clear()
+    fetch_all(hub, layers, desk, at(server.address))
+    assert server.received == []  # what is kept is nearer still
+
+
+def test_a_layer_that_no_registry_has_comes_from_its_source(
+    hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
+) -> None:
+    (only,) = (one for one in layers if one.files[0].path == "own.bin")
+    del memory.blobs[NAME, only.descriptor.digest]
+    fetch_all(hub, layers, desk, at(server.address, "team/none", NAME))
+    assert fetched(hub) == [("own.bin", None)]
+    assert "own.bin" not in log(desk)
+    assert f"fetched from hf://{hub.repository}" in log(desk)
+
+
+def test_half_a_file_goes_on_in_the_registry(
+    hub: Hub, desk: Desk, server: Server, layers: tuple[ModelLayer, ...]
+) -> None:
+    (only,) = (one for one in layers if one.files[0].path == "own.bin")
+    half = desk.cache / f"weights/files/{only.files[0].digest[7:]}.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(TWO_LAYERS["own.bin"][:5_000_000])
+    here = fetch((only,), files_at(hub, hub.branches["main"]), desk, at(server.address))
+    assert shown(here) == {"own.bin": TWO_LAYERS["own.bin"]}
+    ((_, asked),) = streams(server)
+    assert asked is not None
+    assert 5_000_000 < int(asked.removeprefix("bytes=").removesuffix("-")) < 5_010_000
+
+
+def test_a_broken_answer_of_the_registry_goes_on_where_it_stopped(
+    hub: Hub, desk: Desk, server: Server, layers: tuple[ModelLayer, ...]
+) -> None:
+    with cutting_relay(int(server.address.rpartition(":")[2])) as relay:
+        relay.cuts = [2_000_000, 6_000_000]
+        fetch_all(hub, layers, desk, at(f"127.0.0.1:{relay.port}"))
+    assert relay.broken == 2
+    assert len(streams(server)) == 4  # two layers, two breaks
+    assert fetched(hub) == []
+
+
+def test_a_file_that_a_registry_began_is_ended_by_the_source(
+    hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
+) -> None:
+    (only,) = (one for one in layers if one.files[0].path == "own.bin")
+    memory.before = lambda request: refused(403, "DENIED") if streams(server)[1:] else None
+    with cutting_relay(int(server.address.rpartition(":")[2])) as relay:
+        relay.cuts = [3_000_000]
+        near = at(f"127.0.0.1:{relay.port}")
+        here = fetch((only,), files_at(hub, hub.branches["main"]), desk, near)
+    assert shown(here) == {"own.bin": TWO_LAYERS["own.bin"]}
+    ((path, asked),) = fetched(hub)
+    assert (path, asked is not None) == ("own.bin", True)
+    assert "the rest of this layer is fetched from hf://" in log(desk)
+
+
+def test_a_damaged_layer_is_left_for_the_source(
+    hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
+) -> None:
+    damage(memory, next(one.descriptor.digest for one in layers if one.files[0].path == "own.bin"))
+    fetch_all(hub, layers, desk, at(server.address))
+    assert fetched(hub) == [("own.bin", None)]
+    assert "own.bin is not sha256:" in log(desk)
+    assert f"the rest of this layer is fetched from hf://{hub.repository}" in log(desk)
+
+
+def test_a_registry_that_refuses_is_asked_once_and_left(
+    hub: Hub, desk: Desk, server: Server, memory: MemoryRegistry, layers: tuple[ModelLayer, ...]
+) -> None:
+    def refuse(request: Received) -> Reply | None:
+        return refused(403, "DENIED") if request.method == "HEAD" else None
+
+    memory.before = refuse
+    fetch_all(hub, layers, desk, at(server.address))
+    assert sum(request.method == "HEAD" for request in server.received) == 1
+    assert log(desk).count(f"no weights are looked for in {server.address}/{NAME}") == 1
+    assert len(fetched(hub)) == len(TWO_LAYERS)
+
+
+def test_a_registry_that_is_not_there_stops_nobody(
+    hub: Hub, desk: Desk, layers: tuple[ModelLayer, ...]
+) -> None:
+    fetch_all(hub, layers, desk, at(f"127.0.0.1:{free_port()}"))
+    assert "no weights are looked for" in log(desk)
+    assert len(fetched(hub)) == len(TWO_LAYERS)

@@ -1,6 +1,10 @@
 import os
+import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,10 @@ from pipeline.errors import ConfigurationError, StageFailed
 from pipeline.model import Problem
 from stages.models.file import FolderFiles
 from stages.models.interface import Files, SourceFile
+from stages.models.patterns import Selected
+from tests.support.unprivileged import unprivileged
 
+ROOT = Path(__file__).parents[4]
 LONG_AGO_NS = 1_600_000_000_123_456_789
 
 
@@ -146,16 +153,105 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         list(pieces)
 
 
-def test_links_are_refused(folder: Path, desk: Desk) -> None:
-    (folder / "link").symlink_to("weights.bin")
-    with pytest.raises(ConfigurationError, match="link is a symbolic link"):
+def test_links_are_refused_with_a_way_out(folder: Path, desk: Desk) -> None:
+    (folder / "part/link").symlink_to("../weights.bin")
+    with pytest.raises(ConfigurationError, match=r"link is a symbolic link to \.\./weights\.bin") as caught:
         FolderFiles(folder=folder).list(desk)
+    assert f"cp -rL {folder}/part" in caught.value.advice
+    assert "model.exclude" in caught.value.advice
 
 
-def test_special_files_are_refused(folder: Path, desk: Desk) -> None:
-    os.mkfifo(folder / "pipe")
-    with pytest.raises(ConfigurationError, match=r"pipe is neither a file nor a folder \(p"):
-        FolderFiles(folder=folder).list(desk)
+def test_a_snapshot_of_the_hub_is_named_as_what_it_is(tmp_path: Path, desk: Desk) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / f"hub/models--team--digits-small/snapshots/{commit}/onnx"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.onnx").symlink_to("../../../blobs/0a1b")
+    with pytest.raises(ConfigurationError, match=r"model\.onnx is a symbolic link") as caught:
+        FolderFiles(folder=snapshot.parent).list(desk)
+    assert f"`source: hf://team/digits-small@{commit}`" in caught.value.advice
+
+
+def test_a_link_that_is_excluded_does_no_harm(folder: Path, desk: Desk) -> None:
+    (folder / "latest").symlink_to("part")
+    (folder / "part/socket.link").symlink_to("nowhere")
+    files = Selected(files=FolderFiles(folder=folder), exclude=("latest/", "*.link"))
+    assert {file.path for file in files.list(desk)} == {"weights.bin", "part/empty"}
+    with pytest.raises(ConfigurationError, match="is a symbolic link"):
+        replace(files, exclude=("latest",)).list(desk)
+
+
+@pytest.mark.parametrize("name", [".pipeline", ".git"])
+def test_what_git_and_we_keep_is_no_part_of_the_model(folder: Path, desk: Desk, name: str) -> None:
+    before = FolderFiles(folder=folder).list(desk)
+    for place in (folder, folder / "part"):
+        (place / name / "runs").mkdir(parents=True)
+        (place / name / "runs/record.json").write_text("{}")
+        (place / name / "newest").symlink_to("runs")
+    assert FolderFiles(folder=folder).list(desk) == before
+    (folder / "part" / name).rename(folder / "moved")
+    (folder / "part" / name).write_text("gitdir: elsewhere")  # a file, as in a submodule
+    (folder / "moved/newest").unlink()
+    assert {file.path for file in FolderFiles(folder=folder).list(desk)} == {
+        *(file.path for file in before),
+        "moved/runs/record.json",
+    }
+
+
+def test_names_that_only_begin_like_git_s_are_taken(folder: Path, desk: Desk) -> None:
+    (folder / ".gitattributes").touch()
+    assert ".gitattributes" in {file.path for file in FolderFiles(folder=folder).list(desk)}
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "p"), (make_socket, "s")])
+def test_special_files_are_refused(desk: Desk, make: Callable[[Path], None], kind: str) -> None:
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket must be
+        make(Path(short) / "special")
+        with pytest.raises(ConfigurationError, match=rf"special is neither a file nor a folder \({kind}"):
+            FolderFiles(folder=Path(short)).list(desk)
+
+
+def test_devices_are_refused(desk: Desk) -> None:
+    with pytest.raises(ConfigurationError, match=r"is neither a file nor a folder \(c"):
+        FolderFiles(folder=Path("/dev/pts")).list(desk)
+
+
+def test_a_sparse_file_is_read_as_what_it_seems(folder: Path, desk: Desk) -> None:
+    os.truncate(folder / "part/empty", 3 << 20)
+    assert read(folder, listed(folder, desk, "part/empty")) == bytes(3 << 20)
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_refused(folder: Path, desk: Desk) -> None:
+    pieces = FolderFiles(folder=folder).read(listed(folder, desk))
+    next(pieces)
+    time.sleep(0.05)
+    (folder / "weights.bin").unlink()
+    with pytest.raises(StageFailed, match=r"weights\.bin changed since"):
+        list(pieces)
+
+
+@pytest.mark.parametrize("unreadable", ["weights.bin", "part"])
+def test_what_may_not_be_read_is_named_with_its_cure(folder: Path, unreadable: str) -> None:
+    (folder / unreadable).chmod(0)
+    code = f"""
+from pathlib import Path
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
+from stages.models.file import FolderFiles
+from stages.models.model import Model
+folder = Path({str(folder)!r})
+try:
+    Model(files=FolderFiles(folder=folder), path="/m").layers(Desk(folder=folder.parent, cache=folder.parent))
+except ConfigurationError as error:
+    print(error.message, error.advice, sep="|")
+"""
+    said = unprivileged((sys.executable, "-c", code), ROOT).strip()
+    (folder / unreadable).chmod(0o755)
+    assert said == f"{folder / unreadable} cannot be read: Permission denied|Try `chmod -R u+rX {folder}`."
 
 
 def test_names_that_are_not_text_are_refused(folder: Path, desk: Desk) -> None:

@@ -134,6 +134,22 @@ def test_a_lock_that_was_edited_is_found_out(folder: Path, desk: Desk) -> None:
         model(folder, edited, verify=True).layers(desk)
 
 
+def test_a_new_lock_tells_what_changed(folder: Path, desk: Desk) -> None:
+    before = made(folder, desk)
+    (folder / "small.bin").write_bytes(b"54321")
+    (folder / "new.bin").write_bytes(bytes(2000))
+    (folder / "part/config.json").unlink()
+    after = made(folder, desk).model_copy(update={"revision": "v2", "source": "s3://models"})
+    assert after.changes_since(before) == (
+        "source: model -> s3://models",
+        "revision: none -> v2",
+        "new.bin: new, 2.0 kB",
+        "part/config.json: removed",
+        "small.bin: changed, 5 B",
+    )
+    assert after.changes_since(after) == ()
+
+
 def test_other_settings_are_refused(folder: Path, desk: Desk) -> None:
     lock = made(folder, desk)
     lock.refuse_other_settings("model", "/models/digits")

@@ -143,6 +143,28 @@ def test_an_identity_token_is_exchanged_in_the_body_of_a_post() -> None:
     assert form["scope"] == [" ".join(sorted(MOUNT))]
 
 
+def test_an_identity_token_that_has_a_successor_is_not_used_again() -> None:
+    sent: list[str] = []
+
+    def issue(request: Received) -> Reply | None:
+        if request.path == "/token":
+            sent.append(parse_qs(request.body.decode())["refresh_token"][0])
+            token = {"access_token": "x", "expires_in": 1e-6, "refresh_token": f"next-{len(sent)}"}
+            return json_reply(200, token)
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token",service="s"'
+        return Reply(200) if "Authorization" in request.headers else Reply(401, {"WWW-Authenticate": realm})
+
+    identity = Credentials(username="<token>", secret="refresh-me", origin="a test", identity_token=True)
+    with serving(issue) as server:
+        endpoint, secrets = Endpoint(host=server.address, api_host=server.address), list[str]()
+        transport = Transport(endpoint, lambda: identity, secrets.append)
+        for _ in range(3):
+            get(transport)
+        transport.close()
+    assert sent == ["refresh-me", "next-1", "next-2"]
+    assert set(sent) <= set(secrets)
+
+
 def test_a_wrong_password_is_named_by_its_origin_and_never_shown() -> None:
     wrong = Credentials(username="ci", secret="wrong password", origin="/home/ci/.docker/config.json")
     with connected(TokenRegistry(), wrong) as (server, transport, _):

@@ -21,7 +21,8 @@ from stages.oci.exchange import Timeouts
 from stages.oci.retries import Retries
 from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
-from tests.support.fault_proxy import Fault, FaultProxy, Plan, Seen, fault_proxy, nothing
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.faults import Fault, Plan, Seen, nothing
 from tests.support.loopback import MemoryRegistry, Received, Reply, refused, serving
 
 CHUNK = 256 * 1024
@@ -176,6 +177,18 @@ def test_after_any_fault_the_upload_goes_on(fault: tuple[Callable[[Seen], bool],
     assert len(CONTENT) <= arrived <= len(CONTENT) + CHUNK
 
 
+@pytest.mark.parametrize("byte", [0, 1, 12, 30, 60, 75, 90, 100, 110, 125, 140, 150, 160, 165, 170])
+def test_an_answer_that_is_cut_at_any_byte_is_not_believed(byte: int) -> None:
+    registry = MemoryRegistry()
+    with connected(registry, once((chunk(3), Fault("clip", byte)))) as (proxy, client):
+        pushed = client.push_blob(blob())
+        assert len(proxy.of("POST")) == 1
+        assert len(ranges(proxy)) == 8  # its bytes had arrived
+        assert len(proxy.of("GET", "/uploads/")) == 1
+    assert registry.blobs[PATH] == CONTENT
+    assert pushed.sent_bytes == len(CONTENT)
+
+
 def test_many_breaks_are_survived_as_long_as_each_leaves_some_progress() -> None:
     left = [50_000] * 8
     plan: Plan = lambda seen: Fault("cut", left.pop()) if left and seen.method == "PATCH" else None  # noqa: E731
@@ -228,6 +241,22 @@ def test_a_registry_without_chunks_gets_the_blob_in_one_request(status: int) -> 
         client.push_blob(blob())
         assert len(proxy.of("PATCH")) == 1  # it is not asked twice
         assert [put.length for put in proxy.of("PUT")] == [len(CONTENT)] * 2
+    assert registry.blobs[PATH] == CONTENT
+
+
+@pytest.mark.parametrize(("counts", "requests"), [(True, 8), (False, 1)])
+def test_a_registry_that_says_204_takes_chunks_if_it_counts_them(counts: bool, requests: int) -> None:
+    def before(request: Received) -> Reply | None:
+        if request.method != "PATCH":
+            return None
+        there = registry.uploads[request.path.rpartition("/")[2]]
+        there.extend(request.body)
+        return Reply(204, {"Range": f"0-{len(there) - 1}"} if counts else {})
+
+    registry = MemoryRegistry(before=before)
+    with connected(registry) as (proxy, client):
+        client.push_blob(blob())
+        assert len(proxy.of("PATCH")) == requests
     assert registry.blobs[PATH] == CONTENT
 
 
@@ -340,6 +369,7 @@ def test_the_next_run_goes_on_inside_the_blob(tmp_path: Path) -> None:
         b"http://127.0.0.1:1/v2/team/model/blobs/uploads/half-written",
         b"\xff\xfe\n",
         b"nonsense\n",
+        b"http://[\n",
         b"/v2/team/model/blobs/uploads/unknown\n",
         b"https://elsewhere.example.com/v2/team/model/blobs/uploads/1\n",
     ],

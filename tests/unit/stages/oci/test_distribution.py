@@ -140,6 +140,59 @@ def test_a_location_on_another_host_gets_the_blob_and_not_our_authorization() ->
         assert [request.headers.get("Authorization") for request in storage.received] == [None]
 
 
+def test_another_host_may_not_say_where_our_password_goes() -> None:
+    """The attack of CVE-2020-15157: a place that we are sent to asks for a login of its own."""
+    user = Credentials(username="ci", secret="password", origin="a test")
+
+    def steal(request: Received) -> Reply | None:
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token",service="s"'
+        return Reply(401, {"WWW-Authenticate": realm})
+
+    with serving(steal) as thief:
+
+        def answer(request: Received) -> Reply | None:
+            if "Authorization" not in request.headers:
+                return Reply(401, {"WWW-Authenticate": 'Basic realm="x"'})
+            return Reply(202, {"Location": f"{thief.url}/x"}) if request.method == "POST" else Reply(404)
+
+        with serving(answer) as server:
+            endpoint = Endpoint(host=server.address, api_host=server.address)
+            transport = Transport(endpoint, lambda: user, lambda _: None)
+            client = RepositoryClient(
+                repository=Repository(f"{server.address}/team/model"),
+                transport=transport,
+                uploads=Monolithic(),
+            )
+            with pytest.raises(RemoteError):
+                client.push_blob(blob())
+            transport.close()
+        assert [(request.method, request.headers.get("Authorization")) for request in thief.received] == [
+            ("PUT", None)
+        ]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[",
+        "https://[::1",
+        "//[",
+        "http://127.0.0.1:99999/",
+        f"http://{'a' * 64}.localhost/",
+        "ftp://x/",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_location_that_is_none_is_a_clear_error(location: str, method: str) -> None:
+    reply = Reply(307, {"Location": location}) if method == "PUT" else Reply(202, {"Location": location})
+    with (
+        connected(MemoryRegistry(before=on(method, "uploads", reply))) as (_, client),
+        pytest.raises(RemoteError) as caught,
+    ):
+        client.push_blob(blob())
+    assert caught.value.advice
+
+
 def test_an_upload_goes_on_after_the_token_expired_on_its_way() -> None:
     challenge = 'Bearer realm="http://{}/token",service="s"'
     issued: list[str] = []
@@ -316,3 +369,33 @@ def test_an_upload_without_a_location_is_an_error() -> None:
         pytest.raises(RemoteError, match="without saying where"),
     ):
         client.push_blob(blob())
+
+
+@pytest.mark.parametrize("offset", [0, 1, 1 << 20, (3 << 20) - 1])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_blob_is_streamed_from_any_byte_on(offset: int, ranges: bool) -> None:
+    whole = on("GET", "/blobs/", Reply(200, {}, CONTENT)) if not ranges else on("GET", "/blobs/")
+    registry = MemoryRegistry(before=whole, blobs={("team/model", DIGEST): CONTENT})
+    with connected(registry) as (server, client):
+        pieces = list(client.stream_blob(DIGEST, offset))
+        asked = [request.headers.get("Range") for request in server.received if "/blobs/" in request.path]
+    assert b"".join(pieces) == CONTENT[offset:]
+    assert max(map(len, pieces)) <= 1 << 20
+    assert asked == [f"bytes={offset}-" if offset else None]
+
+
+def test_a_streamed_blob_comes_from_where_the_registry_sends_us() -> None:
+    with serving(lambda request: Reply(206, {"Content-Range": "bytes 5-9/10"}, b"56789")) as storage:
+        moved = on("GET", "/blobs/", Reply(307, {"Location": f"{storage.url}/x?signature=secret"}))
+        with connected(MemoryRegistry(before=moved)) as (_, client):
+            assert b"".join(client.stream_blob(DIGEST, 5)) == b"56789"
+        assert [request.headers["Range"] for request in storage.received] == ["bytes=5-"]
+
+
+def test_a_stream_of_other_bytes_than_asked_for_is_refused() -> None:
+    other = on("GET", "/blobs/", Reply(206, {"Content-Range": "bytes 0-9/10"}, b"0123456789"))
+    with (
+        connected(MemoryRegistry(before=other)) as (_, client),
+        pytest.raises(RemoteError, match="from 5 on, the answer is 'bytes 0-9/10'"),
+    ):
+        list(client.stream_blob(DIGEST, 5))

@@ -72,6 +72,14 @@ def test_the_index_names_images_by_reference(layout: Layout) -> None:
     assert [(root.reference, root.descriptor) for root in reopened.roots()] == [("v2", second), ("v1", third)]
 
 
+def test_an_image_keeps_its_earlier_names(layout: Layout) -> None:
+    image = layout.write(b"1", TYPE)
+    for reference in (None, "v1", "v2", "v1", None):
+        layout.put_root(image, reference)
+    assert [root.reference for root in layout.roots()] == ["v2", "v1", None]
+    assert {root.descriptor for root in layout.roots()} == {image}
+
+
 def test_a_whole_name_stays_beside_the_tag(layout: Layout) -> None:
     first, second = (layout.write(text, TYPE) for text in (b"1", b"2"))
     layout.put_root(first, "v1", name="docker.io/library/digits:v1")

@@ -1,87 +1,98 @@
-import io
-import tarfile
-from pathlib import Path
-
 import pytest
 
 from pipeline.errors import StageFailed
-from stages.oci.assemble import LAYER_TYPE
-from stages.oci.layout import Layout
+from stages.oci.layer_facts import Entry, LayerFacts
 from stages.oci.overlap import refuse_overlap
 
 PATH = "/models/digits"
 
 
-def folder(name: str, *, mode: int = 0o755, owner: int = 0) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner, owner
-    return entry
+def layer(*removed: str, **entries: Entry) -> LayerFacts:
+    """Say what a layer does; in a name, `__` stands for a slash and `_` for a dot."""
+    named = {name.replace("__", "/").replace("_", "."): entry for name, entry in entries.items()}
+    return LayerFacts(entries=named, removed=removed)
 
 
-def link(name: str, place: str) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.linkname = tarfile.SYMTYPE, place
-    return entry
+def folder(*, mode: int = 0o755, owner: int = 0) -> Entry:
+    return Entry(kind="folder", mode=mode, owner=owner, group=owner)
 
 
-def file(name: str) -> tarfile.TarInfo:
-    return tarfile.TarInfo(name)
+def link(target: str) -> Entry:
+    return Entry(kind="link", mode=0o777, owner=0, group=0, target=target)
 
 
-def overlap(path: Path, *layers: list[tarfile.TarInfo]) -> None:
-    layout = Layout.create(path)
-    descriptors = []
-    for entries in layers:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-            for entry in entries:
-                tar.addfile(entry)
-        descriptors.append(layout.write(buffer.getvalue(), f"{LAYER_TYPE}+gzip"))
-    refuse_overlap(layout, descriptors, PATH)
+FILE = Entry(kind="file", mode=0o644, owner=0, group=0)
+
+
+def overlap(below: list[LayerFacts], above: list[LayerFacts]) -> None:
+    refuse_overlap(below, [(f"RUN step {number}", one) for number, one in enumerate(above)], PATH)
 
 
 @pytest.mark.parametrize(
-    "layers",
+    ("below", "above"),
     [
-        [[file("app.py"), folder("models")]],
-        [[folder("./models"), folder("./models/digits", owner=1000)]],
-        [[file("models/digits-2"), file("models/other/weights.bin")]],
-        [[file("models/digits/old.bin")], [file("models/digits/.wh.old.bin")]],
-        [[file("models/digits/old.bin")], [file("models/digits/.wh..wh..opq")]],
-        [[file("models/digits/old.bin")], [file(".wh.models")]],
-        [[link("models", "data")], [file(".wh.models")], [folder("models")]],
-        [[folder("models", owner=1000)], [folder("models")]],
+        ([layer(models=folder())], []),
+        ([layer(models=folder(), models__digits=folder(owner=1000))], []),
+        ([layer(models__digits__old_bin=FILE), layer("models/digits/old.bin")], []),
+        ([layer(models__digits__old_bin=FILE), layer("models/digits/")], []),
+        ([layer(models__digits__old_bin=FILE), layer("models")], []),
+        ([layer(models__digits__old_bin=FILE), layer("/")], []),
+        ([layer(models=link("data")), layer("models"), layer(models=folder())], []),
+        ([layer(models=folder(owner=1000)), layer(models=folder())], []),
+        ([layer("models/", models=folder(), models__digits=folder())], []),
+        ([], [layer(models=folder(owner=1000, mode=0o700))]),
+        ([layer(models=folder(owner=1000))], [layer(models=folder(owner=1000))]),
+        ([], [layer(models=folder(), models__digits=folder(owner=1000, mode=0o775))]),
+        ([layer(models__digits=folder(mode=0o700))], []),
     ],
 )
-def test_room_for_the_model(tmp_path: Path, layers: list[list[tarfile.TarInfo]]) -> None:
-    overlap(tmp_path, *layers)
+def test_room_for_the_model(below: list[LayerFacts], above: list[LayerFacts]) -> None:
+    overlap(below, above)
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"),
+    ("below", "above", "message"),
     [
-        ([[file("models/digits/old.bin")]], "already has /models/digits/old.bin"),
-        ([[file("./models/digits/a/b")]], "already has /models/digits/a/b"),
-        ([[file("models/digits")]], "already has /models/digits,"),
-        ([[link("models/digits", "v1")]], "already has /models/digits,"),
-        ([[link("models", "data")]], "/models in the image is a link to data"),
-        ([[file("models")]], "/models in the image is not a folder"),
-        ([[folder("models", owner=1000)]], "/models in the image belongs to 1000:1000 with mode drwxr-xr-x"),
-        ([[folder("models", mode=0o1777)]], "/models in the image belongs to 0:0 with mode drwxrwxrwt"),
-        ([[file(".wh.models")], [file("models/digits/new.bin")]], "already has /models/digits/new.bin"),
-        ([[file("models/digits/x")], [file("models/digits/.wh.y")]], "already has /models/digits/x"),
+        ([layer(models__digits__old_bin=FILE)], [], "already has /models/digits/old.bin"),
+        ([layer(models__digits=FILE)], [], "already has /models/digits,"),
+        ([layer(models__digits=link("v1"))], [], "already has /models/digits,"),
+        ([layer(models=link("data"))], [], "/models in the image is a link to data"),
+        ([layer(models=FILE)], [], "/models in the image is not a folder"),
+        ([layer(models=folder(owner=1000))], [], "belongs to 1000:1000 with mode drwxr-xr-x"),
+        ([layer(models=folder(mode=0o1777))], [], "/models in the image belongs to 0:0 with mode drwxrwxrwt"),
+        ([layer("models"), layer(models__digits__new=FILE)], [], "already has /models/digits/new"),
+        (
+            [layer(models__digits__x=FILE), layer("models/digits/y")],
+            [],
+            "already has /models/digits/x",
+        ),
+        (
+            [layer(models__digits__x=FILE)],
+            [layer("models/digits/x")],
+            "already has /models/digits/x, where the model goes",
+        ),
+        ([], [layer(), layer(models__digits__x=FILE)], "where the model goes (`RUN step 1`)"),
+        ([], [layer(models__digits__x=folder())], "already has /models/digits/x"),
+        ([], [layer(models__digits=link("v1"))], "already has /models/digits,"),
+        ([layer(models=folder())], [layer("models")], "the Dockerfile removes /models (`RUN step 0`)"),
+        ([], [layer("models/digits")], "the Dockerfile removes /models/digits (`RUN step 0`)"),
+        (
+            [],
+            [layer("models/", models=folder())],
+            "the Dockerfile removes what was in /models (`RUN step 0`)",
+        ),
+        ([], [layer(models=link("data")), layer(models=folder())], "is a link to data (`RUN step 0`)"),
+        ([], [layer(models=FILE)], "/models in the image is not a folder (`RUN step 0`)"),
+        (
+            [],
+            [layer(models__digits=folder(mode=0o700, owner=7))],
+            "/models/digits in the image belongs to 7:7 with mode drwx------: not every user could read",
+        ),
     ],
 )
-def test_what_the_model_would_hide_or_change_is_named(
-    tmp_path: Path, layers: list[list[tarfile.TarInfo]], message: str
+def test_what_model_and_application_would_do_to_each_other_is_named(
+    below: list[LayerFacts], above: list[LayerFacts], message: str
 ) -> None:
     with pytest.raises(StageFailed) as caught:
-        overlap(tmp_path, *layers)
+        overlap(below, above)
     assert message in caught.value.message
-
-
-def test_a_broken_layer_is_named(tmp_path: Path) -> None:
-    layout = Layout.create(tmp_path)
-    broken = layout.write(b"\x1f\x8b broken", f"{LAYER_TYPE}+gzip")
-    with pytest.raises(StageFailed, match=f"{broken.digest.short} cannot be read"):
-        refuse_overlap(layout, [broken], PATH)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Credentials
 from stages.oci.endpoint import Endpoint
-from stages.oci.exchange import Request
+from stages.oci.exchange import Request, Timeouts
 from stages.oci.transport import Purpose, Transport
 from tests.support.loopback import Received, Reply, json_reply, serving
 from tests.support.registry import free_port
@@ -263,6 +265,59 @@ def test_an_own_authority_is_trusted_through_the_environment(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls_server[1]))
     assert connect(tls_server[0], None).send(get("/v2/x"), PURPOSE).url.startswith("https://")
+
+
+class BusyServer:
+    """Answers `/v2/`; of the next request it reads nothing for a while, and then all of it."""
+
+    def __init__(self, busy_s: float) -> None:
+        self._busy_s = busy_s
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        client, _ = self._socket.accept()
+        with self._socket, client, client.makefile("rb") as stream:
+            for busy_s in (0.0, self._busy_s):
+                length = 0
+                while (line := stream.readline()).strip():
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                time.sleep(busy_s)
+                stream.read(length)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_registry_may_be_busy_for_longer_than_it_takes_to_connect() -> None:
+    server = BusyServer(busy_s=1.0)
+    timeouts = Timeouts(connect_s=0.3, read_s=20)
+    transport = Transport(
+        Endpoint(host=server.address, api_host=server.address),
+        lambda: None,
+        lambda _: None,
+        timeouts=timeouts,
+    )
+    put = Request(method="PUT", url="/v2/x", body=bytes(24 << 20))
+    assert transport.send(put, PURPOSE).status == 200
+    transport.close()
+
+
+def test_a_registry_that_takes_no_byte_any_more_is_temporary() -> None:
+    server = BusyServer(busy_s=3.0)
+    timeouts = Timeouts(connect_s=20, read_s=0.3)
+    transport = Transport(
+        Endpoint(host=server.address, api_host=server.address),
+        lambda: None,
+        lambda _: None,
+        timeouts=timeouts,
+    )
+    with pytest.raises(TemporaryRemoteError, match="timed out"):
+        transport.send(Request(method="PUT", url="/v2/x", body=bytes(24 << 20)), PURPOSE)
+    transport.close()
 
 
 def test_json_that_is_no_object_is_empty(connect: Connect) -> None:

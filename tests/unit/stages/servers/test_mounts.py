@@ -33,6 +33,22 @@ def test_a_folder_that_is_like_the_layer_is_mounted_itself(folder: Path, tmp_pat
     assert mounts(describe(folder, "/models/m"), at=tmp_path) == {"/models/m": folder}
 
 
+@pytest.mark.parametrize("name", [".git", ".pipeline"])
+def test_what_is_left_out_of_the_layer_is_not_shown(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).mkdir()
+    (folder / name / "config").touch()
+    assert mounts(describe(folder, "/models/m"), at=tmp_path).keys() == {
+        "/models/m/weights.bin",
+        "/models/m/part/config.json",
+    }
+
+
+def test_a_link_that_the_layer_leaves_out_is_not_shown(folder: Path, tmp_path: Path) -> None:
+    layer = describe(folder, "/models/m")
+    (folder / "latest").symlink_to("part")
+    assert mounts(layer, at=tmp_path).keys() == {"/models/m/weights.bin", "/models/m/part/config.json"}
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o000], ids=oct)
 def test_a_file_of_another_mode_is_mounted_from_a_copy(folder: Path, tmp_path: Path, mode: int) -> None:
     layer = describe(folder, "/models/m")
