@@ -14,6 +14,10 @@ class LoginOptions:
 
     role: str | None = None
     """Amazon: the role to assume with the job's identity token."""
+    provider: str | None = None
+    """Google: the provider of the workload identity pool that knows the CI host."""
+    service_account: str | None = None
+    """Google: the account that the job acts as; default: the job itself has the rights."""
     audience: str | None = None
     """What the identity token is made for; default: what the cloud expects."""
     id_token_variable: str | None = None
