@@ -83,7 +83,7 @@ class GoogleSession:
         from google.auth.transport.requests import Request
 
         with self._lock:
-            credentials.refresh(Request())  # type: ignore[no-untyped-call]  # google-auth types little
+            credentials.refresh(Request())
             ends_at = credentials.expiry
             return AccessToken(str(credentials.token), ends_at.replace(tzinfo=UTC) if ends_at else None)
 
@@ -122,7 +122,7 @@ class GoogleSession:
         from google.auth import identity_pool
 
         account = self.login.service_account
-        return identity_pool.Credentials(  # type: ignore[no-untyped-call]
+        return identity_pool.Credentials(
             audience=f"//iam.googleapis.com/{self.provider}",
             subject_token_type=TOKEN_TYPE,
             token_url=STS,

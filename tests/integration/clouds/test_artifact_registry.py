@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, RemoteError, TagConflict, TemporaryRemoteError
+from pipeline.errors import RemoteError, TagConflict, TemporaryRemoteError
 from pipeline.model import BuiltImage, Problem
 from pipeline.reference import Repository
 from stages.registries import recognise
@@ -575,14 +575,6 @@ def test_an_api_that_cannot_be_reached_is_temporary(
     with pytest.raises(TemporaryRemoteError, match="could not be reached") as caught:
         recognise(HOST).credentials()
     assert "HTTPS_PROXY" in caught.value.advice
-
-
-def test_a_login_that_is_incomplete_is_refused() -> None:
-    account, short = LoginOptions(service_account="a@b"), LoginOptions(provider="my-provider")
-    with pytest.raises(ConfigurationError, match="a service account and no provider"):
-        recognise(HOST, options=RegistryOptions(login=account))
-    with pytest.raises(ConfigurationError, match="not the full name"):
-        recognise(HOST, options=RegistryOptions(login=short))
 
 
 def run_python(program: str, **environment: str) -> list[str]:
