@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -424,6 +425,12 @@ def test_an_account_without_any_permission_is_told_in_the_plan(
     assert found.problem is Problem.REMOTE
     assert f"Google does not allow {GET}" in found.found
     assert "or repository that does not exist" in found.advice
+
+
+def test_the_documented_permissions_are_those_that_a_push_takes() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "registries.md").read_text()
+    assert set(re.findall(r"artifactregistry\.(?:repositories|dockerimages)\.\w+", text)) == WRITER
+    # and with no others everything in this file passes
 
 
 def test_who_may_push_and_not_describe_pushes_and_the_record_says_so(
