@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.desk import Desk
 from pipeline.model import BuiltImage
+from tests.support.clouds.acr import Azure, running_acr
 from tests.support.clouds.artifact_registry import GoogleCloud, running_artifact_registry
 from tests.support.clouds.crane import Crane, make_crane
 from tests.support.clouds.ecr import Amazon, running_ecr
@@ -55,6 +56,12 @@ def google_cloud(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -
     with running_artifact_registry(internet, tmp_path_factory.mktemp("google")) as running:
         yield running
 
+
+@pytest.fixture(scope="session")
+def microsoft_azure(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """Azure Container Registry with Entra, for the whole session."""
+    with running_acr(internet, tmp_path_factory.mktemp("azure")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
