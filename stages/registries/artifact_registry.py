@@ -6,7 +6,6 @@ repositories", "Overview of gcr.io repositories".
 
 import os
 import shlex
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -61,8 +60,7 @@ class ArtifactRegistry:
 
     def credentials(self) -> Credentials | None:
         """See `Registry.credentials`."""
-        named = stored.from_environment(self.host, os.environ, only=self.only)
-        if named is not None:
+        if (named := self._named()) is not None:
             return named
         try:
             return self.api.credentials()
@@ -83,6 +81,7 @@ class ArtifactRegistry:
                 created_on_push=self._created_on_push,
                 advice=self._no_repository(client.repository).advice,
             )
+        self._require_permissions(client.repository)
         state = distribution_api.inspect(client, tag)
         notes = ("Google scans what is pushed",) if found.scans else ()
         return replace(state, exists=True, immutable_tags=found.immutable_tags, notes=notes)
@@ -103,7 +102,9 @@ class ArtifactRegistry:
         digest = content.image.descriptor.digest
         try:
             image = PATIENCE.run(
-                lambda: self._described(client.repository, digest, tag), threading.Event(), client.say
+                lambda: self._described(client.repository, digest, tag),
+                client.transport.stopped,
+                client.say,
             )
         except CANNOT_ASK as error:
             return evidence.model_copy(update={"notes": (f"GetDockerImage: {error.message}",)})
@@ -133,6 +134,23 @@ class ArtifactRegistry:
             said = f"a read was refused, for which it takes the permission {READ}"
         return permission_missing(said, self.host) or error
 
+    def _named(self) -> Credentials | None:
+        """Return the password of the environment: with one, the API knows us as somebody else."""
+        return stored.from_environment(self.host, os.environ, only=self.only)
+
+    def _require_permissions(self, repository: Repository) -> None:
+        """Save a long build whose push would be refused.
+
+        Raises:
+            PermissionMissing: whoever pushes may not.
+        """
+        if self._named() is not None:
+            return
+        for permission in self.api.missing_permissions(ArtifactRegistryAddress.parse(repository)):
+            missing = permission_missing(f"this login does not have the permission {permission}", self.host)
+            if missing is not None:
+                raise missing
+
     def _inspect_without_api(
         self, client: RepositoryClient, tag: Tag | None, why: NoCloudLogin | PermissionMissing | ToolMissing
     ) -> RepositoryState:
@@ -141,7 +159,9 @@ class ArtifactRegistry:
         except TemporaryRemoteError:
             raise
         except RemoteError:
-            if isinstance(why, PermissionMissing):  # whose words say more than the registry's
+            if (
+                isinstance(why, PermissionMissing) and not self._named()
+            ):  # its words say more than a registry's
                 raise why from None
             raise
         return replace(state, notes=(f"Artifact Registry's API does not tell more: {why.message}",))

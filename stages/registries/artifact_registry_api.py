@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
 
+TO_PUSH = (
+    "artifactregistry.repositories.uploadArtifacts",
+    "artifactregistry.repositories.downloadArtifacts",
+)
 USERNAME = "oauth2accesstoken"
 ANSWER_TIMEOUT_S = 30.0
 PATIENCE_S = 20.0  # with an API that is busy
@@ -85,6 +89,19 @@ class ArtifactRegistryApi:
             immutable_tags=from_google.docker_config.immutable_tags,
             scans=_name(scanning) == "SCANNING_ACTIVE",
         )
+
+    def missing_permissions(self, address: ArtifactRegistryAddress) -> tuple[str, ...]:
+        """Return what a push takes and this login may not do in a repository."""
+        answer = self._find(
+            "look at our permissions",
+            lambda client, retry: client.test_iam_permissions(
+                request={"resource": address.resource, "permissions": TO_PUSH},
+                retry=retry,
+                timeout=ANSWER_TIMEOUT_S,
+            ),
+        )
+        allowed = answer.permissions if answer is not None else TO_PUSH
+        return tuple(each for each in TO_PUSH if each not in allowed)
 
     def find_image(self, address: ArtifactRegistryAddress, digest: Digest) -> GoogleImage | None:
         """Return what Artifact Registry says of an image, or None where there is none of this digest."""

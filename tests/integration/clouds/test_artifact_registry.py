@@ -85,6 +85,7 @@ def cloud(google_cloud: GoogleCloud, internet: Internet) -> Iterator[GoogleCloud
     google_cloud.google.job.permissions = set(WRITER)
     google_cloud.google.repositories.clear()
     google_cloud.google.calls.clear()
+    google_cloud.google.shown.clear()
     google_cloud.registry.asked.clear()
     assert internet.proxy.refused == []  # nothing was asked of anybody else
 
@@ -398,23 +399,39 @@ def test_a_persons_login_is_taken_until_it_ends(
     assert "gcloud auth application-default login" in ended.advice
 
 
-@pytest.mark.parametrize("missing", [GET, UPLOAD, DOWNLOAD])
+@pytest.mark.parametrize("missing", [UPLOAD, DOWNLOAD])
 def test_a_permission_that_is_missing_is_named_with_its_role(
     cloud: GoogleCloud, account: Account, image: BuiltImage, desk: Desk, missing: str
 ) -> None:
     stage = push_to(make_repository(cloud))
     account.permissions.discard(missing)
-    if missing == GET:  # enough to push
-        found = check(stage, desk)
-        assert found.passed
-        assert (
-            f"Artifact Registry's API does not tell more: {HOST}: Google does not allow {GET}" in found.found
-        )
-        assert push(stage, image, desk).digest == image.digest
-        return
+    plan = check(stage, desk)
+    assert plan.problem is Problem.REMOTE
+    assert f"Google does not allow {missing}" in plan.found
+    assert "Grant roles/artifactregistry.writer" in plan.advice
     with pytest.raises(RemoteError, match=f"Google does not allow {missing}") as caught:
         push(stage, image, desk)
     assert "Grant roles/artifactregistry.writer" in caught.value.advice
+
+
+def test_who_may_not_look_at_the_repository_pushes_all_the_same(
+    cloud: GoogleCloud, account: Account, image: BuiltImage, desk: Desk
+) -> None:
+    stage = push_to(make_repository(cloud))
+    account.permissions.discard(GET)
+    plan = check(stage, desk)
+    assert plan.passed
+    assert f"Artifact Registry's API does not tell more: {HOST}: Google does not allow {GET}" in plan.found
+    assert push(stage, image, desk).digest == image.digest
+
+
+def test_a_password_of_somebody_else_is_not_judged_by_what_the_api_says_of_us(
+    cloud: GoogleCloud, account: Account, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = json.dumps(cloud.google.make_account().document)
+    use({"REGISTRY_USERNAME": "_json_key", "REGISTRY_PASSWORD": key}, monkeypatch)
+    account.permissions.discard(UPLOAD)
+    assert check(push_to(make_repository(cloud)), desk).passed
 
 
 def test_an_account_without_any_permission_is_told_in_the_plan(
@@ -467,7 +484,7 @@ def test_a_job_on_github_is_let_in_by_the_pool(
     assert "(from github, by GitHub's OpenID Connect)" in found.found
     assert pushed.digest == image.digest
     # for the plan, for the push's questions, for its uploads, and when the token ended
-    assert cloud.google.calls.count("exchange") == 4
+    assert len(cloud.google.shown) == len(set(cloud.google.shown)) == 4
 
 
 def test_a_job_acts_as_a_service_account_that_trusts_it(

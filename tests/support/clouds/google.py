@@ -116,6 +116,8 @@ class Google:
     token_lifetime_s: int = LIFETIME_S
     before: Answer = lambda _: None
     """May answer in Google's place, and so make it misbehave."""
+    shown: list[str] = field(default_factory=list)
+    """Identity tokens that CI jobs have shown."""
     calls: list[str] = field(default_factory=list)
     """What was asked for: `GetRepository`, `token`, and so on."""
 
@@ -185,10 +187,11 @@ class Google:
             there.tags.add(tag)
 
     def _rules(self) -> tuple[tuple[str, str, Callable[[Asked, re.Match[str]], Reply]], ...]:
-        api = r"GET artifactregistry\.googleapis\.com/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)"
+        api = r"artifactregistry\.googleapis\.com/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)"
         return (
-            (api, "GetRepository", self._get_repository),
-            (rf"{api}/dockerImages/(.+)@(sha256:\w+)", "GetDockerImage", self._get_image),
+            (rf"GET {api}", "GetRepository", self._get_repository),
+            (rf"POST {api}:testIamPermissions", "TestIamPermissions", self._test_permissions),
+            (rf"GET {api}/dockerImages/(.+)@(sha256:\w+)", "GetDockerImage", self._get_image),
             (r"POST oauth2\.googleapis\.com/token", "token", self._token),
             (r"POST sts\.googleapis\.com/v1/token", "exchange", self._exchange),
             (
@@ -222,14 +225,24 @@ class Google:
         text = artifactregistry_v1.DockerImage.to_json(image)
         return Reply(200, {"Content-Type": "application/json"}, text.encode())
 
+    def _test_permissions(self, asked: Asked, found: re.Match[str]) -> Reply:
+        del found
+        wanted = json.loads(asked.read())["permissions"]
+        return json_reply(
+            200, {"permissions": [each for each in wanted if each in self._caller(asked).permissions]}
+        )
+
     def _require(self, asked: Asked, permission: str, resource: str) -> None:
-        account = self.whose(asked.headers.get("Authorization", "").removeprefix("Bearer "))
-        if account is None:
-            raise Refusal(401, "UNAUTHENTICATED", NO_LOGIN)
-        if permission not in account.permissions:
+        if permission not in self._caller(asked).permissions:
             what = f"//artifactregistry.googleapis.com/{resource}"
             said = f"Permission '{permission}' denied on resource '{what}' (or it may not exist)."
             raise Refusal(403, "PERMISSION_DENIED", said, "IAM_PERMISSION_DENIED")
+
+    def _caller(self, asked: Asked) -> Account:
+        account = self.whose(asked.headers.get("Authorization", "").removeprefix("Bearer "))
+        if account is None:
+            raise Refusal(401, "UNAUTHENTICATED", NO_LOGIN)
+        return account
 
     def _token(self, asked: Asked, found: re.Match[str]) -> Reply:
         del found
@@ -248,6 +261,7 @@ class Google:
         """Take a CI job's identity token, as the security token service does."""
         del found
         form = _form(asked)
+        self.shown.append(form["subject_token"])
         if form["audience"] != f"//iam.googleapis.com/{POOL}":
             said = 'The target service indicated by the "audience" parameters is invalid.'
             return _oauth_refusal("invalid_target", said)
@@ -269,10 +283,7 @@ class Google:
         return self._given(self.job, issued_token_type="urn:ietf:params:oauth:token-type:access_token")
 
     def _impersonate(self, asked: Asked, found: re.Match[str]) -> Reply:
-        caller = self.whose(asked.headers.get("Authorization", "").removeprefix("Bearer "))
-        account = self.accounts.get(found[1])
-        if caller is None:
-            raise Refusal(401, "UNAUTHENTICATED", NO_LOGIN)
+        caller, account = self._caller(asked), self.accounts.get(found[1])
         if account is None or f"act as {account.email}" not in caller.permissions:
             said = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
             raise Refusal(403, "PERMISSION_DENIED", said, "IAM_PERMISSION_DENIED")
