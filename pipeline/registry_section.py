@@ -30,6 +30,14 @@ class LoginSection(BaseModel):
 
     role: str | None = None
     """Amazon: ARN of the role that the job assumes with its identity token."""
+    provider: str | None = None
+    """Google: projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER."""
+    service_account: str | None = None
+    """Google: e-mail of the service account to act as; default: the job itself has the rights."""
+    client_id: str | None = None
+    """Azure: the application or managed identity that the job is; default: AZURE_CLIENT_ID."""
+    tenant_id: str | None = None
+    """Azure: the directory (tenant) that knows it; default: AZURE_TENANT_ID."""
     audience: str | None = None
     """Audience that the identity token is made for; default: what the cloud expects."""
     id_token_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None

@@ -13,6 +13,7 @@ from stages.oci.exchange import Answer
 
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "TOOMANYREQUESTS"})
+IMMUTABLE_CODES = frozenset({"TAG_INVALID", "REGISTRY_DISALLOWED_OPERATION"})  # Amazon's, Azure's
 QUOTED_CHARACTERS = 300  # of what the registry says, which may be a page of HTML
 
 
@@ -50,7 +51,7 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
         return RemoteError(
             message, advice=f"{attempt.credentials.advice or _permission(attempt)} Then run again."
         )
-    kind = TagRefused if "TAG_INVALID" in codes or "immutab" in said.lower() else RemoteError
+    kind = TagRefused if codes & IMMUTABLE_CODES or "immutab" in said.lower() else RemoteError
     return kind(message, advice=_advice(answer.status, codes, attempt))
 
 

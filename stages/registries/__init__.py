@@ -3,7 +3,9 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from stages.registries import ecr, ecr_public
+from stages.registries import acr, artifact_registry, ecr, ecr_public
+from stages.registries.acr_address import AcrAddress
+from stages.registries.artifact_registry_address import is_google
 from stages.registries.credentials import find
 from stages.registries.ecr_address import PUBLIC, EcrAddress
 from stages.registries.generic import GenericRegistry
@@ -23,6 +25,8 @@ class Make(Protocol):
 CLOUDS: tuple[tuple[Kind, Callable[[str], bool], Make], ...] = (
     ("ecr", lambda host: host == PUBLIC, ecr_public.public),
     ("ecr", lambda host: EcrAddress.parse(host) is not None, ecr.private),
+    ("artifact_registry", is_google, artifact_registry.artifact_registry),
+    ("acr", lambda host: AcrAddress.parse(host) is not None, acr.registry),
 )
 """A kind, how its hosts are recognised, and its adapter; of one kind, the last takes any other host."""
 

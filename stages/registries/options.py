@@ -14,6 +14,14 @@ class LoginOptions:
 
     role: str | None = None
     """Amazon: the role to assume with the job's identity token."""
+    provider: str | None = None
+    """Google: the provider of the workload identity pool that knows the CI host."""
+    service_account: str | None = None
+    """Google: the account that the job acts as; default: the job itself has the rights."""
+    client_id: str | None = None
+    """Azure: the application or managed identity that the job is; default: AZURE_CLIENT_ID."""
+    tenant_id: str | None = None
+    """Azure: the directory that knows it; default: AZURE_TENANT_ID."""
     audience: str | None = None
     """What the identity token is made for; default: what the cloud expects."""
     id_token_variable: str | None = None

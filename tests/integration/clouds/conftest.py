@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.desk import Desk
 from pipeline.model import BuiltImage
+from tests.support.clouds.acr import Azure, running_acr
+from tests.support.clouds.artifact_registry import GoogleCloud, running_artifact_registry
 from tests.support.clouds.crane import Crane, make_crane
 from tests.support.clouds.ecr import Amazon, running_ecr
 from tests.support.clouds.internet import Internet, running_internet
@@ -45,6 +47,20 @@ def crane(internet: Internet, tmp_path: Path) -> Crane:
 def amazon(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
     """Amazon ECR with IAM and STS, for the whole session: a test makes repositories of its own."""
     with running_ecr(internet, tmp_path_factory.mktemp("amazon")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def google_cloud(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleCloud]:
+    """Google Artifact Registry with its token services, for the whole session."""
+    with running_artifact_registry(internet, tmp_path_factory.mktemp("google")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def microsoft_azure(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """Azure Container Registry with Entra, for the whole session."""
+    with running_acr(internet, tmp_path_factory.mktemp("azure")) as running:
         yield running
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import jwt
 
@@ -87,7 +87,7 @@ class Acr:
             return self.exchanging.pop(0) if self.exchanging else self._exchange(asked)
         if asked.path == "/oauth2/token":
             return self._token(asked)
-        if (about := METADATA.fullmatch(asked.path)) is not None:
+        if (about := METADATA.fullmatch(unquote(asked.path))) is not None:
             return self._describe(asked, about)
         return self._serve(asked)
 

@@ -19,6 +19,7 @@ HOST = "login.microsoftonline.com"
 TENANT = "11111111-2222-3333-4444-555555555555"
 AUDIENCE = "api://AzureADTokenExchange"
 REGISTRIES = "https://containerregistry.azure.net"
+DISCOVERY = f"https://{HOST}/{TENANT}/v2.0/.well-known/openid-configuration"
 LIFETIME_S = 3600
 
 
@@ -57,6 +58,9 @@ class Entra:
     def __call__(self, asked: Asked) -> Reply | None:
         if (reply := self.before(asked)) is not None:
             return reply
+        if asked.path == "/common/discovery/instance":
+            about = {"preferred_network": HOST, "preferred_cache": HOST, "aliases": [HOST]}
+            return json_reply(200, {"tenant_discovery_endpoint": DISCOVERY, "metadata": [about]})
         tenant, _, rest = asked.path.removeprefix("/").partition("/")
         if tenant != TENANT:
             return refusal(90002, f"Tenant '{tenant}' not found.", status=400)
