@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.support.clouds.acr import Azure, running_acr
 from tests.support.clouds.artifact_registry import GoogleCloud, running_artifact_registry
 from tests.support.clouds.crane import Crane, make_crane
 from tests.support.clouds.ecr import Amazon, running_ecr
+from tests.support.clouds.hub_family import Kin, Running, running_family
 from tests.support.clouds.internet import Internet, running_internet
 from tests.support.small_image import make_image
 
@@ -61,6 +62,15 @@ def google_cloud(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -
 def microsoft_azure(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     """Azure Container Registry with Entra, for the whole session."""
     with running_acr(internet, tmp_path_factory.mktemp("azure")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def hub_family(
+    internet: Internet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Kin, Running]]:
+    """Docker Hub, GHCR, GitLab and Harbor, for the whole session."""
+    with running_family(internet, tmp_path_factory.mktemp("hub-family")) as running:
         yield running
 
 
