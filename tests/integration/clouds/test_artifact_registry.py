@@ -341,6 +341,27 @@ def test_a_throttled_api_is_asked_again(cloud: GoogleCloud, account: Account, de
     assert cloud.google.calls.count("GetRepository") == 3
 
 
+def test_an_image_that_shows_up_late_is_waited_for_and_one_that_never_does_is_an_error(
+    cloud: GoogleCloud, account: Account, image: BuiltImage, desk: Desk
+) -> None:
+    name = make_repository(cloud)
+    stage, short = push_to(name), name.split("/")[2]
+    absent = Refusal(404, "NOT_FOUND", "Requested entity was not found.").reply
+    late = [absent]
+    cloud.google.before = lambda asked: late.pop() if late and "/dockerImages/" in asked.path else None
+    evidence = push(stage, image, desk).evidence
+    assert evidence is not None
+    assert evidence.tags == (COMMIT,)
+    cloud.google.before = lambda asked: absent if "/dockerImages/" in asked.path else None
+    with pytest.raises(TemporaryRemoteError, match="GetDockerImage says that it is not known"):
+        push(stage, image, desk)
+    cloud.google.before = lambda _: None
+    (described,) = [each for (where, _, _), each in cloud.google.images.items() if where.endswith(short)]
+    described.tags.clear()
+    with pytest.raises(TemporaryRemoteError, match=r"has the tags \(none\)"):
+        push(stage, image, desk)
+
+
 def test_a_key_of_an_account_that_is_gone_is_told(cloud: GoogleCloud, account: Account, desk: Desk) -> None:
     stage = push_to(make_repository(cloud))
     del cloud.google.accounts[account.email]
