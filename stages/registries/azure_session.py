@@ -70,11 +70,6 @@ class AzureSession:
         return token
 
     @property
-    def audience(self) -> str:
-        """What the CI job's identity token is made for."""
-        return self.login.audience or self.cloud.audience
-
-    @property
     def origin(self) -> str:
         """Where the identity comes from, for people."""
         if self.token is not None:
@@ -105,7 +100,7 @@ class AzureSession:
         client, tenant = login.client_id or os.environ.get(CLIENT), login.tenant_id or os.environ.get(TENANT)
         if not configured and not (client and tenant):
             return None
-        self.token = identity_token(login, self.audience)
+        self.token = identity_token(login, self.cloud.audience)
         if self.token is None:
             return None
         if not (client and tenant):
@@ -121,7 +116,7 @@ class AzureSession:
         waiting = [first]
 
         def load() -> str:
-            token = waiting.pop() if waiting else identity_token(self.login, self.audience)
+            token = waiting.pop() if waiting else identity_token(self.login, self.cloud.audience)
             self.token = token or self.token
             return self.token.value if self.token else ""
 

@@ -41,6 +41,8 @@ def cloud(microsoft_azure: Azure, internet: Internet) -> Iterator[Azure]:
     acr, entra = microsoft_azure.acr, microsoft_azure.entra
     for each in (acr.before, acr.exchanging, acr.granted, acr.passwords, acr.properties.locked, entra.shown):
         each.clear()
+    acr.properties.late, entra.lifetime_s = 0, 3600
+    entra.assertions.clear()
     acr.expire_at, acr.firewall, acr.clock_ahead_s, acr.exchanges = None, False, 0, 0
     acr.allows = lambda repository, action: True
     entra.before = lambda _: None
@@ -196,6 +198,23 @@ def test_a_repository_that_is_locked_says_so_before_and_during_the_push(
         push(stage, other, desk)
 
 
+def test_an_image_that_azure_describes_a_moment_late_is_waited_for(
+    cloud: Azure, pusher: Application, image: BuiltImage, desk: Desk
+) -> None:
+    cloud.acr.properties.late = 1
+    pushed = push(push_to(new_name()), image, desk)
+    assert pushed.evidence is not None
+    assert pushed.evidence.tags == (COMMIT,)
+
+
+def test_a_tag_that_azure_has_lost_is_no_success(
+    cloud: Azure, pusher: Application, image: BuiltImage, desk: Desk
+) -> None:
+    cloud.acr.properties.late = 100
+    with pytest.raises(TemporaryRemoteError, match=r"ACR says that it has the tags \(none\)"):
+        push(push_to(new_name()), image, desk)
+
+
 @pytest.mark.parametrize("at", ["PUT /blobs/uploads/", "PUT /manifests/", "HEAD /blobs/"])
 def test_tokens_that_end_in_mid_push_are_asked_for_anew(
     cloud: Azure, pusher: Application, image: BuiltImage, desk: Desk, at: str
@@ -346,15 +365,33 @@ def test_a_wrong_clock_is_named(cloud: Azure, pusher: Application, desk: Desk) -
     assert "timedatectl" in plan.advice
 
 
-def test_no_credentials_at_all_are_told_with_the_ways_to_get_them(
-    cloud: Azure, desk: Desk, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_no_credentials_at_all_are_told_with_the_ways_to_get_them(cloud: Azure, desk: Desk) -> None:
     plan = check(push_to(new_name()), desk)
     assert plan.problem is Problem.REMOTE
     assert "there are no Azure credentials" in plan.found
     assert "`az login`" in plan.advice
     assert "`id-token: write`" in plan.advice
-    assert capfd.readouterr().err == ""
+
+
+def test_azures_libraries_log_nothing_between_our_lines(pusher: Application) -> None:
+    program = (
+        "from stages.registries import recognise\n"
+        "from pipeline.errors import RemoteError\n"
+        "try:\n"
+        f"    recognise({HOST!r}).credentials()\n"
+        "except RemoteError as error:\n"
+        "    print(error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "AZURE_CLIENT_SECRET": "wrong"},
+    )
+    assert "refused the secret" in done.stdout
+    assert done.stderr == ""
 
 
 def test_az_login_is_enough(
@@ -393,6 +430,21 @@ def test_a_job_on_github_is_let_in_by_its_federated_credential(
     assert pushed.evidence is not None
     assert pushed.evidence.asked == ASKED
     assert set(cloud.entra.shown) == {"client_assertion"}
+
+
+def test_a_job_on_github_shows_a_new_token_whenever_azures_has_ended(
+    cloud: Azure, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = cloud.add("AcrPush", federated=True)
+    login = LoginOptions(client_id=job.client_id, tenant_id=TENANT)
+    cloud.entra.lifetime_s = 0
+    with cloud.entra.identity_provider.github_runner() as variables:
+        use(variables, monkeypatch)
+        registry = recognise(HOST, options=RegistryOptions(login=login))
+        for _ in range(3):
+            assert registry.credentials() is not None
+    assert len(cloud.entra.assertions) == 3
+    assert len(set(cloud.entra.assertions)) == 3
 
 
 def test_the_variables_of_azures_own_actions_are_enough_on_github(

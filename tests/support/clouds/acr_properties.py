@@ -27,6 +27,8 @@ class Properties:
     locked: set[str] = field(default_factory=set)
     """Repositories and `repository:tag`s."""
     made: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    late: int = 0
+    """For so many answers, manifests are there without their tags."""
 
     def note(self, name: str, digest: str) -> None:
         """Remember when a manifest came first."""
@@ -62,11 +64,12 @@ class Properties:
         answer = self._ask(name, f"manifests/{digest}")
         if not answer.ok:
             return refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        self.late -= 1
         content = {
             "digest": digest,
             "imageSize": sum(int(layer["size"]) for layer in answer.json().get("layers", [])),
             "mediaType": answer.headers["Content-Type"],
-            "tags": sorted(tag for tag, named in tags.items() if named == digest),
+            "tags": sorted(tag for tag, named in tags.items() if named == digest and self.late < 0),
             **self._about(f"{name}@{digest}", self.made.get((name, digest))),
         }
         return json_reply(200, {"registry": self.host, "imageName": name, "manifest": content})

@@ -52,6 +52,10 @@ class Entra:
     before: Callable[[Asked], Reply | None] = lambda _: None
     """May answer in Entra's place, and so make it misbehave."""
     applications: dict[str, Application] = field(default_factory=dict)
+    lifetime_s: int = LIFETIME_S
+    """Of its tokens."""
+    assertions: list[str] = field(default_factory=list)
+    """What jobs have shown."""
     shown: list[str] = field(default_factory=list)
     """By what each token was asked for: `client_secret` or `client_assertion`."""
 
@@ -101,7 +105,7 @@ class Entra:
         if refused is not None:
             return refused
         audience = form["scope"][0].split()[0].removesuffix("/.default")
-        times = {"expires_in": LIFETIME_S, "ext_expires_in": LIFETIME_S}
+        times = {"expires_in": self.lifetime_s, "ext_expires_in": self.lifetime_s}
         return json_reply(
             200, {"token_type": "Bearer", **times, "access_token": self.issue(application, audience)}
         )
@@ -112,6 +116,7 @@ class Entra:
         return refusal(7000215, "Invalid client secret provided. Ensure the secret being sent is the value.")
 
     def _assertion(self, application: Application, assertion: str) -> Reply | None:
+        self.assertions.append(assertion)
         about = "No matching federated identity record found for presented assertion"
         try:
             claims = self.identity_provider.verified(assertion, AUDIENCE)
