@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from pipeline.cascade import read_config
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TagConflict, TemporaryRemoteError
 from pipeline.model import BuiltImage, Problem
@@ -23,7 +25,7 @@ from stages.registries import recognise
 from stages.registries.options import LoginOptions, RegistryOptions
 from tests.support.clouds.acr import HOST, NOBODY, Azure
 from tests.support.clouds.crane import Crane
-from tests.support.clouds.entra import REGISTRIES, TENANT, Application, refusal
+from tests.support.clouds.entra import AUDIENCE, REGISTRIES, TENANT, Application, refusal
 from tests.support.clouds.identity_provider import IdentityProvider
 from tests.support.clouds.internet import Internet
 from tests.support.clouds.pushing import check, push, push_to
@@ -648,3 +650,22 @@ def test_azure_was_asked_through_the_proxy(
     online.proxy.connected.clear()
     check(push_to(new_name()), desk)
     assert {"login.microsoftonline.com", HOST} <= set(online.proxy.connected)
+
+
+def test_the_documentations_federated_credential_and_login_let_the_job_in(
+    cloud: Azure, desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "registries.md").read_text()
+    azure = text.partition("## Azure Container Registry")[2].partition("\n## ")[0]
+    (said,) = re.findall(r"token\.actions\S+ --audiences (\S+) \\\n  --subject (\S+)\n", azure)
+    assert said == (AUDIENCE, cloud.entra.identity_provider.subject)
+    (document,) = re.findall(r"```yaml\n# pipeline\.yaml\n(.*?)```", azure, re.DOTALL)
+    (tmp_path / "pipeline.yaml").write_text(f"image: digits\n{document}")
+    values = read_config(tmp_path / "pipeline.yaml", environment={}).values
+    ((repository, section),) = values.registry_sections.items()
+    assert repository == f"{HOST}/models/digits"
+    job = cloud.add("AcrPush", federated=True)
+    login = LoginOptions(**{**section.login.model_dump(), "client_id": job.client_id, "tenant_id": TENANT})
+    with cloud.entra.identity_provider.github_runner() as variables:
+        use(variables, monkeypatch)
+        assert check(push_to(repository, RegistryOptions(login=login)), desk).passed
