@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
+from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError, ToolMissing
 from pipeline.model import RegistryEvidence
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
@@ -56,15 +56,7 @@ class AcrRegistry:
     def credentials(self) -> Credentials | None:
         """See `Registry.credentials`."""
         named = stored.from_environment(self.host, os.environ, only=self.only)
-        kept = named or stored.DockerConfig.load().find(self.host)
-        if named is not None or (kept is not None and not _is_of_azure(kept)):
-            return kept
-        try:
-            return self.api.credentials()
-        except (NoCloudLogin, ToolMissing):
-            if kept is not None:
-                return kept
-            raise
+        return named or self._by_docker_or_azure()
 
     def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
         """See `Registry.inspect`.
@@ -125,6 +117,24 @@ class AcrRegistry:
             said = error.message.removeprefix(f"{self.host}: ")
             return permission_missing(self.api.session, said)
         return error
+
+    def _by_docker_or_azure(self) -> Credentials | None:
+        kept: Credentials | None = None
+        broken: PipelineError | None = None  # a helper that fails matters only where Azure knows nobody
+        try:
+            kept = stored.DockerConfig.load().find(self.host)
+        except (ToolMissing, RemoteError) as error:
+            broken = error
+        if kept is not None and not _is_of_azure(kept):
+            return kept
+        try:
+            return self.api.credentials()
+        except (NoCloudLogin, ToolMissing):
+            if broken is not None:
+                raise broken from None
+            if kept is not None:
+                return kept
+            raise
 
     def _described(self, repository: Repository, digest: Digest, tag: Tag) -> AcrImage:
         image = self.api.find_image(repository.path, digest)

@@ -22,6 +22,7 @@ from pipeline.errors import ConfigurationError, RemoteError, TagConflict, Tempor
 from pipeline.model import BuiltImage, Problem
 from pipeline.reference import Repository
 from stages.registries import recognise
+from stages.registries.acr import AcrRegistry
 from stages.registries.options import LoginOptions, RegistryOptions
 from tests.support.clouds.acr import HOST, NOBODY, Azure
 from tests.support.clouds.crane import Crane
@@ -564,6 +565,51 @@ def test_what_az_acr_login_left_behind_is_the_last_resort(
     assert plan.passed, plan
     assert f"logged in as {NOBODY}" in plan.found
     assert "there are no Azure credentials" in plan.found
+
+
+def test_a_credential_helper_that_is_broken_matters_only_where_azure_knows_nobody(
+    cloud: Azure, pusher: Application, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.environ["DOCKER_CONFIG"])
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"credsStore": "nowhere"}))
+    assert f"logged in as {pusher.client_id}" in check(push_to(new_name()), desk).found
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    plan = check(push_to(new_name()), desk)
+    assert plan.problem is Problem.TOOL
+    assert "docker-credential-nowhere" in plan.found
+
+
+def test_a_secret_in_the_environment_goes_before_the_jobs_token_unless_a_login_is_configured(
+    cloud: Azure, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = log_in(cloud.add("AcrPush", federated=True), monkeypatch)
+    with cloud.entra.identity_provider.github_runner() as variables:
+        use(variables, monkeypatch)
+        assert recognise(HOST).credentials() is not None
+        assert set(cloud.entra.shown) == {"client_secret"}
+        login = LoginOptions(client_id=job.client_id)
+        assert recognise(HOST, options=RegistryOptions(login=login)).credentials() is not None
+        assert cloud.entra.shown[-1] == "client_assertion"
+
+
+def test_another_cloud_of_azure_has_an_entra_of_its_own(
+    cloud: Azure, online: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online.serve(("login.chinacloudapi.cn",), cloud.entra)
+    job = cloud.add("AcrPush", federated=True)
+    login = LoginOptions(client_id=job.client_id, tenant_id=TENANT, audience=AUDIENCE)
+    online.proxy.connected.clear()
+    with cloud.entra.identity_provider.github_runner() as variables:
+        use(variables, monkeypatch)
+        there = recognise("modelteam.azurecr.cn", options=RegistryOptions(login=login))
+        assert isinstance(there, AcrRegistry)
+        assert there.api.session.access_token()
+        expects = replace(login, audience=None)
+        refusing = recognise("modelteam.azurecr.cn", options=RegistryOptions(login=expects))
+        with pytest.raises(RemoteError, match="audience 'api://AzureADTokenExchangeChina'"):
+            refusing.credentials()
+    assert set(online.proxy.connected) == {"login.chinacloudapi.cn"}
 
 
 def docker_login(username: str, password: str) -> None:
