@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class PipelineError(Exception):
-    """An error that ends a run with one message and one advice instead of a traceback."""
+    """An error that ends a run with one message and one advice instead of a traceback.
+
+    `made` is the evidence that the stage has all the same; the record keeps it.
+    """
 
     exit_code: ClassVar[int]
 
@@ -29,10 +32,11 @@ class PipelineError(Exception):
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.made: Artifact | None = None
 
 
 class StageFailed(PipelineError):
-    """A stage could not do its work; `made` is the evidence it has all the same."""
+    """A stage could not do its work; `tail` is the end of what was printed."""
 
     exit_code = 1
 

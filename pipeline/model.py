@@ -463,11 +463,22 @@ class RegistryEvidence(Value):
     notes: tuple[str, ...] = Field(default=(), description="what else it says, or why it could not be asked")
 
 
+class ImageTag(Value):
+    """A tag that an image shall get; one that moves names another image after the next delivery."""
+
+    tag: Tag
+    moves: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.tag} (moves)" if self.moves else self.tag
+
+
 class PushedReference(Value):
     """The image in one repository, as the registry answered."""
 
     repository: Repository
     tag: Tag
+    tags: tuple[Tag, ...] = Field(default=(), description="what else names the image there now")
     digest: Digest
     tag_existed: bool = Field(description="the tag was there before, with this digest")
     blobs: tuple[PushedBlob, ...] = ()
@@ -493,13 +504,25 @@ class PushedReference(Value):
         return f"{self.repository}:{self.tag}@{self.digest}"
 
 
+class FailedPush(Value):
+    """A repository that did not get the image, and why; whether it got parts of it, nobody knows."""
+
+    repository: Repository
+    tag: Tag
+    kind: str = Field(description="the error's name")
+    message: str
+    advice: str = ""
+    exit_code: int
+
+
 class Pushed(Value):
-    """A digest, and everywhere it can now be pulled from."""
+    """A digest, everywhere it can now be pulled from, and where it could not be brought."""
 
     name: str
     tag: Tag
     digest: Digest
     references: tuple[PushedReference, ...] = ()
+    failures: tuple[FailedPush, ...] = ()
     layout: Path | None = Field(
         default=None, description="OCI image layout folder, where no registry is configured"
     )

@@ -12,7 +12,7 @@ from typing import Protocol
 from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused, StageFailed
+from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
 from pipeline.interface import Policy, Preparing, Stage
 from pipeline.model import Artifact, Check, Source, Verdict
 from pipeline.plan import Plan, check, missing
@@ -224,7 +224,7 @@ def _entry(run: Run, stage: Stage, **changes: object) -> StageRecord:
 def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
     if isinstance(error, PolicyRefused):
         return
-    if isinstance(error, StageFailed) and error.made is not None:
+    if isinstance(error, PipelineError) and error.made is not None:
         _entry(run, stage, artifact=error.made.model_dump(mode="json"))
     stopped = isinstance(error, KeyboardInterrupt | Interrupted)
     _entry(run, stage, status=Status.INTERRUPTED if stopped else Status.FAILED)

@@ -1,14 +1,12 @@
 """Push the image to every configured registry, or deliver it as a folder where there is none."""
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, PipelineError, TagConflict, ToolMissing
 from pipeline.model import (
     Artifact,
     BenchmarkReport,
@@ -16,36 +14,25 @@ from pipeline.model import (
     Check,
     DiskNeed,
     Image,
-    Problem,
+    ImageTag,
     Pushed,
     PushedImage,
-    PushedReference,
     ScanReport,
 )
 from pipeline.reference import Reference, Repository, Tag
 from stages.models.disk_needs import export_needs
 from stages.models.interface import Files
 from stages.models.model import Model
-from stages.oci.distribution import RepositoryClient
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
 from stages.oci.progress import in_words
-from stages.oci.push_image import ImagePush
-from stages.oci.retries import Retries
+from stages.oci.push_image import is_moving
 from stages.oci.sessions import Sessions
-from stages.oci.transport import Transport
-from stages.registries import recognise
-from stages.registries.interface import Registry
+from stages.registries.connections import SESSIONS, Registries
+from stages.registries.delivery import Delivery, deliver
+from stages.registries.examination import examine, examine_source
 from stages.registries.options import RegistryOptions
-from stages.registries.readiness import explained, in_words_of, require_fitting
-
-PROBLEMS: Mapping[type[PipelineError], Problem] = {
-    ConfigurationError: Problem.CONFIGURATION,
-    ToolMissing: Problem.TOOL,
-    TagConflict: Problem.TAG,
-}
-SESSIONS = "uploads"  # in the cache
-IMPATIENT = Retries(attempts=2)  # a plan answers soon
+from stages.registries.outcomes import failures, references, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +58,8 @@ class Push:
     """What the configuration says of a repository beside where it is."""
     tag: Tag | None = None
     """The tag that the image is going to have, for the check; None: not known yet."""
+    further_tags: tuple[ImageTag, ...] = ()
+    """What else shall name the image in every registry."""
     weights: Model | None = None
     """The model, to tell how much of it a folder will have to hold."""
 
@@ -82,10 +71,12 @@ class Push:
         """Ask every registry to let us in, with the right to push, and what is there already."""
         if not self.repositories:
             return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
-        pushed_to = (*self.repositories, *self.model_repositories)
+        registries = self._registries
         return (
-            *(self._check(repository, desk) for repository in pushed_to),
-            *(self._check_mount(repository, desk) for repository in self.mount_from),
+            *self._check_tags(),
+            *(examine(each, registries, desk, tags=self._tags) for each in self.repositories),
+            *(examine(each, registries, desk) for each in self.model_repositories),
+            *(examine_source(each, registries, desk) for each in self.mount_from),
         )
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
@@ -101,111 +92,99 @@ class Push:
         return None
 
     def run(self, have: Artifacts, desk: Desk) -> PushedImage:
-        """Push to one repository after the other, or export where there is none.
+        """Push to all registries side by side, or export where there is none.
 
         Raises:
-            PipelineError: a registry refused, cannot be reached, or has another digest under the tag.
+            PipelineError: a registry refused, cannot be reached, or has another digest under the tag; the
+                others have the image all the same, and `made` says which.
         """
         image = have[BuiltImage]
-        own = image.model_image
         # the weights first, so that nobody can pull an application whose weights are not there
-        weights = self._deliver(own, self.model_repositories, desk) if own is not None else None
-        application = self._deliver(image, self.repositories, desk)
-        return PushedImage(**dict(application), model_image=weights)
+        images = [*([image.model_image] if image.model_image is not None else []), image]
+        contents = [ImageContent.of(each, self.files) for each in images]
+        if self.repositories and not desk.dry_run:
+            return self._push(images, contents, desk)
+        *weights, application = (
+            self._keep(each, content, desk) for each, content in zip(images, contents, strict=True)
+        )
+        return PushedImage(**dict(application), model_image=weights[0] if weights else None)
 
-    def _deliver(self, image: Image, repositories: tuple[Repository, ...], desk: Desk) -> Pushed:
-        content = ImageContent.of(image, self.files)
+    def _keep(self, image: Image, content: ImageContent, desk: Desk) -> Pushed:
+        """Leave an image on this machine: in a folder, or where it is in a dry run."""
         layout: Path | None = None
-        references: tuple[PushedReference, ...] = ()
         if not self.repositories:
             named = Reference(image.name).repository
             layout = export(content, image.tag, self.layout_folder, desk.say, repository=named)
-        elif desk.dry_run:
-            _say_only(image, content, repositories, desk)
         else:
-            references = self._push(image, content, repositories, desk)
-        return Pushed(
-            name=image.name, tag=image.tag, digest=image.digest, references=references, layout=layout
-        )
+            own = isinstance(image, BuiltImage)
+            _say_only(image, content, self.repositories if own else self.model_repositories, desk)
+        return Pushed(name=image.name, tag=image.tag, digest=image.digest, layout=layout)
 
-    def _push(
-        self, image: Image, content: ImageContent, repositories: tuple[Repository, ...], desk: Desk
-    ) -> tuple[PushedReference, ...]:
-        registries = {each: self._registry(each) for each in repositories}
-        for repository, registry in registries.items():
-            require_fitting(content, registry, repository)
+    def _push(self, images: list[Image], contents: list[ImageContent], desk: Desk) -> PushedImage:
         Sessions(desk.cache / SESSIONS).clean()
-        transports: dict[object, Transport] = {}
-        pushed: list[PushedReference] = []
-        for repository, registry in registries.items():
-            login = (repository.host, self._options(repository).login)
-            if login not in transports:
-                transports[login] = _transport(registry, desk)
-            client = _client(repository, registry, transports[login], desk)
-            with explained(registry, repository):
-                registry.prepare(repository, desk)
-                known = self._siblings(repository, repositories, pushed)
-                if not (any(each.host == repository.host for each in known) and registry.mounts):
-                    known = ()
-                push = ImagePush(
-                    content=content, tag=image.tag, client=client, mount_from=known, say=desk.say
-                )
-                reference = push.run()
-                evidence = registry.verify(client, content, image.tag)
-            desk.say(f"{repository}: read back as it was pushed ({evidence.asked})")
-            pushed.append(reference.model_copy(update={"evidence": evidence}))
-        return tuple(pushed)
+        *weights, application = (
+            self._deliveries(image, content) for image, content in zip(images, contents, strict=True)
+        )
+        deliveries = [*(each for some in weights for each in some), *application]
+        outcomes = deliver(deliveries, self._registries, desk)
+        *own, pushed = (
+            Pushed(
+                name=image.name,
+                tag=image.tag,
+                digest=image.digest,
+                references=references(outcomes[begin:end]),
+                failures=failures(deliveries[begin:end], outcomes[begin:end]),
+            )
+            for image, begin, end in _sections(images, [*weights, application])
+        )
+        made = PushedImage(**dict(pushed), model_image=own[0] if own else None)
+        if (error := together(deliveries, outcomes)) is not None:
+            error.made = made
+            raise error
+        return made
 
-    def _siblings(
-        self,
-        repository: Repository,
-        repositories: tuple[Repository, ...],
-        pushed: Sequence[PushedReference],
-    ) -> tuple[Repository, ...]:
-        """Return where the blobs may be already: first where this run has pushed them."""
-        known = (*(each.repository for each in pushed), *self.mount_from, *repositories)
-        return tuple(dict.fromkeys(each for each in known if each != repository))
+    def _deliveries(self, image: Image, content: ImageContent) -> list[Delivery]:
+        application = isinstance(image, BuiltImage)
+        repositories = self.repositories if application else self.model_repositories
+        weights = dict(zip(self.repositories, self.model_repositories, strict=False)) if application else {}
+        first = ImageTag(tag=image.tag, moves=is_moving(image.tag))
+        return [
+            Delivery(
+                repository=repository,
+                content=content,
+                tags=(first, *self.further_tags) if application else (first,),
+                mount_from=(*self.mount_from, *repositories),
+                after=weights.get(repository),
+            )
+            for repository in dict.fromkeys(repositories)
+        ]
 
-    def _check(self, repository: Repository, desk: Desk) -> Check:
-        subject = f"registry {repository}"
-        try:
-            registry = self._registry(repository)
-            with self._asked(repository, registry, desk) as client, explained(registry, repository):
-                credentials = client.log_in()
-                found = in_words_of(registry.inspect(client, self.tag), repository, self.tag)
-        except PipelineError as error:
-            problem = PROBLEMS.get(type(error), Problem.REMOTE)
-            return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
-        login = "lets us in without a login"
-        if credentials is not None:
-            login = f"logged in as {credentials.username} (from {credentials.origin})"
-        return Check(subject=subject, found="; ".join((login, *found)))
+    def _check_tags(self) -> tuple[Check, ...]:
+        if not self.further_tags or self.tag is None:
+            return ()
+        tags = ", ".join(str(tag) for tag in self._tags)
+        return (Check(subject="tags", found=f"{tags}; manifests get {self.tag}"),)
 
-    def _check_mount(self, repository: Repository, desk: Desk) -> Check:
-        """Say whether there is anything to mount from; where not, the weights are uploaded."""
-        subject = f"mount from {repository}"
-        try:
-            registry = self._registry(repository)
-            with self._asked(repository, registry, desk) as client, explained(registry, repository):
-                there = replace(client, actions="pull").exists()
-        except PipelineError as error:
-            return Check(subject=subject, found=f"what it has will be uploaded again: {error.message}")
-        return Check(subject=subject, found="there" if there else "nothing is there; is the name right?")
+    @property
+    def _tags(self) -> tuple[ImageTag, ...]:
+        """All tags of the application, as far as they are known before the build."""
+        if self.tag is None:
+            return ()
+        return (ImageTag(tag=self.tag, moves=is_moving(self.tag)), *self.further_tags)
 
-    @contextlib.contextmanager
-    def _asked(self, repository: Repository, registry: Registry, desk: Desk) -> Iterator[RepositoryClient]:
-        """Lend a client for a question of the plan, which is to be answered soon."""
-        transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
-        with contextlib.closing(transport):
-            yield _client(repository, registry, transport, desk, IMPATIENT)
+    @property
+    def _registries(self) -> Registries:
+        return Registries(repositories=self.repositories, insecure=self.insecure, options=self.options)
 
-    def _registry(self, repository: Repository) -> Registry:
-        only = len({each.host for each in self.repositories}) == 1
-        options = self._options(repository)
-        return recognise(repository.host, insecure=self.insecure, only=only, options=options)
 
-    def _options(self, repository: Repository) -> RegistryOptions:
-        return self.options.get(repository, RegistryOptions())
+def _sections(
+    images: Sequence[Image], deliveries: Sequence[Sequence[Delivery]]
+) -> Iterator[tuple[Image, int, int]]:
+    """Yield where each image's deliveries begin and end among all."""
+    begin = 0
+    for image, own in zip(images, deliveries, strict=True):
+        yield image, begin, begin + len(own)
+        begin += len(own)
 
 
 def _say_only(image: Image, content: ImageContent, repositories: tuple[Repository, ...], desk: Desk) -> None:
@@ -214,26 +193,3 @@ def _say_only(image: Image, content: ImageContent, repositories: tuple[Repositor
             f"dry run: would push {repository}:{image.tag}@{image.digest} "
             f"({len(content.blobs)} blobs, at most {in_words(content.size_bytes)})"
         )
-
-
-def _transport(registry: Registry, desk: Desk) -> Transport:
-    transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
-    desk.on_exit(transport.close)
-    return transport
-
-
-def _client(
-    repository: Repository,
-    registry: Registry,
-    transport: Transport,
-    desk: Desk,
-    retries: Retries | None = None,
-) -> RepositoryClient:
-    return RepositoryClient(
-        repository=repository,
-        transport=transport,
-        uploads=registry.uploads,
-        retries=retries or Retries(),
-        sessions=Sessions(desk.cache / SESSIONS),
-        say=desk.say,
-    )

@@ -9,6 +9,7 @@ from pipeline.model import (
     ManifestUpdate,
     Pushed,
     PushedImage,
+    PushedReference,
     ScanReport,
     Severity,
     Skipped,
@@ -100,10 +101,13 @@ def _(report: BenchmarkReport) -> str:
 def _(image: PushedImage) -> str:
     if image.layout is not None:
         return f"no registry configured: OCI image layout in {image.layout}"
-    if not image.references:
-        return "nothing was pushed"
     own = image.model_image
-    return "; ".join((_sent(image), *([f"model {_sent(own)}"] if own is not None else [])))
+    failures = (*image.failures, *(own.failures if own is not None else ()))
+    failed = [f"not {', '.join(each.repository for each in failures)}"] if failures else []
+    if not image.references:
+        return "; ".join(("nothing was pushed", *failed))
+    weights = [f"model {_sent(own)}"] if own is not None and own.references else []
+    return "; ".join((_sent(image), *weights, *failed))
 
 
 def _sent(image: Pushed) -> str:
@@ -116,6 +120,17 @@ def _sent(image: Pushed) -> str:
     apart = ", ".join(f"{size(count)} {how}" for count, how in parts if count)
     saved = f"{size(mounted + existed)} saved{f' ({apart})' if apart else ''}"
     return f"{where}: {size(sent)} sent, {saved}{known}"
+
+
+def told_by(reference: PushedReference) -> str:
+    """Return what else names the image, and how it is known that the registry has it."""
+    also = f"also {', '.join(reference.tags)}; " if reference.tags else ""
+    held = reference.evidence
+    if held is None:
+        return also.removesuffix("; ")
+    manifests, blobs = plural(held.manifests_compared, "manifest"), plural(held.blobs_found, "blob")
+    notes = "".join(f"; {note}" for note in held.notes)
+    return f"{also}read back: {manifests} compared, {blobs} found ({held.asked}){notes}"
 
 
 @describe.register

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
-from pipeline.report.phrases import describe, duration
+from pipeline.report.phrases import describe, duration, told_by
 
 WORDS = {Status.PLANNED: "not run"}
 LOG_WIDTH = 110  # of a sign of life; the log file of the stage has every line whole
@@ -195,6 +195,8 @@ def print_delivery(console: Console, record: Record) -> None:
 def _print_pushed(console: Console, word: str, image: Pushed) -> None:
     for reference in image.references:
         console.print(f"{word:<7} [bold]{reference}[/]", soft_wrap=True)
+        if note := told_by(reference):
+            console.print(f"        {escape(note)}", style="dim", soft_wrap=True)
     if image.layout is not None:
         console.print(f"{word:<7} [bold]oci:{image.layout}:{image.tag}[/]", soft_wrap=True)
 

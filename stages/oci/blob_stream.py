@@ -1,13 +1,25 @@
 """The bytes of a blob as an upload wants them: from any offset, hashed once, never held as a whole."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor
 
 SMALLEST_PIECE_BYTES = 64 * 1024
+
+
+class HashedOnce:
+    """Lets one of the streams that read the same bytes hash them; each registry compares in any case."""
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+
+    def take(self) -> bool:
+        """Tell whether the caller shall hash these bytes: nobody else does."""
+        return self._free.acquire(blocking=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +29,8 @@ class Blob:
     descriptor: Descriptor
     read: Callable[[int], Iterator[bytes]]
     """Yields the bytes from an offset on, in pieces of a megabyte or so."""
+    hashed: HashedOnce = field(default_factory=HashedOnce, compare=False, repr=False)
+    """Tells those who push this blob to several places whether one of them hashes it already."""
 
 
 class BlobStream:
@@ -25,6 +39,7 @@ class BlobStream:
     It goes forward through the source, and opens it anew where a broken upload wants an earlier byte again.
     A byte that is read twice is hashed once: the registry hashes what it got. It costs 0.65 s of processor
     time for a gigabyte, and no time that could be measured: a registry needs 4 to 5 s for the same gigabyte.
+    Where several streams read a blob for several registries, the first one alone hashes it.
     `sent_bytes` counts what was handed out, as often as it was.
     """
 
@@ -36,6 +51,7 @@ class BlobStream:
         self._rest = b""
         self._digest = hashlib.sha256()
         self._hashed_bytes = 0
+        self._hashes: bool | None = None
 
     def read(self, begin: int, end: int) -> Iterator[bytes]:
         """Yield the bytes of a range; the last ones of the blob only once all of it is found unchanged.
@@ -43,6 +59,8 @@ class BlobStream:
         Raises:
             StageFailed: the source is no longer what was described.
         """
+        if self._hashes is None:
+            self._hashes = self.blob.hashed.take()
         if self._pieces is None or begin != self._position:
             self._open(begin)
         while self._position < end:
@@ -71,7 +89,7 @@ class BlobStream:
     def _hash(self, piece: bytes) -> None:
         """Hash what is new; nothing more once there is a gap, as after an earlier process's upload."""
         known = self._hashed_bytes - self._position
-        if 0 <= known < len(piece):
+        if self._hashes and 0 <= known < len(piece):
             self._digest.update(piece[known:] if known else piece)
             self._hashed_bytes += len(piece) - known
 

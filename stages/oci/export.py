@@ -12,7 +12,7 @@ from stages.oci.blob_stream import Blob, changed
 from stages.oci.image_content import ImageContent
 from stages.oci.layout import Layout
 from stages.oci.progress import Progress, in_words
-from stages.oci.push_image import MOVING_SUFFIX
+from stages.oci.push_image import is_moving
 
 
 def export(
@@ -46,7 +46,7 @@ def export(
 
 def _refuse_to_move(layout: Layout, tag: Tag, digest: Digest) -> None:
     there = next((root.descriptor.digest for root in layout.roots() if root.reference == tag), digest)
-    if there == digest or tag.endswith(MOVING_SUFFIX):
+    if there == digest or is_moving(tag):
         return
     raise TagConflict(
         f"{layout.path}: {tag} exists with {there}, and this build is {digest}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.desk import Say
 from pipeline.errors import RemoteError, TagConflict
-from pipeline.model import PushedBlob, PushedReference
+from pipeline.model import ImageTag, PushedBlob, PushedReference
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.blob_stream import Blob
 from stages.oci.distribution import RepositoryClient
@@ -19,15 +19,25 @@ UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
 
 
+def is_moving(tag: Tag) -> bool:
+    """Tell whether a tag names what a work tree holds at the time, which is no commit's content."""
+    return tag.endswith(MOVING_SUFFIX)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePush:
-    """An image on its way to a repository. `mount_from` are repositories that hold the same blobs."""
+    """An image on its way to a repository. `mount_from` are repositories that hold the same blobs.
+
+    Only the image itself gets tags; what is below an index is pushed by its digest.
+    """
 
     content: ImageContent
     tag: Tag
+    further_tags: tuple[ImageTag, ...] = ()
     client: RepositoryClient
     mount_from: tuple[Repository, ...] = ()
     say: Say
+    uploads_at_a_time: int = UPLOADS_AT_A_TIME
 
     def run(self) -> PushedReference:
         """Push, and return what the registry answered.
@@ -37,15 +47,21 @@ class ImagePush:
             RemoteError: the registry refused, could not be reached, or holds another digest afterwards.
         """
         begin = time.monotonic()
-        self._tagged()  # a conflict is said before gigabytes are sent
+        first, *further = self._tags
+        for tag in self._tags:
+            self._tagged(tag)  # a conflict is said before gigabytes are sent
         blobs = self._push_blobs()
         for child in self.content.children:
             self._push_child(child.descriptor.digest, child.content, child.descriptor.media_type)
-        existed = self._push_tag()
-        self._verify()
+        existed = self._push_tag(first)
+        for tag in further:
+            self._push_tag(tag)
+        for tag in self._tags:
+            self._verify(tag.tag)
         pushed = PushedReference(
             repository=self.client.repository,
             tag=self.tag,
+            tags=tuple(each.tag for each in further),
             digest=self._digest,
             tag_existed=existed,
             blobs=blobs,
@@ -58,15 +74,17 @@ class ImagePush:
     def _digest(self) -> Digest:
         return self.content.image.descriptor.digest
 
-    def _tagged(self) -> Digest | None:
+    @property
+    def _tags(self) -> tuple[ImageTag, ...]:
+        return (ImageTag(tag=self.tag, moves=is_moving(self.tag)), *self.further_tags)
+
+    def _tagged(self, tag: ImageTag) -> Digest | None:
         """Return the digest that the tag names now; refuse another one than ours, unless the tag may move."""
-        there = self.client.find_manifest(self.tag)
-        if there is None or there == self._digest:
-            return there
-        if self.tag.endswith(MOVING_SUFFIX):
+        there = self.client.find_manifest(tag.tag)
+        if there is None or there == self._digest or tag.moves:
             return there
         raise TagConflict(
-            f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
+            f"{self.client.repository}:{tag.tag} exists with {there}, and this build is {self._digest}",
             advice="A tag is never moved. Commit a change and run again, or deliver the image that is there. "
             "If the same commit should have given the same digest, something that the build reads changed: "
             "the base image, a package index, the model.",
@@ -84,50 +102,51 @@ class ImagePush:
             return pushed
 
         stopped = self.client.transport.stopped
-        return for_each(push, self.content.blobs, threads=UPLOADS_AT_A_TIME, stopped=stopped)
+        return for_each(push, self.content.blobs, threads=self.uploads_at_a_time, stopped=stopped)
 
     def _push_child(self, digest: Digest, content: bytes, media_type: str) -> None:
         if self.client.find_manifest(digest) is None:
             self.client.push_manifest(digest, content, media_type)
 
-    def _push_tag(self) -> bool:
+    def _push_tag(self, tag: ImageTag) -> bool:
         """Give the image its tag; return whether it had it already."""
-        there = self._tagged()  # asked again: somebody else may have been quicker
+        there = self._tagged(tag)  # asked again: somebody else may have been quicker
         if there == self._digest:
             return True
         if there is not None:
-            self.say(f"{self.client.repository}:{self.tag} moves from {there} to {self._digest}")
+            self.say(f"{self.client.repository}:{tag.tag} moves from {there} to {self._digest}")
         top = self.content.image
         try:
-            self.client.push_manifest(self.tag, top.content, top.descriptor.media_type)
+            self.client.push_manifest(tag.tag, top.content, top.descriptor.media_type)
         except TagRefused as refused:
-            return self._was_quicker(refused)
+            return self._was_quicker(tag, refused)
         return False
 
-    def _was_quicker(self, refused: TagRefused) -> bool:
+    def _was_quicker(self, tag: ImageTag, refused: TagRefused) -> bool:
         """Return True where somebody else has written our digest under the tag meanwhile.
 
         Raises:
             TagConflict: it is another digest.
             TagRefused: there is none; the tag was refused for another reason.
         """
-        there = self._tagged()
+        there = self._tagged(tag)
         if there is None:
             raise refused
         if there != self._digest:
             raise TagConflict(
-                f"{self.client.repository}:{self.tag} is {there}, and the registry's tags are immutable: "
+                f"{self.client.repository}:{tag.tag} is {there}, and the registry's tags are immutable: "
                 f"it cannot move to {self._digest}",
-                advice="Commit your changes, so that the image gets a tag of its own, and run again.",
+                advice="Commit your changes, so that the image gets a tag of its own, and run again. "
+                "A tag that moves with every delivery has no place in such a repository: see `tags`.",
             ) from refused
         return True
 
-    def _verify(self) -> None:
+    def _verify(self, tag: Tag) -> None:
         """Ask by tag what everybody will get from now on."""
-        there = self.client.find_manifest(self.tag)
+        there = self.client.find_manifest(tag)
         if there != self._digest:
             raise RemoteError(
-                f"{self.client.repository}:{self.tag} is {there or 'missing'}, not {self._digest} as pushed",
+                f"{self.client.repository}:{tag} is {there or 'missing'}, not {self._digest} as pushed",
                 advice="Another run may have pushed the same tag at the same time, or the registry rewrites "
                 "manifests. Nothing is deployed from this run: run again.",
             )

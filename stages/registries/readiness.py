@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import ConfigurationError, RemoteError, TagConflict
+from pipeline.model import ImageTag
 from pipeline.reference import Repository, Tag
 from stages.oci.image_content import ImageContent
 from stages.oci.progress import in_words
-from stages.oci.push_image import MOVING_SUFFIX
+from stages.oci.push_image import is_moving
 from stages.registries.interface import Registry, RepositoryState
 
 
-def in_words_of(state: RepositoryState, repository: Repository, tag: Tag | None) -> tuple[str, ...]:
+def in_words_of(state: RepositoryState, repository: Repository, tag: ImageTag | None) -> tuple[str, ...]:
     """Return what a plan says of a repository.
 
     Raises:
@@ -20,24 +21,38 @@ def in_words_of(state: RepositoryState, repository: Repository, tag: Tag | None)
     """
     if state.exists is False and not state.created_on_push:
         raise RemoteError(f"{repository} does not exist", advice=state.advice)
-    if state.immutable_tags and tag is not None and tag.endswith(MOVING_SUFFIX):
-        raise TagConflict(
+    if state.immutable_tags and tag is not None and tag.moves:
+        raise _unmovable(repository, tag.tag)
+    return (*_told_of_repository(state), *in_words_of_tag(state, tag), *state.notes)
+
+
+def in_words_of_tag(state: RepositoryState, tag: ImageTag | None) -> tuple[str, ...]:
+    """Return what a plan says of one tag."""
+    if tag is None:
+        return ()
+    if state.tag_digest is not None:
+        return (f"the tag {tag.tag} {'moves from' if tag.moves else 'is taken by'} {state.tag_digest}",)
+    return (f"the tag {tag.tag} is free",) if state.exists is not False else ()
+
+
+def _unmovable(repository: Repository, tag: Tag) -> TagConflict:
+    if is_moving(tag):
+        return TagConflict(
             f"{repository} has immutable tags, and {tag} is the tag of whatever the work tree holds",
             advice="Commit your changes, so that the image gets a tag of its own, or name another `tag:`.",
         )
-    return tuple(_told(state, tag))
+    return TagConflict(
+        f"{repository} has immutable tags, and {tag} would move with every delivery",
+        advice="Leave it out of `tags:`, or give it something of the commit, such as {short_commit}; or make "
+        "the tags of the repository mutable.",
+    )
 
 
-def _told(state: RepositoryState, tag: Tag | None) -> Iterator[str]:
+def _told_of_repository(state: RepositoryState) -> Iterator[str]:
     if state.exists is not None:
         yield "the repository is there" if state.exists else "the repository is missing: the push makes it"
     if state.immutable_tags is not None:
         yield "its tags are immutable" if state.immutable_tags else "its tags can be moved"
-    if state.tag_digest is not None:
-        yield f"the tag {tag} is taken by {state.tag_digest}"
-    elif tag is not None and state.exists is not False:
-        yield f"the tag {tag} is free"
-    yield from state.notes
 
 
 def require_fitting(content: ImageContent, registry: Registry, repository: Repository) -> None:

@@ -75,3 +75,12 @@ def test_a_change_between_two_readings_of_a_byte_is_left_to_the_registry() -> No
 @pytest.mark.parametrize("offset", [0, 1, 3, 4, 9, 10, 11])
 def test_a_source_without_offsets_is_skipped_through(offset: int) -> None:
     assert b"".join(skipped(iter([b"abc", b"", b"defg", b"hij"]), offset)) == b"abcdefghij"[offset:]
+
+
+def test_of_two_streams_of_a_blob_one_hashes_and_each_registry_compares() -> None:
+    content = CONTENT[:-1] + b"!"
+    first = stream(content)
+    second = BlobStream(first.blob)
+    with pytest.raises(StageFailed, match="changed since the build"):
+        taken(first, 0, len(CONTENT))
+    assert taken(second, 0, len(CONTENT)) == content

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigurationError, RemoteError, TagConflict
+from pipeline.model import ImageTag
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.image_content import ImageContent
 from stages.registries.generic import GenericRegistry
@@ -14,7 +15,7 @@ from stages.registries.readiness import in_words_of, require_fitting
 from tests.support.small_image import make_image
 
 REPOSITORY = Repository("registry.example.com/models/digits")
-TAG = Tag("v1")
+TAG = ImageTag(tag=Tag("v1"))
 DIGEST = Digest.of(b"")
 
 
@@ -48,8 +49,14 @@ def test_a_repository_that_is_missing_comes_with_what_makes_it() -> None:
 
 
 def test_a_moving_tag_has_no_place_among_immutable_ones() -> None:
+    dirty, latest = (ImageTag(tag=Tag(name), moves=True) for name in ("v1-dirty", "latest"))
+    immutable, mutable = RepositoryState(immutable_tags=True), RepositoryState(tag_digest=DIGEST)
     with pytest.raises(TagConflict, match="v1-dirty is the tag of whatever the work tree holds"):
-        in_words_of(RepositoryState(immutable_tags=True), REPOSITORY, Tag("v1-dirty"))
+        in_words_of(immutable, REPOSITORY, dirty)
+    with pytest.raises(TagConflict, match="latest would move with every delivery") as caught:
+        in_words_of(immutable, REPOSITORY, latest)
+    assert "Leave it out of `tags:`" in caught.value.advice
+    assert in_words_of(mutable, REPOSITORY, latest) == (f"the tag latest moves from {DIGEST}",)
 
 
 def test_a_blob_that_is_too_large_is_refused_with_both_sizes(tmp_path: Path) -> None:
