@@ -1,4 +1,4 @@
-"""The command line: parse, dispatch, exit code; no logic of its own."""
+"""The command line: dispatch, exit code; no logic of its own."""
 
 import argparse
 import json
@@ -6,13 +6,13 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import pipeline
 from pipeline.errors import ConfigurationError, InternalError, PipelineError
+from pipeline.parser import Command, make_parser
 
 if TYPE_CHECKING:
     from pipeline import runner
@@ -20,22 +20,10 @@ if TYPE_CHECKING:
     from pipeline.plan import Plan
     from pipeline.record import Record, Runs
 
-DESCRIPTION = """\
-Deliver a model image: test, build, scan, benchmark, push, update the GitOps manifest.
-What is scanned, benchmarked, pushed and deployed is one digest, from the build on."""
-
-EPILOG = """\
-exit codes: 0 delivered, 1 a stage failed, 2 configuration, 3 refused by policy, 4 tool missing,
-5 registry or git remote, 6 disk, 7 the tag names another digest, 70 defect, 130 interrupted
-
-settings: default < pipeline.yaml < PIPELINE_SECTION__KEY in the environment < --set section.key=value
-passwords: REGISTRY_USERNAME and REGISTRY_PASSWORD, or `docker login`;
-GITOPS_USERNAME and GITOPS_PASSWORD, or git's credential helpers"""
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser(COMMANDS).parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
         signal.signal(number, _interrupt)
     try:
@@ -59,94 +47,6 @@ def _defect(error: Exception) -> InternalError:
     return InternalError(
         f"a defect of the pipeline: {type(error).__name__}: {error}",
         advice=f"Please report it with {stream.name}; look for secrets in it first.",
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pipeline",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"pipeline {pipeline.__version__}")
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    run = _verb(verbs, "run", _run, "deliver the commit that is checked out")
-    _add_config(run)
-    _add_until(run)
-    run.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="do everything that stays on this machine; push and commit nothing",
-    )
-    run.add_argument(
-        "--no-reuse", action="store_true", help="run every stage, also where an earlier run has the result"
-    )
-    _add_output(run)
-    plan = _verb(verbs, "plan", _plan, "check everything that a run needs, and start nothing")
-    _add_config(plan)
-    _add_until(plan)
-    _add_output(plan)
-    lock = _verb(verbs, "lock", _lock, "pin the model: write the digests of its files to pipeline.lock")
-    _add_config(lock)
-    show = _verb(verbs, "show", _show, "show the record of a run")
-    show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
-    _add_folder(show)
-    show.add_argument("--json", action="store_true", help="print the record itself")
-    config = _verb(verbs, "config", _config, "print every setting and where it came from")
-    _add_config(config)
-    config.add_argument("--json", action="store_true", help="print JSON")
-    _verb(verbs, "schema", _schema, "print the JSON schema of pipeline.yaml, for editors")
-    return parser
-
-
-def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    do: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    parser.set_defaults(do=do)
-    return parser
-
-
-def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        default=Path("pipeline.yaml"),
-        metavar="FILE",
-        help="default: pipeline.yaml",
-    )
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    _add_folder(parser)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="assignments",
-        metavar="KEY=VALUE",
-        help="a setting, such as benchmark.port=9000",
-    )
-
-
-def _add_until(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="print the record on standard output, progress on standard error"
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors alone")
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print all checks, verdicts and progress"
     )
 
 
@@ -211,6 +111,17 @@ def _config_file(options: argparse.Namespace) -> Path:
     if not path.is_file():
         raise no_file(path)
     return path
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pipeline.cascade import read_config
+    from pipeline.doctor import borrowed_desk, report
+    from pipeline.plugins import diagnose
+
+    configuration = read_config(_config_file(options), options.assignments)
+    with borrowed_desk(configuration.root, configuration.secrets()) as desk:
+        checks = diagnose(configuration, desk, write=options.write)
+        return report(checks, desk.redact, as_json=options.json)
 
 
 def _lock(options: argparse.Namespace) -> int:
@@ -282,6 +193,17 @@ def _schema(_: argparse.Namespace) -> int:
 
     print(json.dumps(schema(), indent=2))  # noqa: T201
     return 0
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": _run,
+    "plan": _plan,
+    "doctor": _doctor,
+    "lock": _lock,
+    "show": _show,
+    "config": _config,
+    "schema": _schema,
+}
 
 
 def _print_error(error: PipelineError) -> None:

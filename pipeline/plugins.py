@@ -11,7 +11,7 @@ from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
-from pipeline.model import Source
+from pipeline.model import Check, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
 from pipeline.reference import Repository, Tag
@@ -277,6 +277,11 @@ def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
         lifecycle=root / section.lifecycle if section.lifecycle else None,
         login=LoginOptions(**section.login.model_dump()),
     )
+
+
+def diagnose(configuration: Configuration, desk: Desk, *, write: bool) -> tuple[Check, ...]:
+    """Return what each registry would say to a push; with `write`, by a little upload that is cancelled."""
+    return _push(configuration).diagnose(desk, write=write)
 
 
 def _with_weights(configuration: Configuration) -> tuple[Repository, ...]:

@@ -1,7 +1,9 @@
 """Push the image to every configured registry, or deliver it as a folder where there is none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,12 +27,13 @@ from stages.models.interface import Files
 from stages.models.model import Model
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
+from stages.oci.parallel import for_each
 from stages.oci.progress import in_words
 from stages.oci.push_image import is_moving
 from stages.oci.sessions import Sessions
 from stages.registries.connections import SESSIONS, Registries
-from stages.registries.delivery import Delivery, deliver
-from stages.registries.examination import examine, examine_source
+from stages.registries.delivery import REGISTRIES_AT_A_TIME, Delivery, deliver
+from stages.registries.examination import diagnose, examine, examine_source
 from stages.registries.options import RegistryOptions
 from stages.registries.outcomes import failures, references, together
 
@@ -72,12 +75,20 @@ class Push:
         if not self.repositories:
             return (Check(subject="registry", found=f"none: the image goes to {self.layout_folder}"),)
         registries = self._registries
-        return (
-            *self._check_tags(),
-            *(examine(each, registries, desk, tags=self._tags) for each in self.repositories),
-            *(examine(each, registries, desk) for each in self.model_repositories),
-            *(examine_source(each, registries, desk) for each in self.mount_from),
-        )
+        questions = [
+            *(partial(examine, each, registries, desk, tags=self._tags) for each in self.repositories),
+            *(partial(examine, each, registries, desk) for each in self.model_repositories),
+            *(partial(examine_source, each, registries, desk) for each in self.mount_from),
+        ]
+        return (*self._check_tags(), *_answers(questions))
+
+    def diagnose(self, desk: Desk, *, write: bool) -> tuple[Check, ...]:
+        """Ask every registry more than a plan does; with `write`, upload a little to each and cancel it."""
+        if not self.repositories:
+            return (Check(subject="registry", found="none is configured, so there is nothing to examine"),)
+        registries = self._registries
+        everywhere = dict.fromkeys((*self.repositories, *self.model_repositories))
+        return _answers([partial(diagnose, each, registries, desk, write=write) for each in everywhere])
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the folder takes that gets the image where there is no registry."""
@@ -175,6 +186,11 @@ class Push:
     @property
     def _registries(self) -> Registries:
         return Registries(repositories=self.repositories, insecure=self.insecure, options=self.options)
+
+
+def _answers(questions: Sequence[Callable[[], Check]]) -> tuple[Check, ...]:
+    """Return the answers of several registries, which are asked at the same time."""
+    return for_each(lambda ask: ask(), questions, threads=REGISTRIES_AT_A_TIME, stopped=threading.Event())
 
 
 def _sections(

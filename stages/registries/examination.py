@@ -28,11 +28,9 @@ def examine(
     return _check(repository, registries, desk, tags=tags)
 
 
-def diagnose(
-    repository: Repository, registries: Registries, desk: Desk, *, tags: Sequence[ImageTag], write: bool
-) -> Check:
+def diagnose(repository: Repository, registries: Registries, desk: Desk, *, write: bool) -> Check:
     """Ask what a plan asks, and whether blobs can be mounted; with `write`, upload a little and cancel it."""
-    return _check(repository, registries, desk, tags=tags, mounts=True, write=write)
+    return _check(repository, registries, desk, mounts=True, write=write)
 
 
 def examine_source(repository: Repository, registries: Registries, desk: Desk) -> Check:
@@ -52,7 +50,7 @@ def _check(  # noqa: PLR0913 - each is a question more
     registries: Registries,
     desk: Desk,
     *,
-    tags: Sequence[ImageTag],
+    tags: Sequence[ImageTag] = (),
     mounts: bool = False,
     write: bool = False,
 ) -> Check:

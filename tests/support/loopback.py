@@ -176,6 +176,9 @@ class MemoryRegistry:
         there = self.uploads.get(upload)
         if there is None:
             return refused(404, "BLOB_UPLOAD_UNKNOWN")
+        if request.method == "DELETE":
+            del self.uploads[upload]
+            return Reply(204, {})
         if request.method == "PATCH" and not request.headers["Content-Range"].startswith(f"{len(there)}-"):
             return self._upload_status(416, name, upload)
         there += request.body  # also of a request that was broken off

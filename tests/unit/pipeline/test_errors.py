@@ -1,7 +1,7 @@
 """Exit codes are a contract with every script that calls us."""
 
 from pipeline import errors
-from pipeline.cli import EPILOG
+from pipeline.parser import EPILOG
 
 CODES = {
     "StageFailed": 1,

@@ -11,7 +11,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, RemoteError, TagConflict
 from pipeline.model import BuiltImage, ImageTag, PushedImage
-from pipeline.reference import Repository, Tag
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.layout import Layout
 from stages.oci.model_image import OwnImage, assemble_model_image, scratch
 from stages.push import Push
@@ -155,6 +155,17 @@ def test_an_application_goes_only_where_its_weights_are(
     assert [each.repository.host for each in made.model_image.references] == [hosts[1]]
     assert f"{hosts[0]}/small: not tried, because {hosts[0]}/small-model" in error.message
     assert not any(name == "small" for name, _ in memories[0].manifests)
+
+
+def test_no_manifest_below_an_index_gets_a_tag(
+    tmp_path: Path, desk: Desk, memories: list[MemoryRegistry], servers: list[Server]
+) -> None:
+    platforms = ("linux/amd64", "linux/arm64")
+    image = make_image(tmp_path / "index", {"app.py": b"1"}, platforms=platforms)
+    stage(names(servers)[0], tags=(ImageTag(tag=Tag("v1")),)).run(Artifacts(image), desk)
+    tagged = {tag: content for (_, tag), (_, content) in memories[0].manifests.items() if ":" not in tag}
+    assert {Digest.of(content) for content in tagged.values()} == {image.digest}
+    assert set(tagged) == {image.tag, "v1"}
 
 
 def test_further_tags_name_the_same_image_and_some_of_them_move(

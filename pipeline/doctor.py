@@ -1,0 +1,54 @@
+"""What `pipeline doctor` shows: whether each registry would take a push, and what is in its way."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.desk import Desk
+from pipeline.model import Check
+from pipeline.plan import missing
+from pipeline.record import Failure, Runs
+from pipeline.redaction import SECRET_NAME, Redactor
+from pipeline.report.terminal import make_console, print_checks, print_failure
+
+
+@contextmanager
+def borrowed_desk(root: Path, secrets: Sequence[str]) -> Iterator[Desk]:
+    """Lend a desk outside of a run: nothing of it stays, and no secret is shown."""
+    redact = Redactor()
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name):
+            redact.add(value)
+    for secret in secrets:
+        redact.add(secret)
+    with tempfile.TemporaryDirectory(prefix="pipeline-doctor-") as folder:
+        desk = Desk(folder=Path(folder), cache=Runs(root).cache, redact=redact)
+        try:
+            yield desk
+        finally:
+            desk.clear()
+
+
+def report(checks: Sequence[Check], redact: Redactor, *, as_json: bool) -> int:
+    """Show the checks and what to do about those that failed; return the exit code."""
+    documents = [redact.words(check.model_dump(mode="json")) for check in checks]
+    shown = tuple(map(Check.model_validate, documents))
+    error = missing(shown)
+    if as_json:
+        print(json.dumps(documents, indent=2))  # noqa: T201 - what was asked for
+        return error.exit_code if error is not None else 0
+    print_checks(make_console(), shown)
+    if error is None:
+        return 0
+    failed = sum(not check.passed for check in shown)
+    failure = Failure(
+        kind=type(error).__name__,
+        message=f"{failed} of {len(shown)} registries would not take a push",
+        advice=error.advice,
+        exit_code=error.exit_code,
+    )
+    print_failure(make_console(stderr=True), failure)
+    return error.exit_code
