@@ -16,6 +16,7 @@ from pydantic import (
 
 from pipeline.reference import Reference, Repository, Tag
 from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
+from pipeline.tags import require_fixed, require_template
 
 
 def _words(value: object) -> object:
@@ -76,6 +77,7 @@ ImageReference = Annotated[str, AfterValidator(_image_reference)]
 ImagePath = Annotated[str, AfterValidator(_image_path)]
 Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(_words)]
 Repositories = Annotated[tuple[Annotated[str, AfterValidator(_repository)], ...], BeforeValidator(_words)]
+Templates = Annotated[tuple[Annotated[str, AfterValidator(require_template)], ...], BeforeValidator(_words)]
 Number = BeforeValidator(_no_truth)
 Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
 Variable = Annotated[str, AfterValidator(_variable)]
@@ -311,6 +313,10 @@ class Config(Section):
     """Hosts that are spoken to without TLS; this machine's own addresses need not be named."""
     tag: Tag | None = None
     """Tag of the image; default: the full commit hash, with -dirty when the work tree differs from it."""
+    tags: Templates = ()
+    """Tags of the image instead of `tag`, from {commit}, {short_commit}, {version} (git describe), {branch},
+    {date} (the commit's) and {model_version}. The first one is what manifests get, and never moves; of the
+    others, one without commit, version and date moves with every delivery."""
     model: ModelSection | None = None
     """The weights; without them the image is what the Dockerfile makes."""
     test: SuiteSection = SuiteSection()
@@ -329,6 +335,13 @@ class Config(Section):
     """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
     skip: SkipSection = SkipSection()
     """Stages to leave out, each with a reason."""
+
+    @field_validator("tags")
+    @classmethod
+    def _first_is_fixed(cls, tags: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if tags and others.data.get("tag") is not None:
+            raise ValueError("say either `tag:` or `tags:`; the first of `tags` is what `tag` is")
+        return tags and (require_fixed(tags[0]), *tags[1:])
 
     @field_validator("push")
     @classmethod

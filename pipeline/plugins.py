@@ -11,11 +11,13 @@ from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
-from pipeline.model import Check, Source
+from pipeline.model import Check, ImageTag, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
-from pipeline.reference import Repository, Tag
+from pipeline.reference import Digest, Repository, Tag
 from pipeline.registry_section import RegistrySection
+from pipeline.source import read_version
+from pipeline.tags import render
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
@@ -49,17 +51,47 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
     Raises:
         ConfigurationError: a setting does not fit, or a policy cannot be read.
     """
-    stages = (MAKERS[kind](configuration) for kind in DELIVERY)
-    tag = configuration.values.tag or Tag(source.version)
+    tags = _tags(configuration, source)
     return make_plan(
         source=source,
-        stages=tuple(replace(each, tag=tag) if isinstance(each, Push) else each for each in stages),
+        stages=tuple(_tagged(MAKERS[kind](configuration), tags) for kind in DELIVERY),
         skip=configuration.values.skipped,
         policies=_policies(configuration),
         settings=configuration.settings(),
         secrets=configuration.secrets(),
         until=until,
     )
+
+
+def _tags(configuration: Configuration, source: Source) -> tuple[ImageTag, ...]:
+    """Return the tags of the image; the first one is what manifests get."""
+    values = configuration.values
+    if not values.tags:
+        return (ImageTag(tag=values.tag or Tag(source.version)),)
+    facts = {
+        "version": lambda: read_version(configuration.root),
+        "model_version": lambda: _model_version(configuration),
+    }
+    return render(values.tags, source, facts)
+
+
+def _model_version(configuration: Configuration) -> str:
+    section = configuration.values.model
+    lock = locks.read_lock(lock_path(configuration)) if section is not None else None
+    if lock is not None:
+        return lock.revision or Digest.of(lock.text().encode()).short
+    if section is not None and section.revision:
+        return section.revision
+    raise ConfigurationError(
+        "tags: {model_version} has no value: the model is not locked, and `model.revision` is not set",
+        advice="Run `pipeline lock` and commit pipeline.lock, or leave {model_version} out of `tags`.",
+    )
+
+
+def _tagged(stage: Stage, tags: tuple[ImageTag, ...]) -> Stage:
+    if isinstance(stage, Build):
+        return replace(stage, tag=tags[0].tag)
+    return replace(stage, tag=tags[0].tag, further_tags=tags[1:]) if isinstance(stage, Push) else stage
 
 
 def _policies(configuration: Configuration) -> tuple[Policy, ...]:

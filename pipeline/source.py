@@ -13,6 +13,7 @@ from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Source
 from pipeline.process import Command, Outcome, Sink, run
 from pipeline.reference import Digest
+from pipeline.tags import SHORT
 
 CI_BRANCHES = (
     "GITHUB_HEAD_REF",
@@ -42,6 +43,22 @@ def read_source(root: Path) -> Source:
         repository_url=_repository_url(root),
         changes=tuple(name.decode(errors="backslashreplace") for name in changes),
         changes_digest=_digest_of(top, changes) if changes else None,
+    )
+
+
+def read_version(root: Path) -> str:
+    """Return what `git describe` says of the commit: its tag, or the one before it with what came since.
+
+    Raises:
+        ConfigurationError: no tag leads to the commit.
+    """
+    outcome = _git(root, "describe", "--tags", f"--abbrev={SHORT}", optional=True)
+    if outcome.succeeded:
+        return outcome.stdout.strip()
+    raise ConfigurationError(
+        "tags: {version} has no value: no git tag leads to this commit",
+        advice="Tag a commit (`git tag v0.1.0`). In CI, fetch tags and history: `fetch-depth: 0` of "
+        "actions/checkout, `GIT_DEPTH: 0` of GitLab.",
     )
 
 

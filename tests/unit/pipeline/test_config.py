@@ -62,6 +62,10 @@ ELSEWHERE = (
             "registries: [{url: ghcr.io/x, creat: true}]",
             "p.yaml:2: registries[0].creat: True - unknown key; did you mean 'create'?",
         ),
+        (
+            "tag: v1\ntags: [v1]",
+            "p.yaml:3: tags: ['v1'] - say either `tag:` or `tags:`; the first of `tags` is what `tag` is",
+        ),
         ("registries: [{create: true}]", "p.yaml:2: registries[0].url: this key is required and not there"),
         (
             "registries:\n- ghcr.io/x\n- {url: ghcr.io/x, login: {rol: x}}",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,16 @@ def test_further_tags_name_the_same_image_and_some_of_them_move(
     with pytest.raises(TagConflict, match=f"{name}:v1 exists"):
         stage(name, tags=tags).run(Artifacts(other), desk)
     assert stored["latest"] == stored["next"]
+
+
+def test_the_plan_shows_every_tag_and_what_it_names(
+    image: BuiltImage, desk: Desk, servers: list[Server]
+) -> None:
+    push = replace(
+        stage(names(servers)[0], tags=(ImageTag(tag=Tag("latest"), moves=True),)), tag=Tag(image.tag)
+    )
+    push.run(Artifacts(image), desk)
+    tags, check = push.check(desk)
+    assert tags.found == f"{image.tag}, latest (moves); manifests get {image.tag}"
+    assert f"the tag {image.tag} is taken by {image.digest}" in check.found
+    assert f"the tag latest moves from {image.digest}" in check.found
