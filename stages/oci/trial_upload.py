@@ -15,7 +15,8 @@ TAKEN = (200, 201, 202, 204)
 WHOLE_ONLY = (400, 404, 405, 415, 416, 501)
 """How registries refuse a part of a blob."""
 CANCELLED = (200, 202, 204)
-NOT_CANCELLED = (400, 401, 403, 404, 405, 500, 501)
+NOT_CANCELLED = (400, 404, 405, 500, 501)
+NOT_ALLOWED = (401, 403)
 
 
 def try_upload(client: RepositoryClient) -> str:
@@ -45,7 +46,7 @@ def try_upload(client: RepositoryClient) -> str:
     sent = client.transport.send(request, _purpose(client, "upload", (*TAKEN, *WHOLE_ONLY)))
     cancelled = client.transport.send(
         Request(method="DELETE", url=sent.location or begun.location),
-        _purpose(client, "cancel an upload", (*CANCELLED, *NOT_CANCELLED)),
+        _purpose(client, "cancel an upload", (*CANCELLED, *NOT_CANCELLED, *NOT_ALLOWED), rights=",delete"),
     )
     if sent.status in TAKEN:
         took = "took 1 kB"
@@ -53,9 +54,11 @@ def try_upload(client: RepositoryClient) -> str:
         took = f"opened an upload, which takes no part of a blob ({sent.phrase}), so nothing was sent"
     if cancelled.status in CANCELLED:
         return f"{took}, and the upload was cancelled"
+    if cancelled.status in NOT_ALLOWED:
+        return f"{took}; to cancel it takes the right to delete: the registry forgets it in time"
     return f"{took}; it cannot be cancelled here ({cancelled.phrase}): the registry forgets it in time"
 
 
-def _purpose(client: RepositoryClient, doing: str, expect: tuple[int, ...]) -> Purpose:
-    scopes = frozenset({f"repository:{client.repository.path}:{client.actions}"})
+def _purpose(client: RepositoryClient, doing: str, expect: tuple[int, ...], rights: str = "") -> Purpose:
+    scopes = frozenset({f"repository:{client.repository.path}:{client.actions}{rights}"})
     return Purpose(doing=doing, repository=client.repository.path, scopes=scopes, expect=expect)

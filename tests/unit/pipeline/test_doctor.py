@@ -72,6 +72,15 @@ def test_a_registry_that_cannot_cancel_says_so(
     assert "took 1 kB; it cannot be cancelled here (405 Method Not Allowed)" in done.stdout
 
 
+def test_a_login_without_the_right_to_delete_leaves_its_kilobyte_to_the_registry(
+    doctor: Doctor, server: Server, memory: MemoryRegistry
+) -> None:
+    memory.before = lambda request: refused(403, "DENIED") if request.method == "DELETE" else None
+    done = doctor([server.address], "--write")
+    assert done.returncode == 0
+    assert "took 1 kB; to cancel it takes the right to delete" in done.stdout
+
+
 def test_a_registry_that_takes_whole_blobs_alone_gets_nothing(
     doctor: Doctor, server: Server, memory: MemoryRegistry
 ) -> None:
