@@ -263,6 +263,7 @@ def _benchmark(configuration: Configuration) -> Benchmark:
         registries=RegistryLayers(
             repositories=_with_weights(configuration),
             insecure=configuration.values.insecure_registries,
+            options=_options(configuration),
         ),
         port=section.port,
         protocol=section.protocol,
@@ -290,12 +291,18 @@ def _push(configuration: Configuration) -> Push:
         repositories=values.repositories,
         model_repositories=values.model_repositories,
         insecure=values.insecure_registries,
-        options={
-            name: _registry_options(section, configuration.root)
-            for name, section in values.registry_sections.items()
-        },
+        options=_options(configuration),
         mount_from=_mounted(configuration),
     )
+
+
+def _options(configuration: Configuration) -> dict[Repository, RegistryOptions]:
+    """Return what is said of each repository; where we mount from, we are who we are to that host."""
+    sections = configuration.values.registry_sections
+    options = {name: _registry_options(section, configuration.root) for name, section in sections.items()}
+    near = {name.host: RegistryOptions(kind=said.kind, login=said.login) for name, said in options.items()}
+    mounted = {name: near[name.host] for name in _mounted(configuration) if name.host in near}
+    return {**mounted, **options}
 
 
 def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:

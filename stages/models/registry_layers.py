@@ -4,7 +4,7 @@ The registry that the image goes to usually stands nearer to this machine than t
 nothing for what leaves it; so whoever needs the files here asks it first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -20,7 +20,9 @@ from stages.oci.model_tar import length, pieces
 from stages.oci.retries import Retries
 from stages.oci.transport import Transport
 from stages.oci.uploads import Monolithic
-from stages.registries import recognise
+from stages.registries.connections import Registries, connect
+from stages.registries.interface import Registry
+from stages.registries.options import RegistryOptions
 
 NEAR_BYTES = 1024 * 1024
 """What lies between two wanted files is rather read than asked around."""
@@ -34,15 +36,18 @@ class RegistryLayers:
     repositories: tuple[Repository, ...]
     insecure: tuple[str, ...] = ()
     """Hosts that may be spoken to without TLS; loopback always may."""
+    options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
+    """What the configuration says of a repository, such as who we are to it."""
 
     def open(self, desk: Desk) -> "OpenLayers":
         """Return the repositories with their connections, which are closed when the stage ends."""
-        hosts = dict.fromkeys(repository.host for repository in self.repositories)
-        transports = {host: self._transport(host, desk, only=len(hosts) == 1) for host in hosts}
+        registries = Registries(repositories=self.repositories, insecure=self.insecure, options=self.options)
+        logins = {registries.login_of(each): each for each in self.repositories}
+        transports = {login: self._transport(registries.of(each), desk) for login, each in logins.items()}
         clients = [
             RepositoryClient(
                 repository=repository,
-                transport=transports[repository.host],
+                transport=transports[registries.login_of(repository)],
                 uploads=Monolithic(),  # of no use here: nothing is written
                 retries=IMPATIENT,
                 actions="pull",
@@ -51,9 +56,8 @@ class RegistryLayers:
         ]
         return OpenLayers(clients, desk)
 
-    def _transport(self, host: str, desk: Desk, *, only: bool) -> Transport:
-        registry = recognise(host, insecure=self.insecure, only=only)
-        transport = Transport(registry.endpoint, registry.credentials, desk.redact.add)
+    def _transport(self, registry: Registry, desk: Desk) -> Transport:
+        transport = connect(registry, desk)
         desk.on_exit(transport.close)
         return transport
 

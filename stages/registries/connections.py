@@ -20,7 +20,7 @@ IMPATIENT = Retries(attempts=2)  # a plan answers soon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registries:
-    """How to reach the repositories that the configuration names, and others on the same hosts."""
+    """How to reach the repositories that the configuration names."""
 
     repositories: tuple[Repository, ...]
     insecure: tuple[str, ...] = ()
@@ -39,11 +39,8 @@ class Registries:
         return recognise(repository.host, insecure=self.insecure, only=only, options=options)
 
     def options_of(self, repository: Repository) -> RegistryOptions:
-        """Return what is said of a repository; of one that is not named, what its host's others have."""
-        if repository in self.repositories or repository in self.options:
-            return self.options.get(repository, RegistryOptions())
-        near = (said for named, said in self.options.items() if named.host == repository.host)
-        return next((RegistryOptions(kind=said.kind, login=said.login) for said in near), RegistryOptions())
+        """Return what is said of a repository."""
+        return self.options.get(repository, RegistryOptions())
 
     def login_of(self, repository: Repository) -> tuple[str, LoginOptions]:
         """Return what tells one login from another: repositories with the same one share a connection."""

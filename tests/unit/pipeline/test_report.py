@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.model import (
     CaseCounts,
+    FailedPush,
     Level,
     ManifestUpdate,
     Pushed,
@@ -18,6 +19,7 @@ from pipeline.model import (
     PushedImage,
     PushedReference,
     Reason,
+    RegistryEvidence,
     ScanReport,
     SuiteReport,
     Tool,
@@ -27,7 +29,7 @@ from pipeline.model import (
 )
 from pipeline.record import Failure, Record, StageRecord, Status
 from pipeline.reference import Digest, Repository, Tag
-from pipeline.report.phrases import describe, duration, plural, size
+from pipeline.report.phrases import describe, duration, plural, size, told_by
 from pipeline.report.terminal import TerminalReporter, print_record
 from tests.unit.pipeline.conftest import REPORT
 
@@ -217,6 +219,40 @@ def test_what_was_pushed_of_both_images_is_shown() -> None:
     assert f"image   {application.references[0]}" in text
     assert f"model   {weights.references[0]}" in text
     assert stage.made() == image
+
+
+def test_what_a_registry_did_not_get_and_how_the_others_were_checked_is_shown() -> None:
+    digest = Digest.of(b"")
+    evidence = RegistryEvidence(
+        asked="Amazon ECR: DescribeImages", manifests_compared=1, blobs_found=3, notes=("scan: COMPLETE",)
+    )
+    reference = PushedReference(
+        repository=Repository("a.example.com/digits"),
+        tag=Tag("1"),
+        tags=(Tag("v1"), Tag("latest")),
+        digest=digest,
+        tag_existed=False,
+        duration_s=1,
+        evidence=evidence,
+    )
+    failure = FailedPush(
+        repository=Repository("b.example.com/digits"),
+        tag=Tag("1"),
+        kind="RemoteError",
+        message="x",
+        exit_code=5,
+    )
+    image = PushedImage(
+        name="digits", tag=Tag("1"), digest=digest, references=(reference,), failures=(failure,)
+    )
+    assert describe(image) == "a.example.com/digits: 0 B sent, 0 B saved; not b.example.com/digits"
+    assert told_by(reference) == (
+        "also v1, latest; read back: 1 manifest compared, 3 blobs found (Amazon ECR: DescribeImages); "
+        "scan: COMPLETE"
+    )
+    assert describe(image.model_copy(update={"references": ()})) == (
+        "nothing was pushed; not b.example.com/digits"
+    )
 
 
 PROGRESS = "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s left\nd92bf2a12396 96.5 MB of 419.4 MB"

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import StageFailed
+from pipeline.errors import RemoteError, StageFailed
 from pipeline.interface import Policy, Stage
 from pipeline.model import Artifact, Check, Level, Problem, Skipped, Source, SuiteReport
 from pipeline.plan import make_plan
@@ -66,6 +66,17 @@ def test_a_failed_stage_stops_the_run_and_keeps_its_evidence(source: Source) -> 
     assert record.failure is not None
     assert (record.failure.message, record.failure.advice) == ("2 tests failed", "mend them")
     assert [stage.status for stage in record.stages] == [Status.FAILED, Status.PLANNED]
+    assert kept(source).made() == (REPORT,)
+
+
+def test_any_error_of_a_stage_keeps_the_evidence_that_there_is(source: Source) -> None:
+    def partly(_: Desk) -> NoReturn:
+        error = RemoteError("1 of 2 pushes failed")
+        error.made = REPORT
+        raise error
+
+    record = run(source, Measure(work=partly))
+    assert (record.status, record.exit_code) == (Status.FAILED, 5)
     assert kept(source).made() == (REPORT,)
 
 
