@@ -48,7 +48,7 @@ def s3_store(source: str, bucket: str, prefix: str) -> "S3Store":
         bucket,
         prefix=prefix or None,
         region=client.meta.region_name,
-        endpoint=None if ".amazonaws.com" in endpoint else endpoint,
+        endpoint=endpoint,  # also Amazon's own: in China, over FIPS or a private link it has other names
         skip_signature=not known,  # a public bucket
         credential_provider=Boto3CredentialProvider(session) if known else None,
         client_options=_client_options(endpoint, core.get_config_variable("ca_bundle")),
