@@ -12,6 +12,7 @@ from stages.models.names import image_path, in_order
 from stages.oci.known_digests import KnownDigests
 from stages.oci.model_groups import group
 from stages.oci.model_recipes import describe, known_layers
+from stages.oci.progress import in_words
 
 UNREAD = "; no pipeline.lock: all weights are read once to hash them (see `pipeline lock`)"
 
@@ -41,8 +42,16 @@ class Model:
             problem = Problem.CONFIGURATION if isinstance(error, ConfigurationError) else Problem.REMOTE
             failed = Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
             return (*checks, failed)
-        unread = "" if self.files.local_folder is not None or all(file.digest for file in files) else UNREAD
-        return (*checks, Check(subject=subject, found=f"{len(group(files))}{unread}"))
+        return (*checks, Check(subject=subject, found=f"{len(group(files))}{self._unread(desk)}"))
+
+    def _unread(self, desk: Desk) -> str:
+        """Say what must be read before the layers are known: no lock has been compared with it yet."""
+        unread = [file for file, digest in self.known_files(desk) if digest is None]
+        if not unread:
+            return ""
+        if self.files.local_folder is None:
+            return UNREAD
+        return f"; {in_words(sum(file.size_bytes for file in unread))} are read and hashed first"
 
     def layers(self, desk: Desk) -> tuple[ModelLayer, ...]:
         """Return the layers that hold the weights.

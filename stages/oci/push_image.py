@@ -16,6 +16,11 @@ from stages.oci.progress import Progress, in_words
 
 UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
+WHY_ANOTHER_DIGEST = (
+    "If the same commit should have given the same digest, something that the build reads changed: a "
+    "setting, the base image, a package index, or weights. For weights: `pipeline lock`, and commit "
+    "pipeline.lock, so that a commit names them."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +72,7 @@ class ImagePush:
         raise TagConflict(
             f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
             advice="A tag is never moved. Commit a change and run again, or deliver the image that is there. "
-            "If the same commit should have given the same digest, something that the build reads changed: "
-            "the base image, a package index, the model.",
+            + WHY_ANOTHER_DIGEST,
         )
 
     def _push_blobs(self) -> tuple[PushedBlob, ...]:

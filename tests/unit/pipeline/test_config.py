@@ -107,6 +107,12 @@ def test_weights_are_mounted_from_other_repositories_of_the_same_registries(regi
     assert config.push.mount_from == ("ghcr.io/team/old", "localhost:5000/digits")
 
 
+def test_a_section_that_no_file_has_is_refused_where_its_setting_was_said() -> None:
+    tree = parse("image: digits\nregistries: [ghcr.io/team]", "p.yaml")
+    with pytest.raises(ConfigurationError, match="^--set push.mount_from: push: "):
+        validate(Config, tree.with_value(("push", "mount_from"), "docker.io/old", "--set push.mount_from"))
+
+
 def test_the_weights_own_image_stands_beside_the_application() -> None:
     def config(model: str) -> Config:
         text = f"{{image: team/digits, registries: [a.io/x, b.io], model: {{source: model{model}}}}}"
