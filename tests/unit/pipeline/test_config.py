@@ -109,7 +109,7 @@ def test_weights_are_mounted_from_other_repositories_of_the_same_registries(regi
 
 def test_a_section_that_no_file_has_is_refused_where_its_setting_was_said() -> None:
     tree = parse("image: digits\nregistries: [ghcr.io/team]", "p.yaml")
-    with pytest.raises(ConfigurationError, match="^--set push.mount_from: push: "):
+    with pytest.raises(ConfigurationError, match=r"^--set push\.mount_from: push: "):
         validate(Config, tree.with_value(("push", "mount_from"), "docker.io/old", "--set push.mount_from"))
 
 
