@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
 
 from stages.buildkit.dockerfile import instructions
@@ -39,7 +39,8 @@ class Ignored:
     """The patterns of a .dockerignore; the last one that matches decides."""
 
     patterns: tuple[tuple[str, re.Pattern[str], bool], ...]
-    """As written, as a regular expression, and whether it takes back what an earlier one leaves out."""
+    """As written, as an expression of what matches and all below it, and whether it takes back what an earlier
+    one leaves out."""
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -51,10 +52,9 @@ class Ignored:
 
     def leaves_out(self, path: str) -> bool:
         """Tell whether a path is no part of the context."""
-        places = [path, *(str(folder) for folder in PurePosixPath(path).parents)][:-1]
         found = False
         for _, expression, back in self.patterns:
-            if back is found and any(expression.fullmatch(place) for place in places):
+            if back is found and expression.fullmatch(path):
                 found = not back
         return found
 
@@ -81,7 +81,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
             parts += {"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0]))
         place += len(found[0]) if found else 1
     try:
-        return re.compile(parts, re.DOTALL)
+        return re.compile(f"{parts}(?:/.*)?", re.DOTALL)
     except re.error:  # BuildKit will refuse it
         return re.compile(r"(?!)")
 
