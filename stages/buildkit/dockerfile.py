@@ -178,7 +178,7 @@ def _skip_here_documents(rest: str, lines: Iterator[str]) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    """Split as BuildKit does: at line feeds alone, without the mark that Windows' editors begin a file with."""
+    """Split as BuildKit does: at line feeds alone, without the byte order mark of some editors."""
     return [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
 
 

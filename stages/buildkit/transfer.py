@@ -39,7 +39,7 @@ class Ignored:
     """The patterns of a .dockerignore; the last one that matches decides."""
 
     patterns: tuple[tuple[str, re.Pattern[str], bool], ...]
-    """As written, as an expression of what matches and all below it, and whether it takes back what an earlier
+    """As written, as an expression of what fits and all below that, and whether it takes back what an earlier
     one leaves out."""
 
     @classmethod
