@@ -45,7 +45,7 @@ class PlannedBuild:
         if size is None:
             size = self._first_size(text, context_bytes, engine)
         elif self.cache:
-            cached_bytes = min(engine.cached_bytes(builder.name), STEPS * size.new_bytes)
+            cached_bytes = engine.cached_bytes(builder.name)
         classic = not builder.exports_layout
         return (
             _context(context_bytes, folder),
@@ -84,13 +84,17 @@ def _context(context_bytes: int, folder: Path | None) -> DiskNeed:
 
 
 def _steps(size: Size, cached_bytes: int, folder: Path | None, *, classic: bool) -> DiskNeed:
-    less = f", less {cached_bytes / 1e6:.0f} MB in the build cache" if cached_bytes else ""
+    unpacked = f"{STEPS} times unpacked for the steps of the build"
+    if cached_bytes >= size.new_bytes > 0:
+        unpacked = "its steps are taken to be in the build cache"
+    elif cached_bytes:
+        unpacked += f", less {cached_bytes / 1e6:.0f} MB in the build cache"
     return DiskNeed(
         purpose="engine",
         path=folder,
         size_bytes=size.engine_bytes(cached_bytes, classic=classic),
         at_least=size.at_least or cached_bytes > 0,
-        reason=f"{size.reason}, {STEPS} times unpacked for the steps of the build{less}",
+        reason=f"{size.reason}; {unpacked}",
         advice="`docker image prune` and `docker builder prune` free what is no longer in use.",
     )
 

@@ -46,9 +46,14 @@ class Size:
     reason: str
 
     def engine_bytes(self, cached_bytes: int, *, classic: bool) -> int:
-        """Return what a build writes in an engine; a classic image store copies an image to save it."""
+        """Return what a build writes in an engine; a classic image store copies an image to save it.
+
+        A cache that holds the image holds its steps: a run that fitted yesterday must not be refused today
+        for stages of which nobody knows whether there are any.
+        """
         exported = self.unpacked_bytes if classic else self.packed_bytes
-        return max(0, STEPS * self.new_bytes - cached_bytes) + exported
+        steps = 0 if cached_bytes >= self.new_bytes else STEPS * self.new_bytes - cached_bytes
+        return steps + exported
 
     def layout_bytes(self, *, classic: bool) -> int:
         """Return what the layout takes; a classic image store saves an unpacked archive, taken apart here."""
@@ -57,7 +62,8 @@ class Size:
     @property
     def loaded_bytes(self) -> int:
         """What the image takes in an engine that loads it: its layers packed and unpacked."""
-        return self.new_bytes + self.new_bytes // UNPACKED
+        packed = self.new_bytes * self.packed_bytes // self.unpacked_bytes if self.unpacked_bytes else 0
+        return self.new_bytes + packed
 
 
 def last_size(images: Path, engine: "EngineRoom") -> Size | None:
@@ -67,12 +73,11 @@ def last_size(images: Path, engine: "EngineRoom") -> Size | None:
         return None
     there = engine.layers()
     layers = {stack[: n + 1]: stack[n] for stack in stacks for n in range(len(stack))}
-    packed = sum(layer.size_bytes for layer in layers.values())
-    new = sum(layer.size_bytes for place, layer in layers.items() if _diff_ids(place) not in there)
+    new = (layer for place, layer in layers.items() if _diff_ids(place) not in there)
     return Size(
-        packed_bytes=packed,
-        unpacked_bytes=UNPACKED * packed,
-        new_bytes=UNPACKED * new,
+        packed_bytes=sum(layer.size_bytes for layer in layers.values()),
+        unpacked_bytes=sum(layer.unpacked_bytes for layer in layers.values()),
+        new_bytes=sum(layer.unpacked_bytes for layer in new),
         at_least=False,
         reason="as the last build's layers",
     )
@@ -173,6 +178,11 @@ def _newest_first(images: Path) -> list[Path]:
 class _Layer:
     diff_id: str
     size_bytes: int
+    media_type: str
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return self.size_bytes * (UNPACKED if self.media_type.endswith(("gzip", "zstd")) else 1)
 
 
 def _diff_ids(stack: Sequence[_Layer]) -> tuple[str, ...]:
@@ -196,7 +206,11 @@ def _below(layout: Layout, document: dict[str, Any]) -> Iterator[tuple[_Layer, .
         diff_ids = layout.read_json(Digest(document["config"]["digest"]))["rootfs"]["diff_ids"]
         layers = zip(diff_ids, document["layers"], strict=True)
         # the weights' blobs are not in it
-        yield tuple(_Layer(one, blob["size"]) for one, blob in layers if layout.has(Digest(blob["digest"])))
+        yield tuple(
+            _Layer(one, blob["size"], blob["mediaType"])
+            for one, blob in layers
+            if layout.has(Digest(blob["digest"]))
+        )
 
 
 def _answer(put: Callable[[Command], Outcome], *arguments: str) -> str:
