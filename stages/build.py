@@ -116,7 +116,8 @@ class Build:
         source = have[Source]
         try:
             builder = find_builder(self.builder)
-            contents = context.survey(self.context, self._left_out(source.root))
+            ignored = context.ignored(self.dockerfile, self.context)
+            contents = context.fingerprint(self.context, self._left_out(source.root), ignored)
             dockerfile = Digest.of(self.dockerfile.read_bytes())
             buildx = buildx_version()
         except (PipelineError, OSError):
@@ -124,7 +125,7 @@ class Build:
         parts = {
             "form": FORM,
             "source": [source.commit, source.changes_digest, source.repository_url],
-            "context": contents.fingerprint,
+            "context": contents,
             "dockerfile": dockerfile,
             "options": [self.image, self.tag, self.target, self.platforms, self.network, self.cache],
             "compression": [self.compression.kind, self.compression.level],
