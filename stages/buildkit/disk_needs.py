@@ -1,5 +1,6 @@
 """What a build, and an engine that loads its image, need of a disk; `room` tells how large images are."""
 
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from stages.buildkit.builder import find_builder
 from stages.buildkit.dockerfile import SCRATCH, base_name, instructions
 from stages.buildkit.room import STEPS, EngineRoom, Size, first_size, last_size, room_of
 from stages.buildkit.transfer import transferred_bytes
+
+PLENTY = 10
+"""How many times over a build must fit so that nobody looks into the build cache, which takes a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,12 @@ def loading_need(images: Path) -> DiskNeed:
         reason=f"{size.reason}, loaded",
         advice="`docker image prune` frees images that nobody uses; `skip: {benchmark: why}` needs none.",
     )
+
+
+def _is_plenty(folder: Path | None, size: Size) -> bool:
+    """Tell whether the steps fit many times over, so that the build cache need not be asked what it has."""
+    most = size.engine_bytes(0, classic=True)
+    return folder is not None and shutil.disk_usage(folder).free > PLENTY * most
 
 
 def _context(context_bytes: int, folder: Path | None) -> DiskNeed:
