@@ -134,7 +134,7 @@ def invalid(error: ValidationError, model: type[BaseModel], tree: Tree) -> Confi
     many = len(lines) > 1
     return ConfigurationError(
         (f"{len(lines)} problems in {tree.name}:\n  " if many else "") + "\n  ".join(lines),
-        advice=f"Mend {'these lines' if many else 'this line'} and run again.",
+        advice=f"Mend {'these' if many else 'this'} and run again.",
     )
 
 

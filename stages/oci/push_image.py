@@ -16,6 +16,7 @@ from stages.oci.progress import Progress, in_words
 
 UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
+IN_WORDS = {"exists": "already there", "mounted": "mounted", "uploaded": "uploaded"}
 WHY_ANOTHER_DIGEST = (
     "If the same commit should have given the same digest, something that the build reads changed: a "
     "setting, the base image, a package index, or weights. For weights: `pipeline lock`, and commit "
@@ -83,7 +84,7 @@ class ImagePush:
             pushed = self.client.push_blob(
                 blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count, size_bytes)
             )
-            progress.there(digest, size_bytes, pushed.how)
+            progress.there(digest, size_bytes, IN_WORDS[pushed.how])
             return pushed
 
         stopped = self.client.transport.stopped
@@ -116,7 +117,7 @@ class ImagePush:
 
     def _report(self, pushed: PushedReference) -> None:
         counts = Counter(blob.how for blob in pushed.blobs)
-        told = ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
+        told = ", ".join(f"{count} {IN_WORDS[how]}" for how, count in sorted(counts.items()))
         self.say(
             f"{pushed}: {told}; {in_words(pushed.bytes_sent)} sent, {in_words(pushed.bytes_saved)} were there"
         )
