@@ -50,8 +50,8 @@ def _refuse_to_move(layout: Layout, tag: Tag, digest: Digest) -> None:
         return
     raise TagConflict(
         f"{layout.path}: {tag} exists with {there}, and this build is {digest}",
-        advice="A tag is never moved. Commit a change and run again, or remove that folder. "
-        + WHY_ANOTHER_DIGEST,
+        advice="A tag is never moved. Commit a change, or give `tag:` another value where you set it, and run "
+        "again; or remove that folder. " + WHY_ANOTHER_DIGEST,
     )
 
 
@@ -69,7 +69,7 @@ def _bring(built: Layout, layout: Layout, blob: Blob) -> None:
     written = layout.write(blob.read(0), described.media_type)
     if written.digest != described.digest:
         layout.blob_path(written.digest).unlink()
-        raise changed(described)
+        raise changed(blob)
 
 
 def _hash(path: Path) -> str:

@@ -78,6 +78,11 @@ ELSEWHERE = (
             "model: {source: model, delivery: image, base: 'busy box'}",
             "p.yaml:2: model.base: 'busy box' - expected an image such as busybox:1.37",
         ),
+        (
+            "model: {source: model, delivery: image, image: 'Weights:1'}",
+            "p.yaml:2: model.image: 'Weights:1' - expected the name of an image such as team/model, in lower "
+            "case, without tag",
+        ),
         ("model: {delivery: image}", "p.yaml:2: model.source: this key is required and not there"),
         (
             "model: {source: model, delivery: modelcar}",
