@@ -50,7 +50,7 @@ def _refuse_to_move(layout: Layout, tag: Tag, digest: Digest) -> None:
         return
     raise TagConflict(
         f"{layout.path}: {tag} exists with {there}, and this build is {digest}",
-        advice="A tag is never moved. Commit a change, or give `tag:` another value where you set it, and run "
+        advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, and run "
         "again; or remove that folder. " + WHY_ANOTHER_DIGEST,
     )
 

@@ -72,7 +72,7 @@ class ImagePush:
             return there
         raise TagConflict(
             f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
-            advice="A tag is never moved. Commit a change, or give `tag:` another value where you set it, and run "
+            advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, and run "
             "again; or deliver the image that is there. " + WHY_ANOTHER_DIGEST,
         )
 

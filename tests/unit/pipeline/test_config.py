@@ -15,6 +15,7 @@ def refusal(text: str) -> str:
 
 REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
 REPOSITORY = "expected a repository such as registry.example.com/team/model, without tag or digest"
+NAME = "expected the name of an image such as team/model, in lower case, without tag"
 ELSEWHERE = (
     "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a "
     "registry mounts only what it has itself"
@@ -80,8 +81,7 @@ ELSEWHERE = (
         ),
         (
             "model: {source: model, delivery: image, image: 'Weights:1'}",
-            "p.yaml:2: model.image: 'Weights:1' - expected the name of an image such as team/model, in lower "
-            "case, without tag",
+            f"p.yaml:2: model.image: 'Weights:1' - {NAME}",
         ),
         ("model: {delivery: image}", "p.yaml:2: model.source: this key is required and not there"),
         (
