@@ -82,7 +82,7 @@ class Lock(Value):
         size_bytes = sum(file.size_bytes for file in self.files)
         files, layers = len(self.files), len(self.layers)
         return (
-            f"{files} file{'s' if files != 1 else ''}, {size_bytes / 1e6:.1f} MB, "
+            f"{files} file{'s' if files != 1 else ''}, {in_words(size_bytes)}, "
             f"{layers} layer{'s' if layers != 1 else ''}"
         )
 

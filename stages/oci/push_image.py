@@ -72,8 +72,8 @@ class ImagePush:
             return there
         raise TagConflict(
             f"{self.client.repository}:{self.tag} exists with {there}, and this build is {self._digest}",
-            advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, and run "
-            "again; or deliver the image that is there. " + WHY_ANOTHER_DIGEST,
+            advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, "
+            "and run again; or deliver the image that is there. " + WHY_ANOTHER_DIGEST,
         )
 
     def _push_blobs(self) -> tuple[PushedBlob, ...]:
