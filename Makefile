@@ -20,7 +20,7 @@ demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
 test: $(VENV)/installed ## Set up the same parts and run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 unit: $(VENV)/installed ## Run the tests that need no container engine
 	@$(BIN)/python -m pytest tests/unit tests/test_layers.py

@@ -48,8 +48,10 @@ class Bench:
 
     def environment(self, store: ImageStore = "containerd") -> dict[str, str]:
         """Return the variables that lead the tools to the parts."""
+        # What is installed has its modules compiled; a setting of the machine at hand shall not undo that.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **inherited,
             # A version manager's stand-in for `python3` would take a third of a second of every run.
             "PATH": os.pathsep.join((str(PYTHON), str(PROGRAMS), os.environ.get("PATH", os.defpath))),
             "DOCKER_CONFIG": str(self.docker_config),

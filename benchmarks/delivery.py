@@ -8,7 +8,6 @@ Needs Linux; sets up engines, a registry and the tools as the tests do, and remo
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import sys
 import tempfile
@@ -22,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks import results, tables
 from benchmarks.bench import running_bench
 from benchmarks.machine import describe
-from benchmarks.peers import choose
+from benchmarks.peers import OTHERS, choose
 from benchmarks.peers.interface import Peer
 from benchmarks.results import Report
 from benchmarks.rounds import SCENARIOS, Limits, Rounds
-from benchmarks.sizes import parse_size
+from benchmarks.sizes import parse_size, size_name
 from benchmarks.whole import AGAIN
 from tests.support.commands import cache_folder
 from tests.support.engine import ImageStore
@@ -67,7 +66,7 @@ def _measured(options: argparse.Namespace) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="delivery-", dir=options.work or kept.parent))
     report = Report(
         machine=describe(folder),
-        command=shlex.join(["python", "benchmarks/delivery.py", *sys.argv[1:]]),
+        command=_command(options),
         rounds=options.runs,
         peers={peer.name: peer.what for peer in peers},
         unavailable=unavailable,
@@ -90,6 +89,17 @@ def _measured(options: argparse.Namespace) -> Report:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         say(f"samples are in {kept}")
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return what was asked for, without the folders of this machine."""
+    sizes = ",".join(size_name(size_bytes) for size_bytes in options.sizes)
+    others = ",".join(peer.name for peer in options.peers if peer in OTHERS)
+    words = ["--sizes", sizes, "--runs", str(options.runs), "--peers", others]
+    if set(options.scenarios) != set(ALL_SCENARIOS):
+        words += ["--scenarios", ",".join(options.scenarios)]
+    words += ["--once-above", f"{options.once_above:g}", "--never-above", f"{options.never_above:g}"]
+    return " ".join(["python", "benchmarks/delivery.py", *words])
 
 
 def _available(names: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:

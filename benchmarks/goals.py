@@ -93,11 +93,13 @@ def _written(report: Report, size_bytes: int) -> Iterator[Goal]:
 
 
 def _memory(report: Report, size_bytes: int) -> Iterator[Goal]:
-    peaks = report.highest_memory(size_bytes, "cold", OURS)
-    if peaks is not None:
-        what = f"cold delivery, {size_name(size_bytes)}: memory of the pipeline and what it starts"
-        found = f"{peaks[0] / 2**20:.0f} MiB"
-        yield Goal(what, f"≤ {MEMORY_BYTES >> 20} MiB", found, peaks[0] <= MEMORY_BYTES)
+    """Take the highest of all deliveries; whole runs start a scanner and a load beside it."""
+    deliveries = [name for name in report.scenarios(size_bytes) if not name.startswith(("pull", "run-"))]
+    found = [report.highest_memory(size_bytes, name, OURS) for name in deliveries if name != "run"]
+    if peaks := [peak[0] for peak in found if peak is not None]:
+        what = f"memory of the pipeline and what it starts, {size_name(size_bytes)}"
+        told = f"{max(peaks) / 2**20:.0f} MiB"
+        yield Goal(what, f"≤ {MEMORY_BYTES >> 20} MiB", told, max(peaks) <= MEMORY_BYTES)
 
 
 def _pulls(report: Report, size_bytes: int) -> Iterator[Goal]:

@@ -52,7 +52,12 @@ def _without_nul(value: str) -> str:
 
 
 def _repository_name(value: str) -> str:
-    Repository(f"registry.invalid/{value}")
+    try:
+        Repository(f"registry.invalid/{value}")
+    except ValueError:
+        raise ValueError(
+            "expected the name of an image such as team/model, in lower case, without tag"
+        ) from None
     return value
 
 

@@ -1,6 +1,7 @@
 """What a run will do, decided and checked before any work begins."""
 
 import difflib
+import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,10 +172,17 @@ def missing(checks: Sequence[Check]) -> PipelineError | None:
         (error for problem, error in ERRORS.items() if any(item.problem is problem for item in failed)),
         InternalError,
     )
-    lines = [f"{item.subject}: {item.found}" for item in failed]
-    head = "one thing is missing" if len(lines) == 1 else f"{len(lines)} things are missing"
-    advice = dict.fromkeys(item.advice for item in failed if item.advice)
-    return kind(
-        f"{head}, nothing was started\n" + "\n".join(f"  - {line}" for line in lines),
-        advice="\n".join(advice),
+    head = "one thing is missing" if len(failed) == 1 else f"{len(failed)} things are missing"
+    advices = tuple(dict.fromkeys(item.advice for item in failed))
+    if len(advices) == 1:
+        return kind(f"{head}, nothing was started\n{_told(failed)}", advice=advices[0])
+    mended = (
+        _told([item for item in failed if item.advice == advice]) + textwrap.indent(f"\n{advice}", " " * 6)
+        for advice in advices
     )
+    told = "\n".join(one.rstrip() for one in mended)
+    return kind(f"{head}, nothing was started\n{told}", advice="Mend these and run again.")
+
+
+def _told(failed: Sequence[Check]) -> str:
+    return "\n".join(f"  - {item.subject}: {item.found}" for item in failed)

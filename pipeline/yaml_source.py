@@ -31,7 +31,11 @@ class Tree:
     origins: Mapping[Place, str]
 
     def origin(self, place: Place) -> str:
-        """Return where the value of this place was written, or else what is nearest around it."""
+        """Return where the value of this place was written, or a part of it, or what is around it."""
+        if place not in self.origins:
+            inside = (origin for known, origin in self.origins.items() if known[: len(place)] == place)
+            if (origin := next(inside, None)) is not None:
+                return origin
         for length in range(len(place), -1, -1):
             if (origin := self.origins.get(place[:length])) is not None:
                 return origin
@@ -130,7 +134,7 @@ def invalid(error: ValidationError, model: type[BaseModel], tree: Tree) -> Confi
     many = len(lines) > 1
     return ConfigurationError(
         (f"{len(lines)} problems in {tree.name}:\n  " if many else "") + "\n  ".join(lines),
-        advice=f"Mend {'these lines' if many else 'this line'} and run again.",
+        advice=f"Mend {'these' if many else 'this'} and run again.",
     )
 
 

@@ -20,7 +20,9 @@ class SkippedRule(Rule):
         stated = f"{artifact.stage} was left out: {artifact.reason.strip() or 'no reason given'}"
         if artifact.stage in self.allowed and artifact.reason.strip():
             return self.verdict((), stated)
-        may = f"only {', '.join(self.allowed)} may be" if self.allowed else "no stage may be"
+        may = (
+            f"only {', '.join(self.allowed)} may be left out" if self.allowed else "no stage may be left out"
+        )
         reason = Reason(
             message=f"{stated}; {may}",
             advice=f"Remove `skip.{artifact.stage}` from pipeline.yaml so that the stage runs.",

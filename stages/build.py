@@ -1,16 +1,14 @@
 """Build the image: BuildKit makes the application layers, the weights join them as layers of their own."""
 
-import errno
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, DiskFull, PipelineError
+from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.model import (
     Artifact,
     BaseImage,
@@ -30,6 +28,7 @@ from stages.buildkit.builder import Builder, buildx_version, find_builder
 from stages.buildkit.disk_needs import PlannedBuild
 from stages.buildkit.dockerfile import SCRATCH, base_name, declares, own_instructions
 from stages.buildkit.secrets import BuildSecret
+from stages.full_disk import full_disk_named
 from stages.models.model import Model
 from stages.oci import store
 from stages.oci.annotations import annotations
@@ -117,7 +116,8 @@ class Build:
         source = have[Source]
         try:
             builder = find_builder(self.builder)
-            contents = context.survey(self.context, self._left_out(source.root))
+            ignored = context.ignored(self.dockerfile, self.context)
+            contents = context.fingerprint(self.context, self._left_out(source.root), ignored)
             dockerfile = Digest.of(self.dockerfile.read_bytes())
             buildx = buildx_version()
         except (PipelineError, OSError):
@@ -125,7 +125,7 @@ class Build:
         parts = {
             "form": FORM,
             "source": [source.commit, source.changes_digest, source.repository_url],
-            "context": contents.fingerprint,
+            "context": contents,
             "dockerfile": dockerfile,
             "options": [self.image, self.tag, self.target, self.platforms, self.network, self.cache],
             "compression": [self.compression.kind, self.compression.level],
@@ -164,7 +164,8 @@ class Build:
         weights = self.weights if self.weights is not None else self.prepared(desk).weights or ()
         builder = find_builder(self.builder, start=True)
         images = store.ImageStore(desk.cache / "images")
-        with _full_disk_named(images.path), images.workplace() as folder:
+        full = f"there is no room left for the image in {images.path}"
+        with full_disk_named(full, f"Free some, or remove {images.path}."), images.workplace() as folder:
             export = self._export(source, builder, desk, folder)
             base = self._base(builder, export)
             tag = self.tag or Tag(source.version)
@@ -285,15 +286,3 @@ def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
 def _together(digest: Digest, own: ModelImage | None) -> Digest:
     """Return under which digest a layout is kept: its image's, or one that stands for both images in it."""
     return digest if own is None else Digest.of(f"{digest}\n{own.digest}".encode())
-
-
-@contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise DiskFull(
-            f"there is no room left for the image in {path}", advice=f"Free some, or remove {path}."
-        ) from error

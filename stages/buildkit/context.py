@@ -3,35 +3,27 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+
+from stages.buildkit.dockerignore import Ignored
 
 OWN_FOLDER = ".pipeline"  # records and caches of earlier runs
 PASSED_OVER = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a context holds, told without reading the files: a fingerprint of names, sizes and times."""
+def fingerprint(context: Path, left_out: Sequence[Path], ignore_text: str = "") -> str:
+    """Tell a context by the names, sizes, times and modes of its files, without reading them.
 
-    fingerprint: str
-    size_bytes: int
-
-
-def survey(context: Path, left_out: Sequence[Path]) -> Contents:
-    """Look at every file of a context but those below the folders that are left out, and `.git`.
-
-    It sees files that git ignores too, since a Dockerfile may copy them. What vanishes meanwhile does not
-    count; a folder that nobody may read counts as empty, for it may be left out by .dockerignore.
+    Files below the folders that are left out, in `.git`, or ignored by .dockerignore do not count: no build
+    sees them. Files that git ignores do, since a Dockerfile may copy them. What vanishes meanwhile does not
+    count; a folder that nobody may read counts as empty.
     """
-    context = context.resolve()
-    skip = {context / ".git", *left_out}
-    digest, size_bytes = hashlib.sha256(), 0
-    for path, status in sorted(_walk(context, skip)):
-        size_bytes += status[0]
+    skip = {str(context.resolve() / ".git"), *map(str, left_out)}
+    digest = hashlib.sha256()
+    for path, status in sorted(_walk(str(context.resolve()), "", skip, Ignored.of(ignore_text))):
         digest.update(f"{path}\0{status}\0".encode(errors="surrogateescape"))
-    return Contents(digest.hexdigest(), size_bytes)
+    return digest.hexdigest()
 
 
 def write_dockerfile(dockerfile: Path, context: Path, left_out: Sequence[Path], folder: Path) -> Path:
@@ -68,19 +60,24 @@ def _pattern(path: Path) -> str:
     return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in f"/{path.as_posix()}")
 
 
-def _walk(folder: Path, skip: set[Path]) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _walk(
+    folder: str, above: str, skip: Collection[str], ignored: Ignored
+) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Yield the files below a folder, which has the path `above` in the context."""
     for entry in _entries(folder):
-        if Path(entry.path) in skip:
+        path = f"{above}{entry.name}"
+        if entry.path in skip:
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), skip)
-            continue
-        with contextlib.suppress(*PASSED_OVER):
-            status = entry.stat(follow_symlinks=False)
-            yield entry.path, (status.st_size, status.st_mtime_ns, status.st_mode)
+            if not ignored.leaves_out_all_of(path):
+                yield from _walk(entry.path, f"{path}/", skip, ignored)
+        elif not ignored.leaves_out(path):
+            with contextlib.suppress(*PASSED_OVER):
+                status = entry.stat(follow_symlinks=False)
+                yield path, (status.st_size, status.st_mtime_ns, status.st_mode)
 
 
-def _entries(folder: Path) -> tuple[os.DirEntry[str], ...]:
+def _entries(folder: str) -> tuple[os.DirEntry[str], ...]:
     try:
         with os.scandir(folder) as entries:
             return tuple(entries)

@@ -1,5 +1,6 @@
 """What a build, and an engine that loads its image, need of a disk; `room` tells how large images are."""
 
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from stages.buildkit.builder import find_builder
 from stages.buildkit.dockerfile import SCRATCH, base_name, instructions
 from stages.buildkit.room import STEPS, EngineRoom, Size, first_size, last_size, room_of
 from stages.buildkit.transfer import transferred_bytes
+
+PLENTY = 10
+"""How many times over a build must fit so that nobody looks into the build cache, which takes a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class PlannedBuild:
         if size is None:
             size = self._first_size(text, context_bytes, engine)
         elif self.cache:
-            cached_bytes = min(engine.cached_bytes(builder.name), STEPS * size.new_bytes)
+            cached_bytes = engine.cached_bytes(builder.name)
         classic = not builder.exports_layout
         return (
             _context(context_bytes, folder),
@@ -73,6 +77,12 @@ def loading_need(images: Path) -> DiskNeed:
     )
 
 
+def _is_plenty(folder: Path | None, size: Size) -> bool:
+    """Tell whether the steps fit many times over, so that the build cache need not be asked what it has."""
+    most = size.engine_bytes(0, classic=True)
+    return folder is not None and shutil.disk_usage(folder).free > PLENTY * most
+
+
 def _context(context_bytes: int, folder: Path | None) -> DiskNeed:
     return DiskNeed(
         purpose="context",
@@ -84,13 +94,17 @@ def _context(context_bytes: int, folder: Path | None) -> DiskNeed:
 
 
 def _steps(size: Size, cached_bytes: int, folder: Path | None, *, classic: bool) -> DiskNeed:
-    less = f", less {cached_bytes / 1e6:.0f} MB in the build cache" if cached_bytes else ""
+    unpacked = f"{STEPS} times unpacked for the steps of the build"
+    if cached_bytes >= size.new_bytes > 0:
+        unpacked = "its steps are taken to be in the build cache"
+    elif cached_bytes:
+        unpacked += f", less {cached_bytes / 1e6:.0f} MB in the build cache"
     return DiskNeed(
         purpose="engine",
         path=folder,
         size_bytes=size.engine_bytes(cached_bytes, classic=classic),
         at_least=size.at_least or cached_bytes > 0,
-        reason=f"{size.reason}, {STEPS} times unpacked for the steps of the build{less}",
+        reason=f"{size.reason}; {unpacked}",
         advice="`docker image prune` and `docker builder prune` free what is no longer in use.",
     )
 

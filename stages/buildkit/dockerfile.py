@@ -146,7 +146,7 @@ def _find(stages: tuple[BuildStage, ...], name: str) -> int | None:
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:
     """Yield keyword and rest of every instruction, continued lines joined, without here-documents."""
-    lines = iter(text.splitlines())
+    lines = iter(_lines(text))
     escape = _escape(text)
     for line in lines:
         logical = line.strip()
@@ -177,8 +177,13 @@ def _skip_here_documents(rest: str, lines: Iterator[str]) -> None:
                 break
 
 
+def _lines(text: str) -> list[str]:
+    """Split as BuildKit does: at line feeds alone, without the byte order mark of some editors."""
+    return [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+
+
 def _escape(text: str) -> str:
-    for line in text.splitlines():
+    for line in _lines(text):
         if found := _ESCAPE.match(line):
             return found[1]
         if not re.match(r"^#\s*\w+\s*=", line):

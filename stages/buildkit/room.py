@@ -11,7 +11,7 @@ classic store 1,012 MB, 390 MB and 765 MB.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError
 from pipeline.process import Command, Outcome, run
-from pipeline.reference import Digest
+from pipeline.reference import Digest, Reference
 from stages.asking import ask
 from stages.buildkit.builder import Builder
 from stages.buildkit.dockerfile import SCRATCH
+from stages.oci.annotations import PREFIX
 from stages.oci.layout import Layout
 
 UNPACKED = 3
@@ -46,9 +47,14 @@ class Size:
     reason: str
 
     def engine_bytes(self, cached_bytes: int, *, classic: bool) -> int:
-        """Return what a build writes in an engine; a classic image store copies an image to save it."""
+        """Return what a build writes in an engine; a classic image store copies an image to save it.
+
+        A cache that holds the image holds its steps: a run that fitted yesterday must not be refused today
+        for stages of which nobody knows whether there are any.
+        """
         exported = self.unpacked_bytes if classic else self.packed_bytes
-        return max(0, STEPS * self.new_bytes - cached_bytes) + exported
+        steps = 0 if cached_bytes >= self.new_bytes else STEPS * self.new_bytes - cached_bytes
+        return steps + exported
 
     def layout_bytes(self, *, classic: bool) -> int:
         """Return what the layout takes; a classic image store saves an unpacked archive, taken apart here."""
@@ -57,22 +63,22 @@ class Size:
     @property
     def loaded_bytes(self) -> int:
         """What the image takes in an engine that loads it: its layers packed and unpacked."""
-        return self.new_bytes + self.new_bytes // UNPACKED
+        packed = self.new_bytes * self.packed_bytes // self.unpacked_bytes if self.unpacked_bytes else 0
+        return self.new_bytes + packed
 
 
 def last_size(images: Path, engine: "EngineRoom") -> Size | None:
     """Return the size of the newest image that was built here, or None where there is none."""
-    stacks = next((found for path in _newest_first(images) if (found := _stacks(path))), None)
-    if stacks is None:
+    image = next((found for path in _newest_first(images) if (found := _image(path)).stacks), None)
+    if image is None:
         return None
-    there = engine.layers()
+    stacks, there = image.stacks, engine.layers(image.bases)
     layers = {stack[: n + 1]: stack[n] for stack in stacks for n in range(len(stack))}
-    packed = sum(layer.size_bytes for layer in layers.values())
-    new = sum(layer.size_bytes for place, layer in layers.items() if _diff_ids(place) not in there)
+    new = (layer for place, layer in layers.items() if _diff_ids(place) not in there)
     return Size(
-        packed_bytes=packed,
-        unpacked_bytes=UNPACKED * packed,
-        new_bytes=UNPACKED * new,
+        packed_bytes=sum(layer.size_bytes for layer in layers.values()),
+        unpacked_bytes=sum(layer.unpacked_bytes for layer in layers.values()),
+        new_bytes=sum(layer.unpacked_bytes for layer in new),
         at_least=False,
         reason="as the last build's layers",
     )
@@ -120,12 +126,11 @@ class EngineRoom:
             return None
         return int(size) * (UNPACKED if self._sizes_are_packed() else 1)
 
-    def layers(self) -> frozenset[tuple[str, ...]]:
-        """Return the layers that it has, each with those below it, by their diff ids."""
-        names = self._ask("image", "ls", "--quiet", "--no-trunc").split()
+    def layers(self, names: Collection[str]) -> frozenset[tuple[str, ...]]:
+        """Return the layers of these images, each with those below it, by their diff ids; none it lacks."""
         if not names:
             return frozenset()
-        found = self._ask("image", "inspect", *dict.fromkeys(names), "--format", "{{json .RootFS.Layers}}")
+        found = self._ask("image", "inspect", *sorted(names), "--format", "{{json .RootFS.Layers}}")
         stacks = (json.loads(line) or [] for line in found.splitlines() if line.startswith(("[", "null")))
         return frozenset(tuple(stack[: n + 1]) for stack in stacks for n in range(len(stack)))
 
@@ -173,30 +178,62 @@ def _newest_first(images: Path) -> list[Path]:
 class _Layer:
     diff_id: str
     size_bytes: int
+    media_type: str
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return self.size_bytes * (UNPACKED if self.media_type.endswith(("gzip", "zstd")) else 1)
 
 
 def _diff_ids(stack: Sequence[_Layer]) -> tuple[str, ...]:
     return tuple(layer.diff_id for layer in stack)
 
 
-def _stacks(path: Path) -> tuple[tuple[_Layer, ...], ...]:
-    """Return the application layers of a layout, for each platform from the base up."""
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What a layout tells: the application layers of each platform from the base up, and the bases' names."""
+
+    stacks: tuple[tuple[_Layer, ...], ...] = ()
+    bases: frozenset[str] = frozenset()
+
+
+def _image(path: Path) -> _Image:
     layout = Layout(path)
     try:
-        documents = [layout.read_json(root.descriptor.digest) for root in layout.roots()]
-        return tuple(stack for document in documents for stack in _below(layout, document))
+        roots = [layout.read_json(root.descriptor.digest) for root in layout.roots()]
+        manifests = [manifest for root in roots for manifest in _manifests(layout, root)]
+        stacks = tuple(_stack(layout, manifest) for manifest in manifests)
     except (PipelineError, OSError, ValueError, LookupError, TypeError):  # damaged, or going away
-        return ()
+        return _Image()
+    return _Image(stacks, frozenset(name for manifest in manifests for name in _base_names(manifest)))
 
 
-def _below(layout: Layout, document: dict[str, Any]) -> Iterator[tuple[_Layer, ...]]:
+def _manifests(layout: Layout, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for child in document.get("manifests", ()):
-        yield from _below(layout, layout.read_json(Digest(child["digest"])))
+        yield from _manifests(layout, layout.read_json(Digest(child["digest"])))
     if "config" in document:
-        diff_ids = layout.read_json(Digest(document["config"]["digest"]))["rootfs"]["diff_ids"]
-        layers = zip(diff_ids, document["layers"], strict=True)
-        # the weights' blobs are not in it
-        yield tuple(_Layer(one, blob["size"]) for one, blob in layers if layout.has(Digest(blob["digest"])))
+        yield document
+
+
+def _stack(layout: Layout, manifest: dict[str, Any]) -> tuple[_Layer, ...]:
+    diff_ids = layout.read_json(Digest(manifest["config"]["digest"]))["rootfs"]["diff_ids"]
+    layers = zip(diff_ids, manifest["layers"], strict=True)
+    # the weights' blobs are not in it
+    return tuple(
+        _Layer(one, blob["size"], blob["mediaType"])
+        for one, blob in layers
+        if layout.has(Digest(blob["digest"]))
+    )
+
+
+def _base_names(manifest: dict[str, Any]) -> Iterator[str]:
+    """Yield the names by which an engine may know the base image."""
+    said = manifest.get("annotations") or {}
+    name, digest = said.get(f"{PREFIX}base.name"), said.get(f"{PREFIX}base.digest")
+    if name:
+        yield name
+        if digest:
+            yield f"{Reference.parse(name).repository}@{digest}"
 
 
 def _answer(put: Callable[[Command], Outcome], *arguments: str) -> str:

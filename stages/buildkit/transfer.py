@@ -1,20 +1,17 @@
 """How many bytes of a context a build will fetch: what .dockerignore leaves, and the Dockerfile names.
 
-Sources: the Dockerfile reference (COPY, ADD, RUN --mount, .dockerignore) and moby/patternmatcher, whose rules
-for `.dockerignore` are Go's `filepath.Match` with `**`, tried on every path and on the folders above it.
+Source: the Dockerfile reference (COPY, ADD, RUN --mount).
 """
 
 import json
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Self
+from pathlib import Path
 
 from stages.buildkit.dockerfile import instructions
+from stages.buildkit.dockerignore import Ignored
 
-_SET = re.compile(r"\[\^?(?:\\.|[^\\\]])+\]")
 _WILDCARDS = frozenset("*?[$")
 
 
@@ -32,58 +29,6 @@ def transferred_bytes(
         for path in _files(context, ignored, left_out)
         if wanted is None or any(path == one or path.startswith(f"{one}/") for one in wanted)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """The patterns of a .dockerignore; the last one that matches decides."""
-
-    patterns: tuple[tuple[str, re.Pattern[str], bool], ...]
-    """As written, as a regular expression, and whether it takes back what an earlier one leaves out."""
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        """Read a .dockerignore."""
-        lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines() if line[:1] != "#")
-        found = ((line.removeprefix("!").strip(), line.startswith("!")) for line in lines)
-        clean = ((os.path.normpath(line).lstrip("/"), back) for line, back in found if line)
-        return cls(tuple((line, _expression(line), back) for line, back in clean if line != "."))
-
-    def leaves_out(self, path: str) -> bool:
-        """Tell whether a path is no part of the context."""
-        places = [path, *(str(folder) for folder in PurePosixPath(path).parents)][:-1]
-        found = False
-        for _, expression, back in self.patterns:
-            if back is found and any(expression.fullmatch(place) for place in places):
-                found = not back
-        return found
-
-    def leaves_out_all_of(self, folder: str) -> bool:
-        """Tell whether nothing below a folder can be part of the context."""
-        return self.leaves_out(folder) and not any(
-            back and (_WILDCARDS & set(line) or line.startswith(f"{folder}/"))
-            for line, _, back in self.patterns
-        )
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    parts, place = "", 0
-    while place < len(pattern):
-        rest = pattern[place:]
-        if found := re.match(r"\*\*(/?)", rest):
-            parts += "(?:.*/)?" if found[1] else ".*"
-        elif found := _SET.match(rest):
-            parts += found[0]
-        elif found := re.match(r"\\(.)", rest):
-            parts += re.escape(found[1])
-        else:
-            found = re.match(r".", rest, re.DOTALL)
-            parts += {"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0]))
-        place += len(found[0]) if found else 1
-    try:
-        return re.compile(parts, re.DOTALL)
-    except re.error:  # BuildKit will refuse it
-        return re.compile(r"(?!)")
 
 
 def _files(context: Path, ignored: Ignored, left_out: Collection[Path]) -> Iterator[str]:

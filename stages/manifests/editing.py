@@ -148,6 +148,13 @@ def _normal(current: str) -> str:
     return str(Reference(reference.repository, reference.tag, reference.digest))
 
 
+def _way_to_name(target: Target, image: NewImage) -> str:
+    name = image.repository
+    if target.image is not None and _wanted(target, image) == (name,):  # that is said already
+        return f"Write {name} into the manifest once, where it is used, or correct `path:` of the target"
+    return f"Say by `image:` of the target which of them {name} shall replace, or correct the manifest"
+
+
 def _nothing_found(
     files: Sequence[YamlFile], target: Target, image: NewImage, places: Sequence[_Found]
 ) -> ConfigurationError:
@@ -159,8 +166,7 @@ def _nothing_found(
             where,
             None,
             f"names {names}; it names: {_listed(places)}",
-            advice=f"Say by `image:` of the target which of them {image.repository} shall replace, or "
-            "correct the manifest. Names are compared whole, with registry and port.",
+            advice=f"{_way_to_name(target, image)}. Names are compared whole, with registry and port.",
         )
     if any(Kustomize().recognises(Cursor.at_root(doc)) for file in files for doc in file.documents):
         return refusal(

@@ -6,6 +6,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError, ToolMissing
 from pipeline.model import Check, Problem
 from stages.models.interface import Files
+from stages.oci.progress import in_words
 
 PROBLEMS: dict[type[PipelineError], Problem] = {
     ToolMissing: Problem.TOOL,
@@ -38,4 +39,4 @@ def check_list(files: Files, desk: Desk) -> tuple[Check, ...]:
         return (Check(subject=subject, found=error.message, problem=problem, advice=error.advice),)
     size_bytes = sum(file.size_bytes for file in found)
     count = f"{len(found)} file{'s' if len(found) != 1 else ''}"
-    return (Check(subject=subject, found=f"{count}, {size_bytes / 1e6:.1f} MB"),)
+    return (Check(subject=subject, found=f"{count}, {in_words(size_bytes)}"),)

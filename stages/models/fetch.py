@@ -18,6 +18,7 @@ from pipeline.desk import Desk
 from pipeline.errors import DiskFull, RemoteError, StageFailed
 from pipeline.model import ModelFile, ModelLayer
 from pipeline.reference import Digest
+from stages.full_disk import full_disk_named
 from stages.models.interface import Files, SourceFile
 from stages.models.registry_layers import OpenLayers, RegistryLayers, note
 from stages.oci.layout import CHUNK_BYTES
@@ -62,9 +63,11 @@ def fetch(
     if missing:
         progress = ReadingProgress("fetching the weights", sum(file.size_bytes for file in missing), desk.say)
         near = registries.open(desk) if registries is not None else None
-        for layer in layers:
-            kept.fetch(layer, near, files, progress, desk)
-    return tuple(layer.model_copy(update={"source": str(kept.folder(layers))}) for layer in layers)
+        with full_disk_named(f"there is no room left for the weights in {kept.path}", kept.how_to_need_less):
+            for layer in layers:
+                kept.fetch(layer, near, files, progress, desk)
+    folder = {"source": str(kept.folder(layers))}
+    return tuple(layer.model_copy(update=folder) for layer in layers)
 
 
 def kept_size(folder: Path, digest: Digest) -> int:
@@ -91,6 +94,10 @@ class _Kept:
     """Files by their digests, and folders that show them under their names by hard links."""
 
     path: Path
+
+    @property
+    def how_to_need_less(self) -> str:
+        return f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`."
 
     def file(self, digest: Digest) -> Path:
         return self.path / "files" / digest.removeprefix("sha256:")
@@ -171,7 +178,7 @@ class _Kept:
         for file in files:
             place = folder / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists():
+            with contextlib.suppress(FileExistsError):  # another run may show the same files just now
                 place.hardlink_to(self.file(file.digest))
         for below in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
             below.chmod(FOLDER_MODE)
@@ -184,7 +191,7 @@ class _Kept:
             raise DiskFull(
                 f"the model needs {in_words(needed)} in {self.path} so that it can run here; "
                 f"{in_words(free)} are free",
-                advice=f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`.",
+                advice=self.how_to_need_less,
             )
 
 

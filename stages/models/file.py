@@ -15,6 +15,7 @@ from pipeline.model import Check, Problem
 from stages.models.interface import SourceFile
 from stages.models.names import fits
 from stages.oci.layout import CHUNK_BYTES
+from stages.oci.progress import in_words
 
 # A file system counts time in ticks: two writes within one leave the same times behind. Two seconds are the
 # coarsest tick in use (FAT), so older times cannot come again. Git calls a file as young as this "racy".
@@ -55,7 +56,7 @@ class FolderFiles:
             return (Check(subject=subject, found=found, problem=Problem.CONFIGURATION, advice=advice),)
         size_bytes = sum(file.size_bytes for file in files)
         count = f"{len(files)} file{'s' if len(files) != 1 else ''}"
-        return (Check(subject=subject, found=f"{count}, {size_bytes / 1e6:.1f} MB"),)
+        return (Check(subject=subject, found=f"{count}, {in_words(size_bytes)}"),)
 
     def list(self, desk: Desk) -> tuple[SourceFile, ...]:
         """Return every file with what `stat` says of it.

@@ -82,7 +82,7 @@ class Lock(Value):
         size_bytes = sum(file.size_bytes for file in self.files)
         files, layers = len(self.files), len(self.layers)
         return (
-            f"{files} file{'s' if files != 1 else ''}, {size_bytes / 1e6:.1f} MB, "
+            f"{files} file{'s' if files != 1 else ''}, {in_words(size_bytes)}, "
             f"{layers} layer{'s' if layers != 1 else ''}"
         )
 
@@ -116,11 +116,14 @@ class Lock(Value):
         Raises:
             ConfigurationError: the lock is of another source, or of another folder in the image.
         """
-        for what, locked, said in (("source", self.source, source), ("path", self.path, path)):
+        for what, locked, said, cause in (
+            ("source", self.source, source, "`model.source`"),
+            ("path", self.path, path, "`model.path`, `model.delivery` or `image`, which decide the path"),
+        ):
             if locked != said:
                 raise ConfigurationError(
-                    f"{FILE_NAME} was made for the {what} {locked}, and pipeline.yaml says {said}",
-                    advice="If that is wanted: `pipeline lock`, and commit it. If not: mend `model:`.",
+                    f"{FILE_NAME} was made for the {what} {locked}, and the settings say {said}",
+                    advice=f"If that is wanted: `pipeline lock`, and commit it. If not: mend {cause}.",
                 )
 
     def refuse_other_contents(self, layers: Sequence[ModelLayer]) -> None:

@@ -1,5 +1,6 @@
 """The weights of an image: their files, and the folder that they get in it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.desk import Desk
@@ -12,6 +13,7 @@ from stages.models.names import image_path, in_order
 from stages.oci.known_digests import KnownDigests
 from stages.oci.model_groups import group
 from stages.oci.model_recipes import describe, known_layers
+from stages.oci.progress import in_words
 
 UNREAD = "; no pipeline.lock: all weights are read once to hash them (see `pipeline lock`)"
 
@@ -41,8 +43,16 @@ class Model:
             problem = Problem.CONFIGURATION if isinstance(error, ConfigurationError) else Problem.REMOTE
             failed = Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
             return (*checks, failed)
-        unread = "" if self.files.local_folder is not None or all(file.digest for file in files) else UNREAD
-        return (*checks, Check(subject=subject, found=f"{len(group(files))}{unread}"))
+        return (*checks, Check(subject=subject, found=f"{len(group(files))}{self._unread(files, desk)}"))
+
+    def _unread(self, files: Iterable[SourceFile], desk: Desk) -> str:
+        """Say what must be read before the layers are known: no lock has been compared with it yet."""
+        unread = [file for file, digest in self._with_digests(files, desk) if digest is None]
+        if not unread:
+            return ""
+        if self.files.local_folder is None:
+            return UNREAD
+        return f"; {in_words(sum(file.size_bytes for file in unread))} are read and hashed first"
 
     def layers(self, desk: Desk) -> tuple[ModelLayer, ...]:
         """Return the layers that hold the weights.
@@ -62,10 +72,14 @@ class Model:
 
     def known_files(self, desk: Desk) -> tuple[tuple[SourceFile, Digest | None], ...]:
         """Return the files, each with its digest where that is known without reading it."""
+        return self._with_digests(self._files.list(desk), desk)
+
+    def _with_digests(
+        self, files: Iterable[SourceFile], desk: Desk
+    ) -> tuple[tuple[SourceFile, Digest | None], ...]:
         known = self._known(desk)
         return tuple(
-            (file, file.digest or (known.find(file.identity) if file.settled else None))
-            for file in self._files.list(desk)
+            (file, file.digest or (known.find(file.identity) if file.settled else None)) for file in files
         )
 
     def locked(self, source: str, revision: str | None, desk: Desk) -> Lock:

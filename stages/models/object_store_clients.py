@@ -48,7 +48,7 @@ def s3_store(source: str, bucket: str, prefix: str) -> "S3Store":
         bucket,
         prefix=prefix or None,
         region=client.meta.region_name,
-        endpoint=None if ".amazonaws.com" in endpoint else endpoint,
+        endpoint=endpoint,  # also Amazon's own: in China, over FIPS or a private link it has other names
         skip_signature=not known,  # a public bucket
         credential_provider=Boto3CredentialProvider(session) if known else None,
         client_options=_client_options(endpoint, core.get_config_variable("ca_bundle")),
@@ -129,14 +129,17 @@ def azure_store(source: str, container: str, prefix: str, account: str | None) -
 def _azure_login(account: str | None) -> "AzureConfig":
     """Return what the environment tells of an account, or of the one that it names itself."""
     parts = _connection(os.environ.get(AZURE_CONNECTION, ""))
-    if account is not None and parts.get("account_name", account) != account:
-        parts = {}  # of another account
-    found = {
-        "account_name": account or parts.get("account_name") or _variable(AZURE_ACCOUNT),
-        "account_key": parts.get("account_key") or _variable(AZURE_KEY),
-        "sas_key": parts.get("sas_key") or _variable(AZURE_SIGNATURE),
-        "endpoint": parts.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT"),
+    variables = {
+        "account_name": _variable(AZURE_ACCOUNT),
+        "account_key": _variable(AZURE_KEY),
+        "sas_key": _variable(AZURE_SIGNATURE),
+        "endpoint": os.environ.get("AZURE_STORAGE_ENDPOINT"),
     }
+    name = account or parts.get("account_name") or variables["account_name"]
+    found = {"account_name": name}
+    for said in (variables, parts):
+        if said.get("account_name") in {None, name}:  # nothing that belongs to another account goes there
+            found |= {key: value for key, value in said.items() if value}
     return cast("AzureConfig", {key: value for key, value in found.items() if value})
 
 

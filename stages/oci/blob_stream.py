@@ -29,6 +29,8 @@ class Blob:
     descriptor: Descriptor
     read: Callable[[int], Iterator[bytes]]
     """Yields the bytes from an offset on, in pieces of a megabyte or so."""
+    name: str = ""
+    """The file that it holds, for messages; empty where that is none, or many."""
     hashed: HashedOnce = field(default_factory=HashedOnce, compare=False, repr=False)
     """Tells those who push this blob to several places whether one of them hashes it already."""
 
@@ -77,7 +79,7 @@ class BlobStream:
     def _take(self, limit: int) -> bytes:
         piece = self._rest or self._next()
         if not piece:
-            raise changed(self.blob.descriptor)
+            raise changed(self.blob)
         piece, self._rest = piece[:limit], piece[limit:]
         self._hash(piece)
         self._position += len(piece)
@@ -98,13 +100,15 @@ class BlobStream:
         too_long = bool(self._rest or self._next())
         whole = self._hashed_bytes == described.size_bytes  # if not, the registry alone compares
         if too_long or (whole and f"sha256:{self._digest.hexdigest()}" != described.digest):
-            raise changed(described)
+            raise changed(self.blob)
 
 
-def changed(described: Descriptor) -> StageFailed:
+def changed(blob: Blob) -> StageFailed:
     """Return the error for a blob whose source no longer gives the bytes that were described."""
+    digest = blob.descriptor.digest
+    what = f"{blob.name} (layer {digest})" if blob.name else f"the content of {digest}"
     return StageFailed(
-        f"the content of {described.digest} changed since the build",
+        f"{what} changed since the build",
         advice="Let nothing write to the model and the run's folders during a run, and run again.",
     )
 

@@ -12,7 +12,7 @@ from stages.oci.blob_stream import Blob, changed
 from stages.oci.image_content import ImageContent
 from stages.oci.layout import Layout
 from stages.oci.progress import Progress, in_words
-from stages.oci.push_image import is_moving
+from stages.oci.push_image import WHY_ANOTHER_DIGEST, is_moving
 
 
 def export(
@@ -50,9 +50,8 @@ def _refuse_to_move(layout: Layout, tag: Tag, digest: Digest) -> None:
         return
     raise TagConflict(
         f"{layout.path}: {tag} exists with {there}, and this build is {digest}",
-        advice="A tag is never moved. Commit a change and run again, or remove that folder. If the same "
-        "commit should have given the same digest, something that the build reads changed: the base image, "
-        "a package index, the model.",
+        advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, and run "
+        "again; or remove that folder. " + WHY_ANOTHER_DIGEST,
     )
 
 
@@ -70,7 +69,7 @@ def _bring(built: Layout, layout: Layout, blob: Blob) -> None:
     written = layout.write(blob.read(0), described.media_type)
     if written.digest != described.digest:
         layout.blob_path(written.digest).unlink()
-        raise changed(described)
+        raise changed(blob)
 
 
 def _hash(path: Path) -> str:

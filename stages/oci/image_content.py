@@ -101,7 +101,8 @@ def _blob(
     recipe = recipes.get(descriptor.digest)
     if recipe is not None:
         source = files or FolderFiles(folder=Path(recipe.source))
-        return Blob(descriptor=descriptor, read=partial(stream, recipe, source))
+        name = f"{recipe.source}: {recipe.files[0].path}" if len(recipe.files) == 1 else ""
+        return Blob(descriptor=descriptor, read=partial(stream, recipe, source), name=name)
     if not layout.has(descriptor.digest):
         raise StageFailed(
             f"{descriptor.digest} ({descriptor.media_type}) is missing in {layout.path}",

@@ -56,13 +56,13 @@ class LayerMemory:
         """Forget the layers that no image has any more."""
         if self.folder is None:
             return
+        for blob in self.folder.glob("layers/blobs/sha256/*"):  # also one whose note was never written
+            if _names(blob) <= 1:
+                blob.unlink(missing_ok=True)
         for note in self.folder.glob("*.json"):
             taken = _read(note)
-            blob = _blobs(self.folder).blob_path(taken.descriptor.digest) if taken is not None else None
-            if blob is None or _names(blob) <= 1:
+            if taken is None or not _blobs(self.folder).has(taken.descriptor.digest):
                 note.unlink(missing_ok=True)
-                if blob is not None:
-                    blob.unlink(missing_ok=True)
 
     def _note(self, question: str, folder: Path) -> Path:
         return folder / f"{hashlib.sha256(question.encode()).hexdigest()}.json"

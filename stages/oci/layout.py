@@ -118,9 +118,16 @@ class Layout:
         return Descriptor(media_type=media_type, digest=name, size_bytes=size_bytes)
 
     def take(self, other: "Layout", digest: Digest) -> None:
-        """Share a blob of another layout on the same file system, without a second copy of its bytes."""
-        if not self.has(digest):
+        """Share a blob of another layout; where the file system can, without a second copy of its bytes."""
+        if self.has(digest):
+            return
+        try:
             os.link(other.blob_path(digest), self.blob_path(digest))
+        except FileNotFoundError:
+            raise
+        except OSError:  # no hard links here, between the two, or to another user's file
+            with other.blob_path(digest).open("rb") as file:
+                self.write(read_chunks(file), "")
 
     def roots(self) -> tuple[Root, ...]:
         """Return the images that the index names, in its order.

@@ -68,7 +68,8 @@ def _no_folder(name: str, entry: Entry, place: PurePosixPath, instruction: str =
     return StageFailed(
         f"/{name} in the image {_look(entry)}{_by(instruction)}; the model's layers make it a plain folder "
         "of root's",
-        advice=f"Choose a `model.path` whose parents are root's, such as /models/{place.name}.",
+        advice=f"{'Leave that out, or choose' if instruction else 'Choose'} a `model.path` whose parents are "
+        f"root's, such as /{'weights' if place.parts[1] == 'models' else 'models'}/{place.name}.",
     )
 
 

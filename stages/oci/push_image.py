@@ -17,6 +17,12 @@ from stages.oci.refusals import TagRefused
 
 UPLOADS_AT_A_TIME = 4
 MOVING_SUFFIX = "-dirty"
+IN_WORDS = {"exists": "already there", "mounted": "mounted", "uploaded": "uploaded"}
+WHY_ANOTHER_DIGEST = (
+    "If the same commit should have given the same digest, something that the build reads changed: a "
+    "setting, the base image, a package index, or weights. For weights: `pipeline lock`, and commit "
+    "pipeline.lock, so that a commit names them."
+)
 
 
 def is_moving(tag: Tag) -> bool:
@@ -85,9 +91,8 @@ class ImagePush:
             return there
         raise TagConflict(
             f"{self.client.repository}:{tag.tag} exists with {there}, and this build is {self._digest}",
-            advice="A tag is never moved. Commit a change and run again, or deliver the image that is there. "
-            "If the same commit should have given the same digest, something that the build reads changed: "
-            "the base image, a package index, the model.",
+            advice="A tag is never moved. Commit a change, or give a `tag:` of your own another value, "
+            "and run again; or deliver the image that is there. " + WHY_ANOTHER_DIGEST,
         )
 
     def _push_blobs(self) -> tuple[PushedBlob, ...]:
@@ -98,7 +103,7 @@ class ImagePush:
             pushed = self.client.push_blob(
                 blob, mount_from=self.mount_from, sent=lambda count: progress.sent(digest, count, size_bytes)
             )
-            progress.there(digest, size_bytes, pushed.how)
+            progress.there(digest, size_bytes, IN_WORDS[pushed.how])
             return pushed
 
         stopped = self.client.transport.stopped
@@ -153,7 +158,7 @@ class ImagePush:
 
     def _report(self, pushed: PushedReference) -> None:
         counts = Counter(blob.how for blob in pushed.blobs)
-        told = ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
+        told = ", ".join(f"{count} {IN_WORDS[how]}" for how, count in sorted(counts.items()))
         self.say(
             f"{pushed}: {told}; {in_words(pushed.bytes_sent)} sent, {in_words(pushed.bytes_saved)} were there"
         )

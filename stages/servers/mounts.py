@@ -15,10 +15,12 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import DiskFull, StageFailed
 from pipeline.model import ModelFile, ModelLayer
+from stages.full_disk import full_disk_named
 from stages.oci.model_tar import FILE_MODE, FOLDER_MODE
 
 # Nobody writes through a read-only mount, so the write bits make no difference.
 NOT_WRITE = 0o555
+ONE_MODE = f"Give the model's files the mode {FILE_MODE:04o} (`chmod`), and no copy is needed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,10 @@ def _files(tree: _Tree, staging: Path) -> Iterator[Mount]:
 
 
 def _copy(source: Path, target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(FILE_MODE)
+    with full_disk_named(f"there is no room left for a copy of {source} in {target.parent}", ONE_MODE):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(FILE_MODE)
     return target
 
 
@@ -152,5 +155,5 @@ def _refuse_full_disk(trees: Sequence[_Tree], staging: Path) -> None:
         raise DiskFull(
             f"{needed} bytes of model files have another mode than in the image and need copying; "
             f"{free} bytes are free in {staging.parent}",
-            advice=f"Give the files the mode {FILE_MODE:04o} (`chmod`), and no copy is needed.",
+            advice=ONE_MODE,
         )

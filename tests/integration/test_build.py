@@ -458,15 +458,6 @@ def test_no_engine_is_a_missing_tool(
     assert "DOCKER_HOST" in problem.advice
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_small_disk_is_found_before_and_named_during_the_build(
     project: Path, desk: Desk, base_image: str, small_disk: Path
 ) -> None:

@@ -50,8 +50,9 @@ from tests.support.small_image import make_image
 
 NUMBERS = (0, 3, 6)
 
-SEED = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))  # noqa: S311 - chooses faults, guards nothing
-"""Another one in every run; a failing test has it in its name."""
+_CHANCE = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # noqa: S311 - chooses faults, guards nothing
+SEED = int(os.environ.get("FAULT_SEED", _CHANCE.randrange(1 << 32)))
+"""Another one in every run, the same in all its processes; a failing test has it in its name."""
 
 FAULTS = {
     "429": Fault("answer", status=429, headers={"Retry-After": "0"}),

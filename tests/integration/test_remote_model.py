@@ -7,15 +7,21 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.errors import DiskFull
 from pipeline.model import BuiltImage, PushedReference
 from pipeline.reference import Repository
 from stages.models import recognise
+from stages.models.checks import Remote
+from stages.models.fetch import fetch
+from stages.models.interface import SourceFile
 from stages.models.lock import Lock
 from stages.models.model import Model
 from stages.push import Push
@@ -109,3 +115,35 @@ def test_weights_travel_from_the_store_to_the_registry_once(
             members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
             found |= {Path(path).name: file.read() for path, file in members.items() if file is not None}
     assert found == CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class _WhileOthersWrite(Remote):
+    """A source whose file has room when it is asked for, and none any more when it comes."""
+
+    disk: Path
+    content: bytes = bytes(600_000)
+    name: ClassVar[str] = "s3://models/digits"
+
+    def list(self, desk: Desk) -> tuple[SourceFile, ...]:
+        del desk
+        return (SourceFile(path="w.bin", size_bytes=len(self.content), identity="w"),)
+
+    def read(self, file: SourceFile, offset: int = 0) -> Iterator[bytes]:
+        del file
+        yield self.content[offset:100_000]
+        if self.disk.exists():
+            (self.disk / "others").write_bytes(bytes(700_000))
+        yield self.content[100_000:]
+
+
+def test_a_disk_that_fills_while_weights_come_is_named(tmp_path: Path, small_disk: Path) -> None:
+    layers = Model(files=_WhileOthersWrite(tmp_path / "none"), path="/models/w").layers(
+        Desk(folder=tmp_path, cache=tmp_path)
+    )
+    desk = Desk(folder=tmp_path, cache=small_disk)
+    try:
+        with pytest.raises(DiskFull, match="no room left for the weights"):
+            fetch(layers, _WhileOthersWrite(small_disk), desk)
+    finally:
+        desk.clear()  # it keeps a file of that disk open

@@ -62,7 +62,7 @@ def test_lock_writes_what_the_model_is_and_changes_nothing_the_second_time(proje
     (project / "weights/model.bin").write_bytes(b"weights")
     (project / "weights/notes.md").write_text("notes")
     first = pipeline("lock", cwd=project)
-    assert first.stdout == "pipeline.lock written: 1 file, 0.0 MB, 1 layer\n"
+    assert first.stdout == "pipeline.lock written: 1 file, 7 B, 1 layer\n"
     text = (project / "pipeline.lock").read_text()
     assert "path: model.bin" in text
     assert "notes.md" not in text

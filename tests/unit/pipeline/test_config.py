@@ -15,6 +15,7 @@ def refusal(text: str) -> str:
 
 REGISTRY = "expected a registry such as registry.example.com:5000/team (the path in lower case)"
 REPOSITORY = "expected a repository such as registry.example.com/team/model, without tag or digest"
+NAME = "expected the name of an image such as team/model, in lower case, without tag"
 ELSEWHERE = (
     "mount_from: docker.io/team/old is in none of the registries that are pushed to (ghcr.io), and a "
     "registry mounts only what it has itself"
@@ -91,6 +92,10 @@ ELSEWHERE = (
             "model: {source: model, delivery: image, base: 'busy box'}",
             "p.yaml:2: model.base: 'busy box' - expected an image such as busybox:1.37",
         ),
+        (
+            "model: {source: model, delivery: image, image: 'Weights:1'}",
+            f"p.yaml:2: model.image: 'Weights:1' - {NAME}",
+        ),
         ("model: {delivery: image}", "p.yaml:2: model.source: this key is required and not there"),
         (
             "model: {source: model, delivery: modelcar}",
@@ -126,6 +131,12 @@ def test_weights_are_mounted_from_other_repositories_of_the_same_registries(regi
     text = f"image: digits\n{registries}\npush: {{mount_from: 'ghcr.io/team/old, localhost:5000/digits'}}"
     config = validate(Config, parse(text, "p.yaml"))
     assert config.push.mount_from == ("ghcr.io/team/old", "localhost:5000/digits")
+
+
+def test_a_section_that_no_file_has_is_refused_where_its_setting_was_said() -> None:
+    tree = parse("image: digits\nregistries: [ghcr.io/team]", "p.yaml")
+    with pytest.raises(ConfigurationError, match=r"^--set push\.mount_from: push: "):
+        validate(Config, tree.with_value(("push", "mount_from"), "docker.io/old", "--set push.mount_from"))
 
 
 def test_the_weights_own_image_stands_beside_the_application() -> None:

@@ -61,5 +61,22 @@ def test_everything_missing_is_listed_and_the_first_to_mend_decides(
     assert error.advice == "get it"
 
 
+def test_each_missing_thing_is_followed_by_what_mends_it() -> None:
+    said = (("secret", "set it"), ("registry", "log in"), ("other registry", "log in"), ("git", ""))
+    error = missing(
+        [Check(subject=name, found="gone", problem=Problem.REMOTE, advice=advice) for name, advice in said]
+    )
+    assert error is not None
+    assert error.message.splitlines() == [
+        "4 things are missing, nothing was started",
+        "  - secret: gone",
+        "      set it",
+        "  - registry: gone",
+        "  - other registry: gone",
+        "      log in",
+        "  - git: gone",
+    ]
+
+
 def test_nothing_missing_is_no_error() -> None:
     assert missing([Check(subject="git", found="2.39")]) is None

@@ -307,9 +307,11 @@ def test_skipped_stages() -> None:
     left_out = Skipped(stage="benchmark", gives="BenchmarkReport", reason="no GPU")
     assert judge("{rule: skipped, allowed: [benchmark]}", left_out).passed
     assert messages("{rule: skipped, allowed: [test]}", left_out) == [
-        "benchmark was left out: no GPU; only test may be"
+        "benchmark was left out: no GPU; only test may be left out"
     ]
-    assert messages("{rule: skipped}", left_out) == ["benchmark was left out: no GPU; no stage may be"]
+    assert messages("{rule: skipped}", left_out) == [
+        "benchmark was left out: no GPU; no stage may be left out"
+    ]
     silent = left_out.model_copy(update={"reason": " "})
     assert not judge("{rule: skipped, allowed: [benchmark]}", silent).passed
 

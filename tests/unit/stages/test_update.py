@@ -116,6 +116,14 @@ def test_an_application_is_not_rolled_out_without_the_weights_it_was_measured_wi
     assert found.passed
 
 
+def test_weights_that_a_manifest_does_not_name_are_to_be_written_there_once(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(MANIFEST.format(application=f"{HOST}/digits:v1", model="other:w1"))
+    both = update(Target(path="pod.yaml"), Target(path="pod.yaml", image=f"{HOST}/digits-model"))
+    _, missing = replace(both, root=tmp_path).check(Desk(folder=tmp_path, cache=tmp_path))
+    assert f"names no image {HOST}/digits-model" in missing.found
+    assert missing.advice.startswith(f"Write {HOST}/digits-model into the manifest once")
+
+
 def test_the_commit_names_both_images(tmp_path: Path) -> None:
     image = pushed(HOST)
     wishes = (

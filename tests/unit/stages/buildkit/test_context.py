@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.buildkit.context import survey, write_dockerfile
+from stages.buildkit.context import fingerprint, write_dockerfile
 from tests.support.unprivileged import unprivileged
 
 ROOT = Path(__file__).parents[4]
@@ -25,36 +25,48 @@ def left_out(context: Path) -> list[Path]:
 
 
 def test_a_changed_file_changes_the_fingerprint(context: Path) -> None:
-    before = survey(context, left_out(context))
-    assert survey(context, left_out(context)) == before
+    before = fingerprint(context, left_out(context))
+    assert fingerprint(context, left_out(context)) == before
     (context / "sub/module.py").write_text("other text")
-    assert survey(context, left_out(context)).fingerprint != before.fingerprint
+    assert fingerprint(context, left_out(context)) != before
 
 
 def test_a_new_name_and_mode_change_the_fingerprint(context: Path) -> None:
-    before = survey(context, left_out(context))
+    before = fingerprint(context, left_out(context))
     (context / "app.py").rename(context / "main.py")
-    renamed = survey(context, left_out(context))
+    renamed = fingerprint(context, left_out(context))
     (context / "main.py").chmod(0o755)
-    assert len({before.fingerprint, renamed.fingerprint, survey(context, left_out(context)).fingerprint}) == 3
+    assert len({before, renamed, fingerprint(context, left_out(context))}) == 3
 
 
 @pytest.mark.parametrize("name", ["model/weights.bin", ".git/HEAD", ".pipeline/runs/1/record.json"])
 def test_what_is_left_out_does_not_count(context: Path, name: str) -> None:
-    before = survey(context, left_out(context))
+    before = fingerprint(context, left_out(context))
     (context / name).write_text("a longer text than before")
-    assert survey(context, left_out(context)) == before
+    assert fingerprint(context, left_out(context)) == before
 
 
-def test_the_size_is_that_of_the_files_that_count(context: Path) -> None:
-    names = ("app.py", "sub/module.py", "Dockerfile")
-    expected = sum((context / name).stat().st_size for name in names)
-    assert survey(context, left_out(context)).size_bytes == expected
+def test_what_no_build_sees_does_not_count(context: Path) -> None:
+    ignored = "sub\n**/__pycache__\n*.log\n!keep.log\n"
+    before = fingerprint(context, left_out(context), ignored)
+    for name in ("sub/module.py", "__pycache__/app.pyc", "a.log"):
+        (context / name).parent.mkdir(exist_ok=True)
+        (context / name).write_text("new text")
+    assert fingerprint(context, left_out(context), ignored) == before
+    (context / "keep.log").write_text("new text")
+    assert fingerprint(context, left_out(context), ignored) != before
+
+
+def test_the_same_context_at_another_place_has_the_same_fingerprint(context: Path, tmp_path: Path) -> None:
+    before = fingerprint(context, left_out(context))
+    moved = context.rename(tmp_path / "moved")
+    assert fingerprint(moved, left_out(moved)) == before
 
 
 def test_a_broken_link_is_no_error(context: Path) -> None:
+    before = fingerprint(context, [])
     (context / "link").symlink_to("nowhere")
-    assert survey(context, []).size_bytes > 0
+    assert fingerprint(context, []) != before
 
 
 def test_files_that_vanish_meanwhile_are_no_error(context: Path) -> None:
@@ -73,24 +85,24 @@ def test_files_that_vanish_meanwhile_are_no_error(context: Path) -> None:
     thread.start()
     try:
         for _ in range(200):
-            assert survey(context, []).size_bytes > 0
+            assert fingerprint(context, [])
     finally:
         stopped.set()
         thread.join()
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444])
-def test_a_folder_that_nobody_may_read_is_no_error(context: Path, mode: int) -> None:
-    (context / "sub").chmod(mode)
+def test_a_folder_that_nobody_may_read_counts_as_empty(context: Path, mode: int) -> None:
     code = f"""
 from pathlib import Path
-from stages.buildkit.context import survey
-print(survey(Path({str(context)!r}), [Path({str(context / "model")!r})]).size_bytes)
+from stages.buildkit.context import fingerprint
+print(fingerprint(Path({str(context)!r}), []))
 """
-    names = ("app.py", "Dockerfile", ".pipeline/runs/1/record.json")
-    expected = sum((context / name).stat().st_size for name in names)
-    assert int(unprivileged((sys.executable, "-c", code), ROOT)) == expected
+    (context / "sub").chmod(mode)
+    found = unprivileged((sys.executable, "-c", code), ROOT).strip()
     (context / "sub").chmod(0o755)
+    (context / "sub/module.py").unlink()
+    assert found == fingerprint(context, [])
 
 
 def ignored(copy: Path) -> list[str]:

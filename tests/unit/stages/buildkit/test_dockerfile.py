@@ -123,6 +123,8 @@ CMD ["a"]
         ("FROM scratch", {}, ""),
         ("", {}, ""),
         ("FROM scratch\nCOPY a /\nUSER 1\n", {}, "COPY USER"),
+        ("\ufeffFROM scratch\r\nCOPY a /\r\nRUN a \\\r\n b\r\nUSER 1\r\n", {}, "COPY RUN USER"),
+        ("FROM scratch\nRUN echo a\x0cb\x85c\u2028d\nUSER 1\n", {}, "RUN USER"),
         (CHAIN, {}, "LABEL RUN COPY RUN ARG WORKDIR CMD"),
         (CHAIN, {"platform": "linux/arm64"}, "LABEL RUN COPY ENV ARG WORKDIR CMD"),
         (CHAIN, {"target": "app-arm64"}, "LABEL RUN COPY ENV"),

@@ -7,6 +7,7 @@ from stages.buildkit.disk_needs import PlannedBuild, loading_need
 from stages.buildkit.dockerfile import SCRATCH
 from stages.buildkit.room import STEPS, UNKNOWN_BYTES, UNPACKED, EngineRoom, Size, first_size, last_size
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
+from stages.oci.model_tar import LAYER_TYPE
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 NO_ENGINE = EngineRoom()
@@ -17,13 +18,13 @@ def _no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
-def image(images: Path, *stacks: tuple[int, ...]) -> Path:
+def image(images: Path, *stacks: tuple[int, ...], layer_type: str = f"{LAYER_TYPE}+gzip") -> Path:
     """Write an image; its platforms have layers of these sizes, and weights that are not here."""
     layout = Layout.create(images / Digest.of(repr(stacks).encode()).encoded)
     manifests = []
     for sizes in stacks:
-        layers = [layout.write(bytes([size % 256]) * size, "layer") for size in sizes]
-        weights = {"mediaType": "layer", "digest": str(Digest.of(b"weights")), "size": 10**12}
+        layers = [layout.write(bytes([size % 256]) * size, layer_type) for size in sizes]
+        weights = {"mediaType": LAYER_TYPE, "digest": str(Digest.of(b"weights")), "size": 10**12}
         diff_ids = [f"diff {layer.digest}" for layer in layers] + ["diff weights"]
         config = layout.write(to_json({"rootfs": {"diff_ids": diff_ids}, "of": sizes}), "config")
         documents = [*(to_document(layer) for layer in layers), weights]
@@ -41,6 +42,14 @@ def test_the_last_build_tells_how_large_the_next_one_will_be(tmp_path: Path) -> 
     size = last_size(tmp_path / "images", NO_ENGINE)
     assert size is not None
     assert (size.packed_bytes, size.new_bytes, size.at_least) == (1020, 1020 * UNPACKED, False)
+
+
+def test_layers_that_are_not_compressed_unpack_to_their_own_size(tmp_path: Path) -> None:
+    image(tmp_path / "images", (1000, 20), layer_type=LAYER_TYPE)
+    size = last_size(tmp_path / "images", NO_ENGINE)
+    assert size is not None
+    assert (size.packed_bytes, size.unpacked_bytes, size.new_bytes) == (1020, 1020, 1020)
+    assert size.loaded_bytes == 2 * 1020
 
 
 def test_platforms_share_layers(tmp_path: Path) -> None:
@@ -73,7 +82,8 @@ def test_a_classic_store_needs_more_beside_the_records() -> None:
     assert size.layout_bytes(classic=True) == 600
     assert size.engine_bytes(0, classic=False) == STEPS * 30 + 100
     assert size.engine_bytes(0, classic=True) == STEPS * 30 + 300
-    assert size.engine_bytes(10**9, classic=False) == 100
+    assert size.engine_bytes(29, classic=False) == STEPS * 30 - 29 + 100
+    assert size.engine_bytes(30, classic=False) == 100  # the image's own steps are there
     assert size.loaded_bytes == 40
 
 

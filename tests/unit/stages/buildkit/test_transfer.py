@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.buildkit.transfer import Ignored, transferred_bytes
+from stages.buildkit.dockerignore import Ignored
+from stages.buildkit.transfer import transferred_bytes
 
 EVERYTHING = "FROM scratch\nCOPY . /app\n"
 FILES = {

@@ -1,5 +1,8 @@
+import shutil
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -104,6 +107,26 @@ def test_files_that_another_run_holds_are_left_alone(hub: Hub, desk: Desk) -> No
     fetch(described(hub, other, commit), files_at(hub, commit), other)
     other.clear()
     assert shown(held) == CONTENT
+
+
+def test_two_runs_may_show_the_same_files_at_the_same_moment(hub: Hub, desk: Desk) -> None:
+    content = {f"{number}.bin": f"{number}".encode() for number in range(300)}
+    commit = hub.commit(content)
+    layers = described(hub, desk, commit)
+    fetch(layers, files_at(hub, commit), desk)  # it stays held, as by a run that goes on
+    desks = [Desk(folder=desk.folder, cache=desk.cache) for _ in range(4)]
+    begin = threading.Barrier(len(desks))
+
+    def show(one: Desk) -> bool:
+        begin.wait()
+        return shown(fetch(layers, files_at(hub, commit), one)) == content
+
+    for _ in range(5):
+        shutil.rmtree(desk.cache / "weights/folders")
+        with ThreadPoolExecutor(len(desks)) as runs:
+            assert all(runs.map(show, desks))
+    for one in desks:
+        one.clear()
 
 
 @pytest.mark.parametrize("half", [CONTENT["big.bin"][:1_000_000], b"x" * 1000, b"x" * 4_000_000])

@@ -153,10 +153,13 @@ def test_a_new_lock_tells_what_changed(folder: Path, desk: Desk) -> None:
 def test_other_settings_are_refused(folder: Path, desk: Desk) -> None:
     lock = made(folder, desk)
     lock.refuse_other_settings("model", "/models/digits")
-    with pytest.raises(ConfigurationError, match=r"made for the source model, and .* says s3://models"):
+    with pytest.raises(
+        ConfigurationError, match=r"made for the source model, and the settings say s3://models"
+    ):
         lock.refuse_other_settings("s3://models", "/models/digits")
-    with pytest.raises(ConfigurationError, match=r"made for the path /models/digits, and .* says /weights"):
+    with pytest.raises(ConfigurationError, match=r"the path /models/digits, .* say /weights") as caught:
         lock.refuse_other_settings("model", "/weights")
+    assert "`model.delivery`" in caught.value.advice
 
 
 def test_locked_remote_weights_are_not_read(hub: Hub, desk: Desk, tmp_path: Path) -> None:

@@ -71,8 +71,13 @@ def test_a_file_that_rested_is_read_once_more_and_never_again(
 def test_the_check_counts_the_layers(model: Model, desk: Desk, said: list[str]) -> None:
     files, layers = model.check(desk)
     assert files.passed
-    assert (layers.subject, layers.found) == ("model layers for /models/digits", "1")
+    assert layers.subject == "model layers for /models/digits"
+    assert layers.found == "1; 7 B are read and hashed first"
     assert not said  # nothing is read
+    model.layers(desk)
+    time.sleep(TICK_NS / 1e9 + 0.1)
+    model.layers(desk)
+    assert model.check(desk)[1].found == "1"
 
 
 def test_without_files_the_check_says_only_that(model: Model, folder: Path, desk: Desk) -> None:

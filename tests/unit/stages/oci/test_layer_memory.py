@@ -67,6 +67,19 @@ def test_layers_of_removed_images_are_forgotten(
     assert len(files(tmp_path / "memory")) == 2
 
 
+def test_bytes_whose_note_was_never_written_do_not_stay(
+    memory: LayerMemory, image: Layout, tmp_path: Path
+) -> None:
+    memory.keep("question", layer(image), image)
+    (note,) = (tmp_path / "memory").glob("*.json")
+    note.write_bytes(b"")  # as a full disk leaves it
+    memory.forget_removed()
+    assert len(files(tmp_path / "memory")) == 1  # the image has it yet
+    shutil.rmtree(image.path)
+    memory.forget_removed()
+    assert files(tmp_path / "memory") == []
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json"])
 def test_a_damaged_note_is_forgotten(
     memory: LayerMemory, image: Layout, other: Layout, tmp_path: Path, damage: bytes

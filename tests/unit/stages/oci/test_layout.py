@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -105,6 +106,17 @@ def test_taking_a_blob_makes_no_copy(layout: Layout, tmp_path: Path) -> None:
     layout.take(other, written.digest)
     layout.take(other, written.digest)
     assert layout.blob_path(written.digest).samefile(other.blob_path(written.digest))
+
+
+def test_a_blob_is_copied_where_no_link_can_be_made(layout: Layout) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:  # another file system
+        other = Layout.create(Path(elsewhere))
+        assert other.path.stat().st_dev != layout.path.stat().st_dev
+        written = other.write(b"weights", TYPE)
+        layout.take(other, written.digest)
+        assert layout.read(written.digest) == b"weights"
+        with pytest.raises(FileNotFoundError):
+            layout.take(other, Digest.of(b"none"))
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"manifests": [{"digest": "sha256:short"}]}'])

@@ -96,3 +96,4 @@ def test_what_model_and_application_would_do_to_each_other_is_named(
     with pytest.raises(StageFailed) as caught:
         overlap(below, above)
     assert message in caught.value.message
+    assert f"such as {PATH}" not in caught.value.advice  # it is what has just failed

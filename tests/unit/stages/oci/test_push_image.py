@@ -151,7 +151,10 @@ def test_a_model_that_changed_since_the_build_is_not_pushed(tmp_path: Path, mode
     image = make_image(tmp_path / "image", {"app.py": b"1"}, model=model)
     (model / "weights.bin").write_bytes(bytes(256 * 4096))
     registry = MemoryRegistry()
-    with pushing(registry, image) as (_, push), pytest.raises(StageFailed, match="changed since"):
+    with (
+        pushing(registry, image) as (_, push),
+        pytest.raises(StageFailed, match=r"model: weights\.bin .* changed since"),
+    ):
         push.run()
     assert not registry.manifests
 
