@@ -15,9 +15,10 @@ PASSED_OVER = (FileNotFoundError, NotADirectoryError, PermissionError)
 def fingerprint(context: Path, left_out: Sequence[Path], ignore_text: str = "") -> str:
     """Tell a context by the names, sizes, times and modes of its files, without reading them.
 
-    Files below the folders that are left out, in `.git`, or ignored by .dockerignore do not count: no build
-    sees them. Files that git ignores do, since a Dockerfile may copy them. What vanishes meanwhile does not
-    count; a folder that nobody may read counts as empty.
+    Files below the folders that are left out, or that .dockerignore leaves out, do not count: no build sees
+    them. Nor does `.git`, which changes with every command of git: the commit stands for it. Files that git
+    ignores do count, since a Dockerfile may copy them. What vanishes meanwhile does not; a folder that nobody
+    may read counts as empty.
     """
     skip = {str(context.resolve() / ".git"), *map(str, left_out)}
     digest = hashlib.sha256()
