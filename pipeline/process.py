@@ -16,12 +16,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, TYPE_CHECKING, TextIO, cast
 
 from pipeline.errors import DiskFull, ToolMissing
+
+if TYPE_CHECKING:
+    import psutil
 
 GRACE_S = 5.0
 LONGEST_LINE = 64 * 1024  # a longer one is passed on in parts
@@ -129,18 +132,29 @@ def _end_group(child: "subprocess.Popen[str]") -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def stop_descendants(grace_s: float = GRACE_S) -> None:
-    """End every process that this one started, however deep: the last resort on the way out."""
+def children() -> frozenset["psutil.Process"]:
+    """Return the processes that this one has started and that still run."""
+    import psutil
+
+    return frozenset(psutil.Process().children())
+
+
+def stop_descendants(besides: Collection["psutil.Process"] = (), grace_s: float = GRACE_S) -> None:
+    """End every process that this one started, however deep: the last resort on the way out.
+
+    `besides` are children to leave alone, with all that they started.
+    """
     import psutil
 
     for method in ("terminate", "kill"):
-        children = psutil.Process().children(recursive=True)
-        for child in children:
-            try:
-                getattr(child, method)()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(children, timeout=grace_s)
+        found: list[psutil.Process] = []
+        for child in children().difference(besides):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += (child, *child.children(recursive=True))
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                getattr(one, method)()
+        psutil.wait_procs(found, timeout=grace_s)
 
 
 def _start(command: Command) -> "subprocess.Popen[str]":

@@ -92,6 +92,7 @@ def deliver(
     `read` tells the commit, `compose` makes the plan; what they raise is recorded like a stage's failure.
     """
     run = _start(runs, reporter, options)
+    others = process.children()  # of a program that delivers among other things
     try:
         _deliver(run, read, compose)
         ended = run.record.model_copy(update={"status": Status.PASSED})
@@ -104,7 +105,7 @@ def deliver(
     except BaseException as error:  # a defect of ours must not lose the record
         ended = _failed(run, _internal(run, error))
     with process.uninterrupted():
-        process.stop_descendants()
+        process.stop_descendants(besides=others)
         run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
     reporter.finished(run.record, run.folder)
     run.runs.prune()

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import psutil
 import pytest
 
 from pipeline.errors import DiskFull, StageFailed, ToolMissing
-from pipeline.process import Command, run, uninterrupted
+from pipeline.process import Command, children, run, stop_descendants, uninterrupted
 
 
 def python(code: str, **options: object) -> Command:
@@ -158,3 +159,26 @@ def test_signals_wait_while_something_is_cleaned_up() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGHUP)
     assert signal.getsignal(signal.SIGTERM) is handled
+
+
+def test_descendants_are_stopped_but_not_what_ran_before() -> None:
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
+    parents = [
+        subprocess.Popen(
+            (sys.executable, "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        ours, before = parents
+        ended, stays = (int(cast("IO[str]", one.stdout).readline()) for one in parents)
+        others = {one for one in children() if one.pid != ours.pid}
+        stop_descendants(besides=others)
+        assert ends(ours.pid)
+        assert ends(ended)
+        assert before.poll() is None
+        assert psutil.Process(stays).status() != psutil.STATUS_ZOMBIE
+    finally:
+        stop_descendants(besides={one for one in children() if one.pid not in {each.pid for each in parents}})
+        for parent in parents:
+            parent.communicate()
