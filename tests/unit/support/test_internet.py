@@ -72,8 +72,8 @@ def test_rules_answer_in_its_place_or_change_what_it_says(internet: Internet, be
 
 def test_nobody_else_can_be_reached(internet: Internet) -> None:
     with pytest.raises(requests.exceptions.ProxyError):
-        requests.get("https://pypi.example/", timeout=10)
-    assert internet.proxy.refused == ["pypi.example"]
+        requests.get("https://elsewhere.example/", timeout=10)
+    assert internet.proxy.refused == ["elsewhere.example"]
 
 
 def test_the_most_exact_name_wins(internet: Internet) -> None:
