@@ -4,7 +4,6 @@ Sources: Azure Container Registry, "Service tiers" (limits), "Lock a container i
 """
 
 import os
-import threading
 from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
@@ -20,10 +19,11 @@ from stages.oci.uploads import UploadStrategy
 from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.acr_address import PUBLIC, AcrAddress
-from stages.registries.acr_api import FIREWALLED, NOBODY, PATIENCE, AcrApi, AcrImage, blocked
+from stages.registries.acr_api import FIREWALLED, NOBODY, AcrApi, AcrImage, blocked
 from stages.registries.azure_refusals import permission_missing
 from stages.registries.azure_session import AzureSession
-from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
+from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
+from stages.registries.cloud_evidence import confirmed
 from stages.registries.interface import RegistryScan, RepositoryState
 from stages.registries.options import RegistryOptions
 
@@ -69,7 +69,7 @@ class AcrRegistry:
         try:
             writable = self.api.is_writable(name)
             locked = state.tag_digest is not None and tag is not None and self.api.is_locked(name, tag)
-        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
+        except CANNOT_ASK as error:
             return replace(state, notes=(f"ACR's API does not tell more: {error.message}",))
         if writable is False:
             raise self._locked(client.repository)
@@ -81,23 +81,18 @@ class AcrRegistry:
 
     def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
         """Read the image back, and compare with the manifest's properties; see `Registry.verify`."""
-        evidence = distribution_api.read_back(client, content)
-        digest = content.image.descriptor.digest
-        try:
-            image = PATIENCE.run(
-                lambda: self._described(client.repository, digest, tag), threading.Event(), client.say
-            )
-        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
-            return evidence.model_copy(update={"notes": (f"manifest properties: {error.message}",)})
-        return evidence.model_copy(
-            update={
-                "asked": "OCI distribution API; Azure Container Registry: manifest properties",
+
+        def look() -> dict[str, object]:
+            image = self._described(client.repository, content.image.descriptor.digest, tag)
+            return {
                 "tags": image.tags,
                 "size_bytes": image.size_bytes,
                 "pushed_at": image.created_at,
                 "notes": ("the manifest is locked",) if image.locked else (),
             }
-        )
+
+        cloud, question = "Azure Container Registry", "manifest properties"
+        return confirmed(client, content, look, cloud=cloud, question=question)
 
     def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
         """Return None: Defender's findings are not the registry's to tell."""

@@ -17,20 +17,18 @@ from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
 from stages.oci.image_content import ImageContent
-from stages.oci.retries import Retries
 from stages.oci.uploads import Monolithic, UploadStrategy
 from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.artifact_registry_address import ArtifactRegistryAddress, is_gcr, is_google
 from stages.registries.artifact_registry_api import ArtifactRegistryApi, GoogleImage, GoogleRepository
-from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
+from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
+from stages.registries.cloud_evidence import confirmed
 from stages.registries.google_refusals import permission_missing
 from stages.registries.google_session import GoogleSession
 from stages.registries.interface import RegistryScan, RepositoryState
 from stages.registries.options import RegistryOptions
 
-PATIENCE = Retries(attempts=4)  # an image shows up in the API a moment after it was pushed
-CANNOT_ASK = (NoCloudLogin, PermissionMissing, ToolMissing)
 FORMAT, MODES = "DOCKER", frozenset({"STANDARD_REPOSITORY", "MODE_UNSPECIFIED"})
 READ = "artifactregistry.repositories.downloadArtifacts"
 ALREADY_SAID = (PermissionMissing, NoCloudLogin)
@@ -98,25 +96,18 @@ class ArtifactRegistry:
 
     def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
         """Read the image back, and compare with what GetDockerImage says; see `Registry.verify`."""
-        evidence = distribution_api.read_back(client, content)
-        digest = content.image.descriptor.digest
-        try:
-            image = PATIENCE.run(
-                lambda: self._described(client.repository, digest, tag),
-                client.transport.stopped,
-                client.say,
-            )
-        except CANNOT_ASK as error:
-            return evidence.model_copy(update={"notes": (f"GetDockerImage: {error.message}",)})
-        return evidence.model_copy(
-            update={
-                "asked": "OCI distribution API; Google Artifact Registry: GetDockerImage",
+
+        def look() -> dict[str, object]:
+            image = self._described(client.repository, content.image.descriptor.digest, tag)
+            return {
                 "tags": image.tags,
                 "media_type": image.media_type,
                 "size_bytes": image.size_bytes,
                 "pushed_at": image.uploaded_at,
             }
-        )
+
+        cloud, question = "Google Artifact Registry", "GetDockerImage"
+        return confirmed(client, content, look, cloud=cloud, question=question)
 
     def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
         """Return None: Google's findings are in Container Analysis, an API with a library of its own."""

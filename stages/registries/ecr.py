@@ -5,7 +5,6 @@ Sources: Amazon ECR User Guide ("Service quotas", "Image tag mutability", "Blob 
 
 import os
 import shlex
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -17,13 +16,13 @@ from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
 from stages.oci.image_content import ImageContent
-from stages.oci.retries import Retries
 from stages.oci.uploads import Monolithic, UploadStrategy
 from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.aws_refusals import permission_missing, unknown_region
 from stages.registries.aws_session import AwsSession
-from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
+from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin
+from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.ecr_api import EcrApi, EcrImage
 from stages.registries.ecr_findings import read_scan
@@ -31,7 +30,6 @@ from stages.registries.interface import RegistryScan, RepositoryState
 from stages.registries.options import RegistryOptions
 
 LARGEST_LAYER_BYTES = 52_000 << 20
-PATIENCE = Retries(attempts=4)  # an image shows up in ECR's API a moment after it was pushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ class EcrRegistry:
         name = client.repository.path
         try:
             found = self.api.find_repository(name)
-        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
+        except CANNOT_ASK as error:
             state = distribution_api.inspect(client, tag)
             return replace(state, notes=(f"ECR's API does not tell more: {error.message}",))
         if found is None:
@@ -93,7 +91,7 @@ class EcrRegistry:
         try:
             if self.api.find_repository(repository.path) is not None:
                 return
-        except (NoCloudLogin, PermissionMissing, ToolMissing):
+        except CANNOT_ASK:
             if not self.options.create:
                 return  # the push itself finds out
             raise
@@ -105,24 +103,18 @@ class EcrRegistry:
 
     def verify(self, client: RepositoryClient, content: ImageContent, tag: Tag) -> RegistryEvidence:
         """Read the image back, and compare with what DescribeImages says; see `Registry.verify`."""
-        evidence = distribution_api.read_back(client, content)
-        digest = content.image.descriptor.digest
-        try:
-            image = PATIENCE.run(
-                lambda: self._described(client.repository, digest, tag), threading.Event(), client.say
-            )
-        except (NoCloudLogin, PermissionMissing, ToolMissing) as error:
-            return evidence.model_copy(update={"notes": (f"DescribeImages: {error.message}",)})
-        return evidence.model_copy(
-            update={
-                "asked": "OCI distribution API; Amazon ECR: DescribeImages",
+
+        def look() -> dict[str, object]:
+            image = self._described(client.repository, content.image.descriptor.digest, tag)
+            return {
                 "tags": image.tags,
                 "media_type": image.media_type,
                 "size_bytes": image.size_bytes,
                 "pushed_at": image.pushed_at,
                 "notes": (f"scan: {image.scan_status}",) if image.scan_status else (),
             }
-        )
+
+        return confirmed(client, content, look, cloud="Amazon ECR", question="DescribeImages")
 
     def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
         """See `Registry.scan`."""
