@@ -450,6 +450,16 @@ class PushedBlob(Value):
     )
 
 
+class RegistryScan(Value):
+    """What the registry's own scanner found in an image."""
+
+    digest: Digest
+    scanner: Tool
+    completed_at: datetime | None = None
+    database_updated_at: datetime | None = None
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+
+
 class RegistryEvidence(Value):
     """What the registry holds after the push, asked by digest."""
 
@@ -460,6 +470,7 @@ class RegistryEvidence(Value):
     media_type: str | None = None
     size_bytes: int | None = Field(default=None, description="as the registry counts it")
     pushed_at: datetime | None = None
+    scan: RegistryScan | None = Field(default=None, description="None where no scan of its own is finished")
     notes: tuple[str, ...] = Field(default=(), description="what else it says, or why it could not be asked")
 
 

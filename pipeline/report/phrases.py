@@ -1,5 +1,7 @@
 """What an artifact says in one line, and how sizes and times are written for people."""
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import singledispatch
 
 from pipeline.model import (
@@ -14,6 +16,7 @@ from pipeline.model import (
     Severity,
     Skipped,
     SuiteReport,
+    Vulnerability,
 )
 
 
@@ -69,15 +72,19 @@ def _(image: BuiltImage) -> str:
 
 @describe.register
 def _(report: ScanReport) -> str:
-    counts = {severity: report.count(severity) for severity in Severity}
-    found = ", ".join(f"{count} {severity.lower()}" for severity, count in counts.items() if count)
-    if report.vulnerabilities:
-        fixable = sum(vulnerability.fixed_version is not None for vulnerability in report.vulnerabilities)
-        found += f" ({fixable or 'none'} with a fix)"
     hours = report.database_age.total_seconds() / 3600
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
-    text = f"{found or 'no known vulnerability'} in {plural(report.packages, 'package')}, {age}"
+    text = f"{_findings(report.vulnerabilities)} in {plural(report.packages, 'package')}, {age}"
     return "; ".join((text, *(f"{each.subject} {each.reason}" for each in report.unjudged)))
+
+
+def _findings(vulnerabilities: Sequence[Vulnerability]) -> str:
+    if not vulnerabilities:
+        return "no known vulnerability"
+    counts = Counter(found.severity for found in vulnerabilities)
+    fixable = sum(found.fixed_version is not None for found in vulnerabilities)
+    told = ", ".join(f"{counts[severity]} {severity.lower()}" for severity in Severity if counts[severity])
+    return f"{told} ({fixable or 'none'} with a fix)"
 
 
 @describe.register
@@ -130,6 +137,8 @@ def told_by(reference: PushedReference) -> str:
         return also.removesuffix("; ")
     manifests, blobs = plural(held.manifests_compared, "manifest"), plural(held.blobs_found, "blob")
     notes = "".join(f"; {note}" for note in held.notes)
+    if held.scan is not None:
+        notes += f"; {held.scan.scanner.name}: {_findings(held.scan.vulnerabilities)}"
     return f"{also}read back: {manifests} compared, {blobs} found ({held.asked}){notes}"
 
 

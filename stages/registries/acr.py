@@ -24,7 +24,7 @@ from stages.registries.azure_refusals import permission_missing
 from stages.registries.azure_session import AzureSession
 from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
 from stages.registries.cloud_evidence import confirmed
-from stages.registries.interface import RegistryScan, RepositoryState
+from stages.registries.interface import RepositoryState
 from stages.registries.options import RegistryOptions
 
 LARGEST_LAYER_BYTES = 200 << 30
@@ -93,11 +93,6 @@ class AcrRegistry:
 
         cloud, question = "Azure Container Registry", "manifest properties"
         return confirmed(client, content, look, cloud=cloud, question=question)
-
-    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
-        """Return None: Defender's findings are not the registry's to tell."""
-        del repository, digest
-        return None
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the role, lock or firewall behind the registry's answer."""

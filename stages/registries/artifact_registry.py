@@ -26,7 +26,7 @@ from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionM
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.google_refusals import permission_missing
 from stages.registries.google_session import GoogleSession
-from stages.registries.interface import RegistryScan, RepositoryState
+from stages.registries.interface import RepositoryState
 from stages.registries.options import RegistryOptions
 
 FORMAT, MODES = "DOCKER", frozenset({"STANDARD_REPOSITORY", "MODE_UNSPECIFIED"})
@@ -108,11 +108,6 @@ class ArtifactRegistry:
 
         cloud, question = "Google Artifact Registry", "GetDockerImage"
         return confirmed(client, content, look, cloud=cloud, question=question)
-
-    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
-        """Return None: Google's findings are in Container Analysis, an API with a library of its own."""
-        del repository, digest
-        return None
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission or repository behind the registry's answer."""

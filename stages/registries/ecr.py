@@ -26,7 +26,7 @@ from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.ecr_api import EcrApi, EcrImage
 from stages.registries.ecr_findings import read_scan
-from stages.registries.interface import RegistryScan, RepositoryState
+from stages.registries.interface import RepositoryState
 from stages.registries.options import RegistryOptions
 
 LARGEST_LAYER_BYTES = 52_000 << 20
@@ -111,14 +111,10 @@ class EcrRegistry:
                 "media_type": image.media_type,
                 "size_bytes": image.size_bytes,
                 "pushed_at": image.pushed_at,
-                "notes": (f"scan: {image.scan_status}",) if image.scan_status else (),
+                **self._scanned(client.repository, image),
             }
 
         return confirmed(client, content, look, cloud="Amazon ECR", question="DescribeImages")
-
-    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
-        """See `Registry.scan`."""
-        return read_scan(self.api.scan_pages(repository.path, digest), digest)
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission, repository or region behind the registry's answer."""
@@ -130,6 +126,15 @@ class EcrRegistry:
             region = self._unknown_region()
             return RemoteError(error.message, advice=f"{region} Mend `registries`.") if region else error
         return error
+
+    def _scanned(self, repository: Repository, image: EcrImage) -> dict[str, object]:
+        """Return the findings of ECR's scan of the image, or how far it is: it begins with the push."""
+        try:
+            found = read_scan(self.api.scan_pages(repository.path, image.digest), image.digest)
+        except CANNOT_ASK as error:
+            return {"notes": (f"DescribeImageScanFindings: {error.message}",)}
+        status = (f"scan: {image.scan_status}",) if image.scan_status and found is None else ()
+        return {"scan": found, "notes": status}
 
     def _described(self, repository: Repository, digest: Digest, tag: Tag) -> EcrImage:
         image = self.api.find_image(repository.path, digest)

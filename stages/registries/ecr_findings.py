@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.model import Severity, Tool, Vulnerability
+from pipeline.model import RegistryScan, Severity, Tool, Vulnerability
 from pipeline.reference import Digest
-from stages.registries.interface import RegistryScan
 
 FINISHED = frozenset({"COMPLETE", "ACTIVE"})
 SEVERITIES = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM}

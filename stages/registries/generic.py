@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError
 from pipeline.model import RegistryEvidence
-from pipeline.reference import Digest, Repository, Tag
+from pipeline.reference import Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.chunked import Chunked
 from stages.oci.distribution import RepositoryClient
@@ -14,7 +14,7 @@ from stages.oci.endpoint import Endpoint
 from stages.oci.image_content import ImageContent
 from stages.oci.uploads import UploadStrategy
 from stages.registries import distribution_api
-from stages.registries.interface import RegistryScan, RepositoryState
+from stages.registries.interface import RepositoryState
 
 # The names that references use for Docker Hub are not where its API answers.
 API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
@@ -51,11 +51,6 @@ class GenericRegistry:
         """See `Registry.verify`; the tag was asked for by the push."""
         del tag
         return distribution_api.read_back(client, content)
-
-    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
-        """Return None: the specification knows no scans."""
-        del repository, digest
-        return None
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Return the error as it is."""

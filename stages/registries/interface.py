@@ -1,12 +1,11 @@
 """What the push asks of a registry: where it answers, who lets us in, what it allows, what it holds."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError
-from pipeline.model import RegistryEvidence, Tool, Vulnerability
+from pipeline.model import RegistryEvidence
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -29,17 +28,6 @@ class RepositoryState:
     tag_digest: Digest | None = None
     """What the tag names now; None: it is free."""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryScan:
-    """What the registry's own scanner found in an image."""
-
-    digest: Digest
-    scanner: Tool
-    completed_at: datetime | None = None
-    database_updated_at: datetime | None = None
-    vulnerabilities: tuple[Vulnerability, ...] = ()
 
 
 class Registry(Protocol):
@@ -97,10 +85,6 @@ class Registry(Protocol):
         Raises:
             RemoteError: it is not what was pushed.
         """
-        ...
-
-    def scan(self, repository: Repository, digest: Digest) -> RegistryScan | None:
-        """Return what the registry's own scanner found, or None where there is no finished scan."""
         ...
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:

@@ -24,6 +24,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TagConflict, TemporaryRemoteError
 from pipeline.model import BuiltImage, Check, Problem, PushedReference, Severity
 from pipeline.reference import Digest, Repository, Tag
+from pipeline.report.phrases import told_by
 from stages.push import Push
 from stages.registries import recognise
 from stages.registries.options import LoginOptions, RegistryOptions
@@ -535,22 +536,23 @@ def test_an_api_that_cannot_be_reached_is_temporary(
     assert "HTTPS_PROXY" in caught.value.advice
 
 
-def test_what_amazons_scanner_found_can_be_read(
+def test_what_amazons_scanner_found_is_evidence(
     cloud: Amazon, logged_in: Keys, image: BuiltImage, desk: Desk
 ) -> None:
     name = make_repository(cloud)
-    repository = Repository(f"{HOST}/{name}")
-    push(push_to(name), image, desk)
-    registry = recognise(HOST)
-    assert registry.scan(repository, image.digest) is None
+    first = push(push_to(name), image, desk).evidence
+    assert first is not None
+    assert first.scan is None
     client = cloud.plane.client("ecr")
     client.start_image_scan(repositoryName=name, imageId={"imageTag": COMMIT})
-    scan = registry.scan(repository, image.digest)
+    again = push(push_to(name), image, desk)
+    assert again.evidence is not None
+    scan = again.evidence.scan
     assert scan is not None
     (found,) = scan.vulnerabilities
     assert (found.id, found.severity, found.package) == ("CVE-9999-9999", Severity.HIGH, "moto_fake")
     assert scan.digest == Digest(image.digest)
-    assert registry.scan(repository, Digest.of(b"another")) is None
+    assert "Amazon ECR basic scanning: 1 high (none with a fix)" in told_by(again)
 
 
 def test_the_policy_of_the_documentation_is_enough_and_not_too_much(
@@ -564,7 +566,6 @@ def test_the_policy_of_the_documentation_is_enough_and_not_too_much(
         stage = push_to(new_name(), create=True, tags={"team": "ml"}, lifecycle=lifecycle(desk.folder))
         assert check(stage, desk).passed
         pushed = push(stage, image, desk)
-        assert recognise(HOST).scan(pushed.repository, image.digest) is None
         assert recognise(HOST).mounts is False
         assert not check(push_to(new_name()), desk).passed  # after a look at the creation templates
     assert pushed.evidence is not None
