@@ -383,10 +383,6 @@ class ScanReport(Evidence):
         """How old the database was when the scan ran."""
         return self.scanned_at - self.database.updated_at
 
-    def count(self, severity: Severity) -> int:
-        """Return how many findings have this severity."""
-        return sum(found.severity is severity for found in self.vulnerabilities)
-
 
 # --- benchmark ---------------------------------------------------------------------------------------
 

@@ -58,14 +58,7 @@ class ArtifactRegistry:
 
     def credentials(self) -> Credentials | None:
         """See `Registry.credentials`."""
-        if (named := self._named()) is not None:
-            return named
-        try:
-            return self.api.credentials()
-        except (NoCloudLogin, ToolMissing):
-            if (kept := stored.DockerConfig.load().find(self.host)) is not None:
-                return kept
-            raise
+        return stored.with_cloud(self.host, self.api.credentials, only=self.only)
 
     def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
         """See `Registry.inspect`."""

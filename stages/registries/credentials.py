@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.errors import ConfigurationError, RemoteError, ToolMissing
 from pipeline.process import Command, run
 from stages.oci.authentication import Credentials, environment_name
+from stages.registries.cloud_errors import NoCloudLogin
 
 HELPER_TIMEOUT_S = 60.0
 NOT_FOUND = "credentials not found"  # what every helper says, by convention, of a host it does not know
@@ -31,6 +32,23 @@ def find(host: str, *, only: bool = True) -> Credentials | None:
         ToolMissing, RemoteError: a credential helper is missing or fails.
     """
     return from_environment(host, os.environ, only=only) or DockerConfig.load().find(host)
+
+
+def with_cloud(host: str, cloud: Callable[[], Credentials], *, only: bool) -> Credentials:
+    """Return the password of the environment, else what the cloud gives, else what `docker login` left.
+
+    Raises:
+        NoCloudLogin, ToolMissing: the cloud knows nobody here, and nobody has logged in.
+    """
+    named = from_environment(host, os.environ, only=only)
+    if named is not None:
+        return named
+    try:
+        return cloud()
+    except (NoCloudLogin, ToolMissing):
+        if (kept := DockerConfig.load().find(host)) is not None:
+            return kept
+        raise
 
 
 def from_environment(host: str, environment: Mapping[str, str], *, only: bool) -> Credentials | None:

@@ -3,7 +3,6 @@
 Sources: Amazon ECR User Guide ("Service quotas", "Image tag mutability", "Blob mounting") and API Reference.
 """
 
-import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.aws_refusals import permission_missing, unknown_region
 from stages.registries.aws_session import AwsSession
-from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin
+from stages.registries.cloud_errors import CANNOT_ASK
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.ecr_api import EcrApi, EcrImage
@@ -62,15 +61,7 @@ class EcrRegistry:
 
     def credentials(self) -> Credentials | None:
         """See `Registry.credentials`."""
-        named = stored.from_environment(self.host, os.environ, only=self.only)
-        if named is not None:
-            return named
-        try:
-            return self.api.credentials()
-        except (NoCloudLogin, ToolMissing):
-            if (kept := stored.DockerConfig.load().find(self.host)) is not None:
-                return kept
-            raise
+        return stored.with_cloud(self.host, self.api.credentials, only=self.only)
 
     def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
         """See `Registry.inspect`."""

@@ -1,16 +1,13 @@
 """Amazon ECR Public: its passwords come from us-east-1; all else is as the specification says."""
 
 import base64
-import os
 from functools import partial
 
-from pipeline.errors import ToolMissing
 from stages.oci.authentication import Credentials
 from stages.oci.uploads import Monolithic
 from stages.registries import credentials as stored
 from stages.registries.aws_refusals import WHO, refusal
 from stages.registries.aws_session import AwsSession
-from stages.registries.cloud_errors import NoCloudLogin
 from stages.registries.ecr import LARGEST_LAYER_BYTES
 from stages.registries.ecr_api import by_our_clock
 from stages.registries.extras import require
@@ -25,22 +22,10 @@ def public(host: str, options: RegistryOptions, *, only: bool) -> GenericRegistr
     session = AwsSession(host=host, region=REGION, login=options.login)
     return GenericRegistry(
         host=host,
-        find_credentials=partial(_find, session, only=only),
+        find_credentials=partial(stored.with_cloud, host, partial(_ask, session), only=only),
         uploads=Monolithic(),
         largest_blob_bytes=LARGEST_LAYER_BYTES,
     )
-
-
-def _find(session: AwsSession, *, only: bool) -> Credentials | None:
-    named = stored.from_environment(session.host, os.environ, only=only)
-    if named is not None:
-        return named
-    try:
-        return _ask(session)
-    except (NoCloudLogin, ToolMissing):
-        if (kept := stored.DockerConfig.load().find(session.host)) is not None:
-            return kept
-        raise
 
 
 def _ask(session: AwsSession) -> Credentials:
