@@ -665,31 +665,6 @@ def test_a_cloud_that_answers_nonsense_is_told(cloud: Azure, pusher: Application
         recognise(HOST).credentials()
 
 
-@pytest.mark.parametrize("library", ["azure.identity", "azure.containerregistry"])
-def test_without_the_libraries_the_install_line_is_told(tmp_path: Path, library: str) -> None:
-    program = (
-        f"import sys; sys.modules[{library!r}] = None\n"
-        "from stages.registries import recognise\n"
-        "from pipeline.errors import ToolMissing\n"
-        "try:\n"
-        f"    recognise({HOST!r}).api.is_writable('models/x')\n"
-        "except ToolMissing as error:\n"
-        "    print(error.message); print(error.advice); print(error.exit_code)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "DOCKER_CONFIG": str(tmp_path)},
-    )
-    message, advice, code = done.stdout.splitlines()
-    assert message.startswith(HOST)
-    assert f"{library!r}, which is not installed" in message
-    assert (advice, code) == ("pip install 'model-image-pipeline[azure]'", "4")
-
-
 def test_azure_was_asked_through_the_proxy(
     cloud: Azure, pusher: Application, online: Internet, desk: Desk
 ) -> None:

@@ -654,20 +654,3 @@ def test_on_googles_own_machines_the_metadata_server_logs_in() -> None:
         )
     assert printed[:2] == ["oauth2accesstoken", "ya29.vm"]
     assert printed[2].startswith("Google's application default credentials")
-
-
-@pytest.mark.parametrize("module", ["google.auth", "google.cloud.artifactregistry_v1"])
-def test_without_the_libraries_the_install_line_is_told(module: str) -> None:
-    program = (
-        f"import sys; sys.modules[{module!r}] = None\n"
-        "from stages.registries import recognise\n"
-        "from pipeline.errors import ToolMissing\n"
-        "try:\n"
-        f"    recognise({HOST!r}).credentials()\n"
-        "except ToolMissing as error:\n"
-        "    print(error.message); print(error.advice); print(error.exit_code)\n"
-    )
-    message, advice, code = run_python(program)
-    assert message.startswith(HOST)
-    assert f"{module!r}, which is not installed" in message
-    assert (advice, code) == ("pip install 'model-image-pipeline[google]'", "4")

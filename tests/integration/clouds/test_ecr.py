@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -609,30 +606,6 @@ def test_the_public_registrys_password_comes_from_its_own_api(
     found = check(push_to("team/digits", host="public.ecr.aws"), desk)
     assert found.passed, found
     assert "logged in as AWS" in found.found
-
-
-def test_without_the_library_the_install_line_is_told(tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.modules['boto3'] = None\n"
-        "from stages.registries import recognise\n"
-        "from pipeline.errors import ToolMissing\n"
-        "try:\n"
-        f"    recognise({HOST!r}).credentials()\n"
-        "except ToolMissing as error:\n"
-        "    print(error.message); print(error.advice); print(error.exit_code)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "DOCKER_CONFIG": str(tmp_path)},
-    )
-    message, advice, code = done.stdout.splitlines()
-    assert message.startswith(HOST)
-    assert "'boto3', which is not installed" in message
-    assert (advice, code) == ("pip install 'model-image-pipeline[aws]'", "4")
 
 
 def test_an_error_of_any_kind_is_one_of_ours(cloud: Amazon, logged_in: Keys, desk: Desk) -> None:
