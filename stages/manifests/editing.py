@@ -101,7 +101,7 @@ def _paths(tree: Tree, path: str) -> tuple[str, ...]:
 
 def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple[_Found, ...]:
     wanted = _wanted(target, image)
-    places = tuple(place for file in files for place in _places(file))
+    places = tuple(place for file in files for place in _places(file, target))
     chosen = tuple(found for found in places if any(same_image(found.place, name) for name in wanted))
     if not chosen:
         raise _nothing_found(files, target, image, places)
@@ -131,12 +131,12 @@ def _wanted(target: Target, image: NewImage) -> tuple[Repository, ...]:
     return tuple(dict.fromkeys((reference.repository, image.repository)))
 
 
-def _places(file: YamlFile) -> Iterator[_Found]:
+def _places(file: YamlFile, target: Target) -> Iterator[_Found]:
     for document in file.documents:
         root = Cursor.at_root(document)
         for form in FORMS:
-            if form.recognises(root):
-                yield from (_Found(file, place) for place in form.places(root))
+            if form.recognises(root, target):
+                yield from (_Found(file, place) for place in form.places(root, target))
 
 
 def _normal(current: str) -> str:
@@ -168,7 +168,7 @@ def _nothing_found(
             f"names {names}; it names: {_listed(places)}",
             advice=f"{_way_to_name(target, image)}. Names are compared whole, with registry and port.",
         )
-    if any(Kustomize().recognises(Cursor.at_root(doc)) for file in files for doc in file.documents):
+    if any(Kustomize().recognises(Cursor.at_root(doc), target) for file in files for doc in file.documents):
         return refusal(
             where,
             None,

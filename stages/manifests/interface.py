@@ -19,6 +19,24 @@ class Target:
 
     path: str
     image: str | None = None
+    form: str | None = None
+    """Only this form of manifest, by its name."""
+    kind: str | None = None
+    """Only documents of this kind."""
+    name: str | None = None
+    """Only documents with this `metadata.name`."""
+    namespace: str | None = None
+    """Only documents in this namespace."""
+    container: str | None = None
+    """Only the container of this name."""
+    field: str | None = None
+    """Path of the scalar, or of the mapping of repository, tag and digest: `a.b[0]["key.with.dots"]`."""
+    marker: str | None = None
+    """Only scalars that carry Flux's marker of this policy, `namespace:policy`."""
+    tag_parameter: str | None = None
+    """Name of the Helm parameter of an Argo CD Application that holds the tag."""
+    digest_parameter: str | None = None
+    """Name of the Helm parameter of an Argo CD Application that holds the digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +45,8 @@ class NewImage:
 
     repository: Repository
     tag: Tag
-    digest: Digest
+    digest: Digest | None = None
+    """None: only a tag is known, which no place accepts that is pinned by a digest."""
 
 
 class Place(Protocol):
@@ -64,12 +83,12 @@ class Form(Protocol):
         """What the form is called when it is listed for people."""
         ...
 
-    def recognises(self, document: Cursor) -> bool:
-        """Tell by its content whether a document has this form."""
+    def recognises(self, document: Cursor, target: Target) -> bool:
+        """Tell by its content, or because the target says so, whether a document has this form."""
         ...
 
-    def places(self, document: Cursor) -> Iterable[Place]:
-        """Return every place at which the document names an image."""
+    def places(self, document: Cursor, target: Target) -> Iterable[Place]:
+        """Return every place at which the document names an image, without those that the target excludes."""
         ...
 
 

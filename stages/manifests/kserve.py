@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
-from stages.manifests.interface import Place
+from stages.manifests.interface import Place, Target
 from stages.manifests.kubernetes import WholeReference
 from stages.manifests.yaml_tree import text_of
 
@@ -20,12 +20,12 @@ class InferenceService:
 
     name: ClassVar[str] = "InferenceService with an oci:// storageUri"
 
-    def recognises(self, document: Cursor) -> bool:
+    def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether the document is an InferenceService."""
         version, kind = document.document.kind()
         return version.startswith("serving.kserve.io/") and kind == "InferenceService"
 
-    def places(self, document: Cursor) -> Iterator[Place]:
+    def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return where the weights come from, if that is an image."""
         found = document.at("spec", "predictor", "model", "storageUri")
         scheme = _SCHEME.match(text_of(found.node) or "") if found is not None else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
-from stages.manifests.interface import NewImage, Place, same_image
+from stages.manifests.interface import NewImage, Place, Target, same_image
 from stages.manifests.yaml_editing import Edit, SetScalar
 from stages.manifests.yaml_tree import text_of
 
@@ -50,7 +50,8 @@ class WholeReference:
     def edits(self, image: NewImage) -> tuple[Edit, ...]:
         """Return the edit to `repository:tag@digest`; another spelling of the repository is kept."""
         name = self.name if same_image(self, image.repository) else image.repository
-        return (SetScalar(self.at, f"{self.scheme}{name}:{image.tag}@{image.digest}"),)
+        digest = "" if image.digest is None else f"@{image.digest}"
+        return (SetScalar(self.at, f"{self.scheme}{name}:{image.tag}{digest}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,11 @@ class Workload:
 
     name: ClassVar[str] = "Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"
 
-    def recognises(self, document: Cursor) -> bool:
+    def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether the document is one of the built-in workloads."""
         return _group_and_kind(document) in _POD_AT
 
-    def places(self, document: Cursor) -> Iterator[Place]:
+    def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return the images of the containers, of the init containers, and of the volumes that are images."""
         pod = document.at(*_POD_AT[_group_and_kind(document)])
         if pod is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
-from stages.manifests.interface import NewImage, Place, same_image
+from stages.manifests.interface import NewImage, Place, Target, same_image
 from stages.manifests.yaml_editing import AddKey, Edit, SetScalar
 from stages.manifests.yaml_tree import MappingNode
 
@@ -40,7 +40,8 @@ class ImageEntry:
         name = (
             () if same_image(self, image.repository) else (self._edit("newName", image.repository, "name"),)
         )
-        return (*name, *tag, self._edit("digest", image.digest))
+        digest = () if image.digest is None else (self._edit("digest", image.digest),)
+        return (*name, *tag, *digest)
 
     def _edit(self, key: str, value: str, below: str | None = None) -> Edit:
         found = self.at.get(key)
@@ -53,14 +54,14 @@ class Kustomize:
 
     name: ClassVar[str] = "kustomization"
 
-    def recognises(self, document: Cursor) -> bool:
+    def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether Kustomize would read the document as its own; it may say neither version nor kind."""
         version, kind = document.document.kind()
         if not version and not kind:
             return document.document.path.rpartition("/")[2] in FILE_NAMES
         return version.startswith("kustomize.config.k8s.io/") and kind in {"Kustomization", "Component"}
 
-    def places(self, document: Cursor) -> Iterator[Place]:
+    def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return the entries of `images:`."""
         for entry in document.list_at("images"):
             if isinstance(entry.node, MappingNode) and entry.text("name"):
