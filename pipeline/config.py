@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -16,18 +15,9 @@ from pydantic import (
 
 from pipeline.reference import Reference, Repository, Tag
 from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
+from pipeline.section import Number, Seconds, Section, Words, words
 from pipeline.tags import require_fixed, require_template
-
-
-def _words(value: object) -> object:
-    """Let one string stand for a list: `a, b` is what an environment variable or a flag can say."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")  # true would be 1
-    return value
+from pipeline.update_section import UpdateSection
 
 
 def _repository(value: str) -> str:
@@ -76,23 +66,14 @@ def _image_path(value: str) -> str:
 
 
 HIGHEST_LEVELS = {"gzip": 9, "zstd": 19}  # above 19, zstd asks for more memory than every runtime gives
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
 ImageReference = Annotated[str, AfterValidator(_image_reference)]
 ImagePath = Annotated[str, AfterValidator(_image_path)]
-Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(_words)]
-Repositories = Annotated[tuple[Annotated[str, AfterValidator(_repository)], ...], BeforeValidator(_words)]
-Templates = Annotated[tuple[Annotated[str, AfterValidator(require_template)], ...], BeforeValidator(_words)]
-Number = BeforeValidator(_no_truth)
-Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
+Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(words)]
+Repositories = Annotated[tuple[Annotated[str, AfterValidator(_repository)], ...], BeforeValidator(words)]
+Templates = Annotated[tuple[Annotated[str, AfterValidator(require_template)], ...], BeforeValidator(words)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Variables = dict[Variable, Annotated[str, AfterValidator(_without_nul)]]
-
-
-class Section(BaseModel):
-    """A part of pipeline.yaml."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ModelSection(Section):
@@ -137,7 +118,7 @@ class SuiteSection(Section):
     """Time limit in seconds."""
     junit: str | None = None
     """JUnit XML file that the command writes (a glob is allowed); for pytest it comes by itself."""
-    environment: Variables = {}
+    environment: Variables = Field(default={})
     """Variables to set for the command."""
 
 
@@ -169,7 +150,7 @@ class BuildSection(Section):
     """Stage of the Dockerfile to build; default: the last."""
     platforms: Words = ()
     """Platforms such as linux/amd64; default: this machine's."""
-    args: dict[str, str] = {}
+    args: dict[str, str] = Field(default={})
     """Build arguments (`ARG` in the Dockerfile). They can be read from the image: no secrets here."""
     secrets: tuple[SecretSection, ...] = ()
     """Secrets for the build."""
@@ -181,7 +162,7 @@ class BuildSection(Section):
     """Compression of the layers that the Dockerfile adds; those of its base image stay as they are."""
     level: Annotated[int, Number] | None = None
     """How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd; default: the compressor's own."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     """Labels beside those of the OCI image specification, which come by themselves."""
 
     @field_validator("level")
@@ -246,7 +227,7 @@ class BenchmarkSection(Section):
     """Memory limit of the container, such as 2g."""
     cpus: Annotated[float, Field(gt=0, allow_inf_nan=False), Number] | None = None
     """Number of processors that the container may use."""
-    environment: Variables = {}
+    environment: Variables = Field(default={})
     """Variables to set in the container."""
     network: Literal["publish", "host"] = "publish"
     """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
@@ -257,39 +238,6 @@ class PushSection(Section):
 
     mount_from: Repositories = ()
     """Other repositories, of the same registries, that hold the weights already: mounted, not uploaded."""
-
-
-class TargetSection(Section):
-    """A manifest that names the image."""
-
-    path: str
-    """File or folder in the GitOps repository (without one: below pipeline.yaml)."""
-    image: str | None = None
-    """Image in the manifest that the pushed one replaces; default: the repository that was pushed to."""
-
-
-class AuthorSection(Section):
-    """Who commits to the GitOps repository."""
-
-    name: str = "Model Image Pipeline"
-    """Name of the author and committer."""
-    email: str = "pipeline@localhost"
-    """E-mail address of the author and committer."""
-
-
-class UpdateSection(Section):
-    """The GitOps repository from which Argo CD or Flux rolls the image out."""
-
-    repository: str | None = None
-    """URL of the git repository; default: the edit is shown as a diff and nothing is written."""
-    branch: str = "main"
-    """Branch to commit to."""
-    targets: tuple[TargetSection, ...] = ()
-    """Manifests to edit, all in one commit."""
-    author: AuthorSection = AuthorSection()
-    """Author of the commit."""
-    time_limit_s: Seconds = 180
-    """How long to try again when other writers come first."""
 
 
 class SkipSection(Section):
