@@ -1,7 +1,9 @@
 """A way through a document that remembers what else would change together with a value."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stages.manifests.field_path import Step, joined
 from stages.manifests.yaml_tree import (
     MERGE,
     AliasNode,
@@ -31,7 +33,7 @@ class Cursor:
         """Return the value of a key, also one that is merged in by `<<`; None where there is none."""
         if not isinstance(self.node, MappingNode):
             return None
-        path = f"{self.path}.{key}" if self.path else key
+        path = joined(self.path, key)
         value = self.node.own(key)
         return self._step(value, path, self.shared) if value is not None else self._merged(key, path)
 
@@ -42,12 +44,22 @@ class Cursor:
             cursor = cursor.get(key) if cursor is not None else None
         return cursor
 
+    def follow(self, steps: Iterable[Step]) -> "Cursor | None":
+        """Return the value at the end of a path of keys and indices."""
+        cursor: Cursor | None = self
+        for step in steps:
+            if cursor is None:
+                return None
+            items = cursor.items() if isinstance(step, int) else ()
+            cursor = cursor.get(step) if isinstance(step, str) else items[step] if step < len(items) else None
+        return cursor
+
     def items(self) -> tuple["Cursor", ...]:
         """Return the items of this list; empty where it is none."""
         if not isinstance(self.node, SequenceNode):
             return ()
         return tuple(
-            self._step(item, f"{self.path}[{index}]", self.shared)
+            self._step(item, joined(self.path, index), self.shared)
             for index, item in enumerate(self.node.items)
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.reference import Digest, Reference, Repository, Tag
 from stages.manifests.cursor import Cursor
@@ -75,20 +75,37 @@ class Place(Protocol):
         ...
 
 
+@runtime_checkable
+class InContainer(Protocol):
+    """A place that belongs to a container or a volume with a name."""
+
+    @property
+    def container(self) -> str:
+        """The name; empty where it has none."""
+        ...
+
+
 class Form(Protocol):
     """A kind of manifest."""
 
     @property
     def name(self) -> str:
-        """What the form is called when it is listed for people."""
+        """What users write as `form:` and read in lists: one short word, such as kustomize or helm-values."""
         ...
 
     def recognises(self, document: Cursor, target: Target) -> bool:
-        """Tell by its content, or because the target says so, whether a document has this form."""
+        """Tell by its content, or because the target says so, whether a document has this form.
+
+        The first form of `FORMS` that recognises a document has it to itself. The engine has looked at the
+        target's form, kind, name and namespace before it asks.
+        """
         ...
 
     def places(self, document: Cursor, target: Target) -> Iterable[Place]:
-        """Return every place at which the document names an image, without those that the target excludes."""
+        """Return every place at which the document names an image, without those that the target excludes.
+
+        `container` need not be looked at: the engine keeps the places that say they are `InContainer`.
+        """
         ...
 
 

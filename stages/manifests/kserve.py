@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"oci(\+[a-z]+)?://")
 class InferenceService:
     """An InferenceService whose `storageUri` names an image."""
 
-    name: ClassVar[str] = "InferenceService with an oci:// storageUri"
+    name: ClassVar[str] = "kserve"
 
     def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether the document is an InferenceService."""

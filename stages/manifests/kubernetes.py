@@ -58,7 +58,7 @@ class WholeReference:
 class Workload:
     """A resource of Kubernetes that runs pods."""
 
-    name: ClassVar[str] = "Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"
+    name: ClassVar[str] = "kubernetes"
 
     def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether the document is one of the built-in workloads."""
