@@ -8,6 +8,9 @@ from pipeline.reference import Digest, Reference, Repository, Tag
 from stages.manifests.cursor import Cursor
 from stages.manifests.yaml_editing import Edit
 
+ANY_IMAGE = "*"
+"""The name of a place that holds parts without a name, which the target itself points to."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -47,6 +50,13 @@ class NewImage:
     tag: Tag
     digest: Digest | None = None
     """None: only a tag is known, which no place accepts that is pinned by a digest."""
+
+
+def hints(target: Target) -> frozenset[str]:
+    """Return which hints a target gives that not every form follows."""
+    given = {"container": target.container, "field": target.field, "marker": target.marker}
+    given["parameters"] = target.tag_parameter or target.digest_parameter
+    return frozenset(name for name, value in given.items() if value is not None)
 
 
 class Place(Protocol):
@@ -93,10 +103,18 @@ class Form(Protocol):
         """What users write as `form:` and read in lists: one short word, such as kustomize or helm-values."""
         ...
 
+    @property
+    def understands(self) -> frozenset[str]:
+        """Which of the target's hints `container`, `field`, `marker`, `parameters` the form follows.
+
+        A target that gives another one of these is not for this form; the engine sees to it.
+        """
+        ...
+
     def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell by its content, or because the target says so, whether a document has this form.
 
-        The first form of `FORMS` that recognises a document has it to itself. The engine has looked at the
+        `document` may also be an item of a `kind: List`: ask `document.kind()`. The first form of `FORMS` that recognises a document has it to itself. The engine has looked at the
         target's form, kind, name and namespace before it asks.
         """
         ...
@@ -111,6 +129,8 @@ class Form(Protocol):
 
 def same_image(place: Place, wanted: Repository) -> bool:
     """Tell whether a place names exactly this image, in whichever spelling."""
+    if place.name == ANY_IMAGE:
+        return True
     try:
         reference = Reference.parse(place.name)
     except ValueError:

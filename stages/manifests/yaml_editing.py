@@ -4,15 +4,16 @@ The new text is spliced in at the marks of the parsed value; the result is parse
 what was meant, and an edit that would change anything else is not made.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigurationError
 from pipeline.model import FieldChange
 from stages.manifests import yaml_tree
-from stages.manifests.cursor import Cursor
+from stages.manifests.edits import AddItem, AddKey, Edit, SetScalar, shape, written
 from stages.manifests.quoting import quoted
 from stages.manifests.refusal import refusal
+from stages.manifests.unsafe import WRITE_IT_OUT, refuse_marked, refuse_unsafe
 from stages.manifests.yaml_tree import (
     BYTE_ORDER_MARK,
     STRING,
@@ -24,38 +25,10 @@ from stages.manifests.yaml_tree import (
     SequenceNode,
 )
 
+__all__ = ["AddItem", "AddKey", "Edit", "SetScalar", "YamlFile", "apply"]
+
 _QUOTES = frozenset("'\"")
-_VARIABLES = ("${", "$(", "{{")
 _LARGE_FILE_POINTER = b"version https://git-lfs.github.com/spec/"
-_ADVICE = "Write the value out at this place, on one line, and run again."
-
-
-@dataclass(frozen=True, slots=True)
-class SetScalar:
-    """Give a scalar that is there another value."""
-
-    at: Cursor
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class AddKey:
-    """Add a key to a mapping, below another key of it; below the last one where there is no such key."""
-
-    at: Cursor
-    key: str
-    value: str
-    below: str | None = None
-
-    def neighbour(self) -> tuple[Node, Node]:
-        """Return the key and the value below which the new key comes."""
-        assert isinstance(self.at.node, MappingNode)  # noqa: S101 - forms add keys to mappings alone
-        entries = self.at.node.entries
-        named = (entry for entry in entries if self.below and yaml_tree.text_of(entry[0]) == self.below)
-        return next(named, entries[-1])
-
-
-Edit = SetScalar | AddKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +79,21 @@ class _Splice:
     new: str
 
 
-def apply(file: YamlFile, edits: Iterable[Edit]) -> tuple[bytes, tuple[FieldChange, ...]]:
+def apply(
+    file: YamlFile, edits: Iterable[Edit], *, marked: bool = False
+) -> tuple[bytes, tuple[FieldChange, ...]]:
     """Return the file's new content and what changed in it; an edit that changes nothing is left out.
+
+    `marked` says that scalars with Flux's marker are meant: without it they are Flux's to write.
 
     Raises:
         ConfigurationError: a value cannot be changed without changing something else, or by us.
     """
     wanted = [edit for edit in edits if not _is_there(edit)]
     for edit in wanted:
-        _refuse_unsafe(edit)
+        refuse_unsafe(edit.at, sets=isinstance(edit, SetScalar))
+        if isinstance(edit, SetScalar) and not marked:
+            refuse_marked(edit.at)
     splices = [_splice(file, edit) for edit in wanted]
     text, changes = _spliced(file.text, splices)
     if wanted:
@@ -132,70 +111,11 @@ def _is_there(edit: Edit) -> bool:
     )
 
 
-def _refuse_unsafe(edit: Edit) -> None:
-    at, document = edit.at, edit.at.document
-    _refuse_duplicate_keys(document)
-    _refuse_encrypted(document)
-    if at.shared:
-        raise refusal(document.path, at.node.line, f"{at.path} {at.shared}", advice=_ADVICE)
-    if isinstance(edit, SetScalar) and (problem := _unsafe_scalar(at.node)):
-        raise refusal(document.path, at.node.line, f"{at.path} {problem}", advice=_ADVICE)
-
-
-def _unsafe_scalar(node: Node) -> str:
-    if not isinstance(node, ScalarNode):
-        return "is not a single value"
-    if node.style in {"|", ">"}:
-        return "is a block of text"
-    if node.explicit_tag not in {None, STRING}:
-        return f"carries the tag {node.explicit_tag}"
-    if any(sign in node.value for sign in _VARIABLES):
-        return f"is filled in by a variable: {node.value}"
-    return ""
-
-
-def _refuse_duplicate_keys(document: Document) -> None:
-    for mapping in (node for node in _nodes(document.root) if isinstance(node, MappingNode)):
-        seen: dict[str, int] = {}
-        for key, _ in mapping.entries:
-            name = yaml_tree.text_of(key)
-            if name is not None and name in seen:
-                raise refusal(
-                    document.path,
-                    key.line,
-                    f"has the key {name!r} a second time (first in line {seen[name]})",
-                    advice="Remove one of the two: readers of YAML do not agree on which one counts.",
-                )
-            if name is not None:
-                seen[name] = key.line
-
-
-def _refuse_encrypted(document: Document) -> None:
-    sops = Cursor.at_root(document).get("sops")
-    if sops is None or sops.text("mac") is None or sops.text("mac_only_encrypted") == "true":
-        return
-    raise refusal(
-        document.path,
-        sops.node.line,
-        "is encrypted by SOPS, whose checksum covers every value",
-        advice="Encrypt the file with mac_only_encrypted: true, or keep the image in a file of its own.",
-    )
-
-
-def _nodes(node: Node) -> Iterator[Node]:
-    yield node
-    if isinstance(node, MappingNode):
-        for key, value in node.entries:
-            yield from _nodes(key)
-            yield from _nodes(value)
-    elif isinstance(node, SequenceNode):
-        for item in node.items:
-            yield from _nodes(item)
-
-
 def _splice(file: YamlFile, edit: Edit) -> _Splice:
     if isinstance(edit, AddKey):
         return _added(file, edit)
+    if isinstance(edit, AddItem):
+        return _appended(file, edit)
     node = edit.at.node
     assert isinstance(node, ScalarNode)  # noqa: S101 - refused before
     value = quoted(edit.value, node.style)
@@ -231,6 +151,55 @@ def _added(file: YamlFile, edit: AddKey) -> _Splice:
     return _Splice(at, at, text, f"{edit.at.path}.{edit.key}", None, edit.value)
 
 
+def _appended(file: YamlFile, edit: AddItem) -> _Splice:
+    sequence = edit.at.node
+    assert isinstance(sequence, SequenceNode)  # noqa: S101 - forms add items to lists alone
+    last = _last_leaf(sequence)
+    if isinstance(last, ScalarNode) and last.style in {"|", ">"}:
+        raise refusal(
+            file.path,
+            last.line,
+            f"{edit.at.path} ends with a value of several lines",
+            advice=f"Add {edit.value!r} to {edit.at.path} once.",
+        )
+    style = last.style if isinstance(last, ScalarNode) and last.style in _QUOTES else ""
+    if sequence.flow:
+        at = sequence.items[-1].span.end if sequence.items else sequence.span.end - 1
+        text = f"{', ' if sequence.items else ''}{_flow_item(edit, style)}"
+    else:
+        at, newline = _end_of_line(file.text, last.span.end)
+        text = _block_item(file.text, sequence, edit, style, newline)
+    return _Splice(at, at, text, f"{edit.at.path}[{len(sequence.items)}]", None, edit.value)
+
+
+def _last_leaf(node: Node) -> Node:
+    """Return what stands last in a value: the marks of a block end where the next one begins."""
+    while isinstance(node, MappingNode | SequenceNode) and not node.flow:
+        node = node.items[-1] if isinstance(node, SequenceNode) else node.entries[-1][1]
+    return node
+
+
+def _flow_item(edit: AddItem, style: str) -> str:
+    if isinstance(edit.item, str):
+        return written(edit.item, style)
+    key_style = '"' if style == '"' else ""  # JSON stays JSON
+    pairs = (f"{written(key, key_style)}: {written(value, style)}" for key, value in edit.item)
+    return f"{{{', '.join(pairs)}}}"
+
+
+def _block_item(text: str, sequence: SequenceNode, edit: AddItem, style: str, newline: str) -> str:
+    dash = sequence.span
+    begin = f"{newline}{' ' * dash.column}"
+    gap = sequence.items[0].span.column - dash.column
+    same_line = sequence.items[0].line == dash.line
+    lead = f"-{' ' * ((gap if same_line else 2) - 1)}"
+    if isinstance(edit.item, str):
+        return f"{begin}{lead}{written(edit.item, style)}"
+    lines = (f"{key}: {written(value, '')}" for key, value in edit.item)
+    between = f"{begin}{' ' * len(lead)}"
+    return f"{begin}{lead}{between.join(lines)}"
+
+
 def _end_of_line(text: str, position: int) -> tuple[int, str]:
     """Return where the line's content ends, comment included, and how its lines end."""
     at = text.find("\n", position)
@@ -256,30 +225,11 @@ def _verify(file: YamlFile, text: str, edits: Sequence[Edit]) -> None:
         documents = yaml_tree.parse(file.path, text)
     except ConfigurationError:
         documents = ()
-    meant = [_shape(document.root, edits) for document in file.documents]
-    if meant != [_shape(document.root, ()) for document in documents]:
+    meant = [shape(document.root, edits) for document in file.documents]
+    if meant != [shape(document.root, ()) for document in documents]:
         raise refusal(
             file.path,
             min(edit.at.node.line for edit in edits),
             "is written in a way in which the image cannot be changed alone",
-            advice=_ADVICE,
+            advice=WRITE_IT_OUT,
         )
-
-
-def _shape(node: Node, edits: Sequence[Edit]) -> object:
-    """Return what a value says, without where and how it is written, as it is after the edits."""
-    if isinstance(node, AliasNode):
-        return "*", node.name
-    if isinstance(node, ScalarNode):
-        values = [edit.value for edit in edits if isinstance(edit, SetScalar) and edit.at.node is node]
-        return (node.anchor, STRING, values[-1]) if values else (node.anchor, node.tag, node.value)
-    if isinstance(node, SequenceNode):
-        return node.anchor, [_shape(item, edits) for item in node.items]
-    assert isinstance(node, MappingNode)  # noqa: S101 - there is no other kind of node
-    added = [edit for edit in edits if isinstance(edit, AddKey) and edit.at.node is node]
-    pairs: list[object] = []
-    for key, value in node.entries:
-        pairs.append((_shape(key, edits), _shape(value, edits)))
-        here = (edit for edit in added if edit.neighbour()[0] is key)
-        pairs += (((None, STRING, edit.key), (None, STRING, edit.value)) for edit in here)
-    return node.anchor, pairs

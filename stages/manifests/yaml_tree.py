@@ -21,6 +21,8 @@ _RESOLVER = yaml.resolver.Resolver()
 # `&anchor` and `!tag` stand before the value, inside the marks of the event
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
+_COMMENT = re.compile(r"[ \t]+#([^\n]*)")
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -82,6 +84,7 @@ class SequenceNode(Node):
     """Values in their order."""
 
     items: tuple[Node, ...]
+    flow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,9 +97,13 @@ class AliasNode(Node):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a file; `aliases` are the lines in which each anchor is used again."""
+    """One document of a file, whose `text` is the whole file's.
+
+    `aliases` are the lines in which each anchor is used again.
+    """
 
     path: str
+    text: str
     root: Node
     aliases: Mapping[str, tuple[int, ...]]
 
@@ -114,6 +121,12 @@ def text_of(node: Node | None) -> str | None:
     if not isinstance(node, ScalarNode) or node.tag.endswith(":null"):
         return None
     return node.value
+
+
+def comment_behind(document: Document, node: Node) -> str:
+    """Return the comment that stands behind a value on the line where it ends; empty where there is none."""
+    found = _COMMENT.match(document.text, node.span.end)
+    return found[1].strip() if found is not None else ""
 
 
 def parse(path: str, text: str) -> tuple[Document, ...]:
@@ -159,7 +172,7 @@ class _Composer:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 self.anchors, self.aliases = {}, {}
-                yield Document(self.path, self._node(next(events), events), self.aliases)
+                yield Document(self.path, self.text, self._node(next(events), events), self.aliases)
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -224,4 +237,5 @@ class _Composer:
             span=Span.of(event, first),
             anchor=event.anchor,
             items=tuple(items),
+            flow=bool(event.flow_style),
         )
