@@ -38,6 +38,16 @@ class EditedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An image that a manifest names now, where a target looks for it."""
+
+    path: str
+    line: int
+    reference: str
+    """As the place says it: with tag, digest, both or neither."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     file: YamlFile
     place: Place
@@ -62,6 +72,19 @@ def edit(tree: Tree, wishes: Sequence[tuple[Target, NewImage]]) -> tuple[EditedF
                 path=file.path, before=first.before, after=file.after, fields=fields
             )
     return tuple(edited[path] for path in sorted(edited))
+
+
+def standing(tree: Tree, target: Target, image: NewImage) -> tuple[Standing, ...]:
+    """Return what stands now at every place that the target would change.
+
+    Raises:
+        ConfigurationError: as `edit` does.
+    """
+    files = tuple(_read(tree, path) for path in _paths(tree, target.path))
+    return tuple(
+        Standing(found.file.path, found.place.at.node.line, found.place.current)
+        for found in _choose(files, target, image)
+    )
 
 
 def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[EditedFile]:
