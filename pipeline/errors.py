@@ -3,6 +3,7 @@
 PipelineError
 ├── StageFailed            1   a stage could not do its work, or the tests are red
 ├── ConfigurationError     2   pipeline.yaml, the environment or a flag is wrong
+│   └── ManifestRefused    8   a manifest cannot be edited safely, or it is not clear where
 ├── PolicyRefused          3   the evidence is not good enough
 ├── ToolMissing            4   a tool is missing, too old or does not answer
 ├── RemoteError            5   a registry or a git remote refused or could not be reached
@@ -52,6 +53,12 @@ class ConfigurationError(PipelineError):
     """The configuration is wrong: names file, line, value and the nearest right key."""
 
     exit_code = 2
+
+
+class ManifestRefused(ConfigurationError):
+    """A manifest is left as it is: it names no such image, several, or one that cannot be changed alone."""
+
+    exit_code = 8
 
 
 class PolicyRefused(PipelineError):

@@ -29,6 +29,10 @@ class Cursor:
         """Return the cursor that stands on the whole document."""
         return cls(document, document.root)._step(document.root, "", "")
 
+    def kind(self) -> tuple[str, str]:
+        """Return the group of `apiVersion`, and `kind`; empty where the document does not say."""
+        return (self.text("apiVersion") or "").rpartition("/")[0], self.text("kind") or ""
+
     def get(self, key: str) -> "Cursor | None":
         """Return the value of a key, also one that is merged in by `<<`; None where there is none."""
         if not isinstance(self.node, MappingNode):

@@ -5,21 +5,18 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import ConfigurationError
 from pipeline.model import FieldChange, FileChange
 from pipeline.reference import Reference, Repository
 from stages.manifests import tree as trees
 from stages.manifests import yaml_editing
-from stages.manifests.cursor import Cursor
-from stages.manifests.interface import Form, NewImage, Place, Target, same_image
-from stages.manifests.kserve import InferenceService
-from stages.manifests.kubernetes import Workload
-from stages.manifests.kustomize import FILE_NAMES, Kustomize
+from stages.manifests.explaining import nothing_found, several_found
+from stages.manifests.finding import Found, meant, places
+from stages.manifests.interface import NewImage, Target, same_image
+from stages.manifests.kustomize import FILE_NAMES
 from stages.manifests.refusal import refusal
 from stages.manifests.tree import Changed, Kind, Tree
 from stages.manifests.yaml_editing import YamlFile
 
-FORMS: tuple[Form, ...] = (Kustomize(), Workload(), InferenceService())
 _LISTED = 12
 
 
@@ -47,20 +44,11 @@ class Standing:
     """As the place says it: with tag, digest, both or neither."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    file: YamlFile
-    place: Place
-
-    def __str__(self) -> str:
-        return f"{self.file.path}:{self.place.at.node.line} {self.place.current} ({self.place.at.path})"
-
-
 def edit(tree: Tree, wishes: Sequence[tuple[Target, NewImage]]) -> tuple[EditedFile, ...]:
     """Return the files that change when every target names its new image; none where they do already.
 
     Raises:
-        ConfigurationError: a target names no such image, or different ones, or cannot be edited safely.
+        ManifestRefused: a target names no such image, or different ones, or cannot be edited safely.
     """
     edited: dict[str, EditedFile] = {}
     for target, image in wishes:
@@ -82,7 +70,7 @@ def standing(tree: Tree, target: Target, image: NewImage) -> tuple[Standing, ...
     """
     files = tuple(_read(tree, path) for path in _paths(tree, target.path))
     return tuple(
-        Standing(found.file.path, found.place.at.node.line, found.place.current)
+        Standing(found.resource.file.path, found.place.at.node.line, found.place.current)
         for found in _choose(files, target, image)
     )
 
@@ -91,7 +79,7 @@ def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[Edited
     files = tuple(_read(tree, path) for path in _paths(tree, target.path))
     chosen = _choose(files, target, image)
     for file in files:
-        edits = [e for f in chosen if f.file is file for e in f.place.edits(image)]
+        edits = [e for f in chosen if f.resource.file is file for e in f.place.edits(image)]
         after, fields = yaml_editing.apply(file, edits)
         if fields:
             yield EditedFile(path=file.path, before=file.content, after=after, fields=fields)
@@ -122,20 +110,29 @@ def _paths(tree: Tree, path: str) -> tuple[str, ...]:
     return files
 
 
-def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple[_Found, ...]:
-    wanted = _wanted(target, image)
-    places = tuple(place for file in files for place in _places(file, target))
-    chosen = tuple(found for found in places if any(same_image(found.place, name) for name in wanted))
+def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple[Found, ...]:
+    wanted, resources = _wanted(target, image), meant(files, target)
+    chosen = tuple(
+        found for found in places(resources, target) if any(same_image(found.place, name) for name in wanted)
+    )
     if not chosen:
-        raise _nothing_found(files, target, image, places)
+        raise nothing_found(files, target, image, wanted, resources)
     if len({_normal(found.place.current) for found in chosen}) > 1:
-        raise refusal(
-            target.path,
-            None,
-            f"names {' or '.join(wanted)} with different references: {_listed(chosen)}",
-            advice="Make them the same once, or name each file as a target of its own.",
-        )
+        raise several_found(target, wanted, chosen)
+    if image.digest is None:
+        _refuse_digest(chosen)
     return chosen
+
+
+def _refuse_digest(chosen: Sequence[Found]) -> None:
+    pinned = next((found for found in chosen if "@" in found.place.current), None)
+    if pinned is not None:
+        raise refusal(
+            pinned.resource.file.path,
+            pinned.place.at.node.line,
+            f"{pinned.place.at.path} is pinned by a digest, and only a tag is given: {pinned.place.current}",
+            advice="Give the digest of the new image too: a tag alone would not deploy it.",
+        )
 
 
 def _wanted(target: Target, image: NewImage) -> tuple[Repository, ...]:
@@ -154,71 +151,14 @@ def _wanted(target: Target, image: NewImage) -> tuple[Repository, ...]:
     return tuple(dict.fromkeys((reference.repository, image.repository)))
 
 
-def _places(file: YamlFile, target: Target) -> Iterator[_Found]:
-    for document in file.documents:
-        root = Cursor.at_root(document)
-        for form in FORMS:
-            if form.recognises(root, target):
-                yield from (_Found(file, place) for place in form.places(root, target))
-
-
 def _normal(current: str) -> str:
-    """Return the reference in full where it is one, so that two spellings of it are the same."""
+    """Return what a reference stands for: two spellings of it are the same, and a digest says it all."""
     try:
         reference = Reference.parse(current)
     except ValueError:
         return current
-    return str(Reference(reference.repository, reference.tag, reference.digest))
-
-
-def _way_to_name(target: Target, image: NewImage) -> str:
-    name = image.repository
-    if target.image is not None and _wanted(target, image) == (name,):  # that is said already
-        return f"Write {name} into the manifest once, where it is used, or correct `path:` of the target"
-    return f"Say by `image:` of the target which of them {name} shall replace, or correct the manifest"
-
-
-def _nothing_found(
-    files: Sequence[YamlFile], target: Target, image: NewImage, places: Sequence[_Found]
-) -> ConfigurationError:
-    where = files[0].path if len(files) == 1 else target.path
-    if places:
-        wanted = _wanted(target, image)
-        names = f"no image {wanted[0]}" if len(wanted) == 1 else f"neither {' nor '.join(wanted)}"
-        return refusal(
-            where,
-            None,
-            f"names {names}; it names: {_listed(places)}",
-            advice=f"{_way_to_name(target, image)}. Names are compared whole, with registry and port.",
-        )
-    if any(Kustomize().recognises(Cursor.at_root(doc), target) for file in files for doc in file.documents):
-        return refusal(
-            where,
-            None,
-            "has no `images:` entry",
-            advice="Add this to it once; `name` is the image as the kustomization's resources spell it:\n"
-            f"{_images_entry(target, image)}",
-        )
-    kinds = sorted({document.kind()[1] for file in files for document in file.documents} - {""})
-    held = f" (it holds: {', '.join(kinds)})" if kinds else ""
-    return refusal(
-        where,
-        None,
-        f"names no image that could be changed{held}",
-        advice=f"What can be edited: {'; '.join(form.name for form in FORMS)}.",
-    )
-
-
-def _images_entry(target: Target, image: NewImage) -> str:
-    """Return what a kustomization needs so that its image can be changed."""
-    name = Reference.parse(target.image or image.repository).name
-    entry = f"  - name: {name}\n    newName: {image.repository}\n    newTag: none-yet"
-    return f"images:\n{entry}"
-
-
-def _listed(found: Sequence[_Found]) -> str:
-    shown = "; ".join(str(one) for one in found[:_LISTED])
-    return shown if len(found) <= _LISTED else f"{shown}; and {len(found) - _LISTED} more"
+    tag = reference.tag if reference.digest is None else None
+    return str(Reference(reference.repository, tag, reference.digest))
 
 
 def _diff(file: EditedFile) -> str:

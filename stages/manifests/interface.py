@@ -114,8 +114,9 @@ class Form(Protocol):
     def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell by its content, or because the target says so, whether a document has this form.
 
-        `document` may also be an item of a `kind: List`: ask `document.kind()`. The first form of `FORMS` that recognises a document has it to itself. The engine has looked at the
-        target's form, kind, name and namespace before it asks.
+        `document` may also be an item of a `kind: List`: ask `document.kind()`. The first form that
+        recognises a document has it to itself. The engine has looked at the target's form, kind, name and
+        namespace before it asks.
         """
         ...
 

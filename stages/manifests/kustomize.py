@@ -53,6 +53,7 @@ class Kustomize:
     """A kustomization or a component of Kustomize; Flux's resource of the same kind is another thing."""
 
     name: ClassVar[str] = "kustomize"
+    understands: ClassVar[frozenset[str]] = frozenset()
 
     def recognises(self, document: Cursor, target: Target) -> bool:
         """Tell whether Kustomize would read the document as its own; it may say neither version nor kind."""
