@@ -11,6 +11,7 @@ from stages.manifests import tree as trees
 from stages.manifests import yaml_editing
 from stages.manifests.explaining import nothing_found, several_found
 from stages.manifests.finding import Found, meant, places
+from stages.manifests.helm_values import CHART, VALUES
 from stages.manifests.interface import NewImage, Target, same_image
 from stages.manifests.kustomize import FILE_NAMES
 from stages.manifests.refusal import refusal
@@ -80,7 +81,7 @@ def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[Edited
     chosen = _choose(files, target, image)
     for file in files:
         edits = [e for f in chosen if f.resource.file is file for e in f.place.edits(image)]
-        after, fields = yaml_editing.apply(file, edits)
+        after, fields = yaml_editing.apply(file, edits, marked=target.marker is not None)
         if fields:
             yield EditedFile(path=file.path, before=file.content, after=after, fields=fields)
 
@@ -90,12 +91,13 @@ def _read(tree: Tree, path: str) -> YamlFile:
 
 
 def _paths(tree: Tree, path: str) -> tuple[str, ...]:
-    """Return the file itself; of a folder its kustomization, or else the manifests directly in it."""
+    """Return the file itself; of a folder its kustomization, or its chart's values, or else its manifests."""
     found = trees.resolve(tree, path)
     if found and tree.kind(found) is Kind.FILE:
         return (found,)
     names = tree.names(found)
     chosen = [name for name in FILE_NAMES if name in names][:1]
+    chosen = chosen or [VALUES] * (CHART in names and VALUES in names)
     chosen = chosen or [name for name in names if name.endswith((".yaml", ".yml"))]
     paths = tuple(dict.fromkeys(trees.resolve(tree, posixpath.join(found, name)) for name in chosen))
     files = tuple(path for path in paths if tree.kind(path) is Kind.FILE)
@@ -117,7 +119,7 @@ def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple
     )
     if not chosen:
         raise nothing_found(files, target, image, wanted, resources)
-    if len({_normal(found.place.current) for found in chosen}) > 1:
+    if target.marker is None and len({_normal(found.place.current) for found in chosen}) > 1:
         raise several_found(target, wanted, chosen)
     if image.digest is None:
         _refuse_digest(chosen)

@@ -1,7 +1,11 @@
 """All forms of manifests, in the order in which they are asked."""
 
+from stages.manifests.argocd import ArgoCD
 from stages.manifests.field import Field
+from stages.manifests.flux import HelmRelease, Marked
+from stages.manifests.helm_values import HelmValues
 from stages.manifests.interface import Form
+from stages.manifests.json_patch import JsonPatch
 from stages.manifests.knative import KNATIVE
 from stages.manifests.kserve import KServe
 from stages.manifests.kubernetes import WORKLOADS
@@ -16,5 +20,10 @@ FORMS: tuple[Form, ...] = (
     KNATIVE,
     KServe(),
     Seldon(),
+    HelmRelease(),
+    ArgoCD(),
+    JsonPatch(),
+    HelmValues(),
+    Marked(),
     Field(),
 )

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
+from stages.manifests.embedded import Embedded, embedded
 from stages.manifests.interface import NewImage, Place, Target, same_image
+from stages.manifests.json_patch import JsonPatch
+from stages.manifests.walk import descend
+from stages.manifests.whole_reference import image_at
 from stages.manifests.yaml_editing import AddKey, Edit, SetScalar
 from stages.manifests.yaml_tree import MappingNode
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_INLINE = "sets an image inside of a text"
+_INLINE_ADVICE = (
+    "Move this patch into a file of its own, name the file by `path:` under `patches:`, "
+    "and make that file the target."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,27 @@ class Kustomize:
         return version.startswith("kustomize.config.k8s.io/") and kind in {"Kustomization", "Component"}
 
     def places(self, document: Cursor, target: Target) -> Iterator[Place]:
-        """Return the entries of `images:`."""
-        for entry in document.list_at("images"):
-            if isinstance(entry.node, MappingNode) and entry.text("name"):
-                yield ImageEntry(entry)
+        """Return the entries of `images:`, and the images in patches that stand in the file as text."""
+        yield from image_entries(document)
+        yield from inline_patches(document)
+
+
+def image_entries(kustomization: Cursor) -> Iterator[ImageEntry]:
+    """Return the entries of `images:`."""
+    for entry in kustomization.list_at("images"):
+        if isinstance(entry.node, MappingNode) and entry.text("name"):
+            yield ImageEntry(entry)
+
+
+def inline_patches(kustomization: Cursor) -> Iterator[Embedded]:
+    """Return the images in patches that stand as text in the kustomization itself."""
+    keys = ("patches", "patchesJson6902")
+    texts = [patch.get("patch") for key in keys for patch in kustomization.list_at(key)]
+    for text in (*texts, *kustomization.list_at("patchesStrategicMerge")):
+        yield from embedded(text, _images_in_patch, problem=_INLINE, advice=_INLINE_ADVICE)
+
+
+def _images_in_patch(patch: Cursor) -> Iterator[Place]:
+    yield from JsonPatch().places(patch, Target(path=""))
+    for mapping in descend(patch):
+        yield from image_at(mapping.get("image"))

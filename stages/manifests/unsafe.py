@@ -1,4 +1,4 @@
-"""What cannot be edited without harm: values used twice, encrypted, filled in, or somebody else's to write."""
+"""What cannot be edited without harm: values used twice, encrypted, filled in, or written by others."""
 
 from collections.abc import Iterator
 

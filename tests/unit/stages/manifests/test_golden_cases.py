@@ -1,5 +1,6 @@
 """Every folder of tests/data/manifests: an edit, what it makes of the files, or why it is refused."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,27 @@ from stages.manifests.tree import Folder
 
 CASES = Path(__file__).parents[3] / "data" / "manifests"
 
+HINTS = {field.name for field in fields(Target)} - {"path"}
+
 
 def _load(name: str) -> dict[str, str]:
     loaded: dict[str, str] = yaml.safe_load((CASES / name / "case.yaml").read_text())
     return loaded
 
 
+def _target(case: dict[str, str], path: str) -> Target:
+    hints = {key: value for key, value in case.items() if key in HINTS}
+    return Target(path=path, **hints)
+
+
+def _image(case: dict[str, str]) -> NewImage:
+    digest = Digest(case["digest"]) if "digest" in case else None  # only a tag is known
+    return NewImage(repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=digest)
+
+
 def _edit(name: str) -> tuple[EditedFile, ...]:
     case = _load(name)
-    image = NewImage(
-        repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=Digest(case["digest"])
-    )
-    target = Target(path=case["path"], image=case.get("image"))
-    return edit(Folder(CASES / name / "original"), [(target, image)])
+    return edit(Folder(CASES / name / "original"), [(_target(case, case["path"]), _image(case))])
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -61,11 +70,7 @@ def test_a_second_edit_changes_nothing(name: str, tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
     for file in _edit(name):
-        target = Target(path=file.path, image=case.get("image"))
-        image = NewImage(
-            repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=Digest(case["digest"])
-        )
-        assert edit(Folder(tmp_path), [(target, image)]) == ()
+        assert edit(Folder(tmp_path), [(_target(case, file.path), _image(case))]) == ()
 
 
 @pytest.mark.parametrize("name", UNCHANGED)
