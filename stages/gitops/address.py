@@ -6,22 +6,21 @@ so a redirect to another host never sees them, and no other helper is asked to s
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.redaction import Redactor
+from stages.gitops.ssh import SSH_KEY, is_short
 
 USERNAME = "GITOPS_USERNAME"
 PASSWORD = "GITOPS_PASSWORD"  # noqa: S105 - the variable's name
-_ANY_USER = "x-access-token"  # what GitHub expects beside a token; others take any name
+ANY_USER = "x-access-token"  # what GitHub expects beside a token; others take any name
 _NOT_SECRET = {"", "x-oauth-basic"}  # stands for the password where the token is the user's name
 _HELPER = (
     f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${USERNAME}" "${PASSWORD}"; }}; f'
 )
-_SSH_SHORT = re.compile(r"(?!/)[^/\s]+:(?!//).*")  # user@host:path, as git reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,14 @@ class Address:
     url: str
     username: str | None = None
     password: str | None = None
+    ssh_command: str | None = None
+    """How git calls ssh; None: the repository is not reached by SSH."""
 
     @classmethod
     def parse(cls, url: str, environment: Mapping[str, str] = os.environ) -> "Address":
         """Return the address with its credentials taken apart; a path on disk becomes absolute."""
         if "://" not in url:
-            return cls(url if _SSH_SHORT.fullmatch(url) else str(Path(url).expanduser().absolute()))
+            return cls(url if is_short(url) else str(Path(url).expanduser().absolute()))
         parts = urlsplit(url)
         userinfo, _, host = parts.netloc.rpartition("@")
         user, colon, password = userinfo.partition(":")
@@ -46,7 +47,7 @@ class Address:
         clean = urlunsplit(parts._replace(netloc=host))
         given = environment.get(PASSWORD, "").strip()
         if given:
-            return cls(clean, environment.get(USERNAME, "").strip() or unquote(user) or _ANY_USER, given)
+            return cls(clean, environment.get(USERNAME, "").strip() or unquote(user) or ANY_USER, given)
         return cls(clean, unquote(user) or None, unquote(password) if colon else None)
 
     def hide(self, redact: Redactor) -> None:
@@ -66,6 +67,9 @@ class Address:
 
     def environment(self) -> dict[str, str | None]:
         """Return the variables that hold the credentials for the helper, and for no one else."""
-        if self.password is None:
-            return {USERNAME: None, PASSWORD: None}
-        return {USERNAME: self.username, PASSWORD: self.password}
+        variables: dict[str, str | None] = {USERNAME: None, PASSWORD: None, SSH_KEY: None}
+        if self.password is not None:
+            variables |= {USERNAME: self.username, PASSWORD: self.password}
+        if self.ssh_command is not None:
+            variables |= {"GIT_SSH_COMMAND": self.ssh_command, "GIT_SSH_VARIANT": "ssh", "GIT_SSH": None}
+        return variables

@@ -1,25 +1,29 @@
 """Direct commits to a branch, by compare and swap: whoever loses the race edits the newer head again."""
 
 import difflib
+import os
 import random
 import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.desk import Desk
-from pipeline.errors import RemoteError, TemporaryRemoteError, ToolMissing
+from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError, ToolMissing
 from pipeline.model import Check, Problem
 from pipeline.process import Command
+from stages.gitops.access import Access
 from stages.gitops.address import Address
 from stages.gitops.answers import diagnose
 from stages.gitops.interface import Edit, Landing
-from stages.gitops.repository import Author, CommitTree, FilterUnusable, Repository
+from stages.gitops.repository import SIGNING_ADVICE, Author, CommitTree, FilterUnusable, NewCommit, Repository
+from stages.gitops.signing import Signing
 from stages.manifests.editing import EditedFile
 
+_SILENT = " (GITHUB_TOKEN: its commits start no workflows; a GitHub App's or a deploy key's do)"
 OLDEST_GIT = (2, 31)  # settings through the environment (GIT_CONFIG_COUNT)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _UNREACHABLE_TIMES = 4  # in a row; a lost race is tried for as long as there is time
@@ -33,6 +37,10 @@ class GitBranch:
     url: str
     branch: str
     author: Author = Author()  # noqa: RUF009 - frozen
+    committer: Author | None = None
+    """None: the author."""
+    access: Access = Access()  # noqa: RUF009 - frozen
+    signing: Signing | None = None
     time_limit_s: float = 180.0
 
     @property
@@ -45,25 +53,39 @@ class GitBranch:
         tool = git_version(desk)
         if not tool.passed:
             return (tool,)
-        with self._repository(desk) as repository:
-            branch = self._check_branch(repository)
-            if desk.dry_run or not branch.passed:
-                return tool, branch
-            return tool, branch, self._check_permission(repository)
+        try:
+            with self.opened(desk) as repository:
+                return tool, *self._checks(repository, desk)
+        except (ConfigurationError, RemoteError, ToolMissing) as error:
+            return tool, _failed(f"access to {self.shown_url}", error)
+
+    def _checks(self, repository: Repository, desk: Desk) -> Iterator[Check]:
+        branch = self._check_branch(repository)
+        yield branch
+        if branch.passed and not desk.dry_run:
+            yield self._check_permission(repository)
+        if self.signing is not None:
+            found = repository.check_signing()
+            yield Check(
+                subject=f"signatures of commits ({self.signing.format})",
+                found=found or "can be made",
+                problem=None if found is None else Problem.CONFIGURATION,
+                advice=SIGNING_ADVICE if found is not None else "",
+            )
 
     def preview(self, edit: Edit, desk: Desk) -> tuple[EditedFile, ...]:
         """Return what the edit would change now; nothing is written."""
-        with self._repository(desk) as repository:
-            try:
-                return edit(CommitTree(repository, repository.fetch(self.branch)))
-            except FilterUnusable:
-                repository.filtered = False
-                repository.create()
-                return edit(CommitTree(repository, repository.fetch(self.branch)))
+        with self.opened(desk) as repository:
+            while True:
+                try:
+                    return edit(CommitTree(repository, repository.fetch(self.branch)))
+                except FilterUnusable:
+                    repository.filter_less()
 
     def land(self, edit: Edit, message: str, desk: Desk) -> Landing:
         """Put the edit on the branch, on top of whatever others have put there meanwhile."""
-        with self._repository(desk) as repository:
+        new = NewCommit(message=message, author=self.author, committer=self.committer)
+        with self.opened(desk) as repository:
             attempts = _Attempts(time.monotonic() + self.time_limit_s)
             landing = Landing(files=(), commit=None, attempts=0)
             while True:
@@ -72,30 +94,33 @@ class GitBranch:
                     head = repository.fetch(self.branch)
                     if head == landing.commit:  # the push had arrived, only its answer had not
                         return landing
-                    files = edit(CommitTree(repository, head))
+                    tree = CommitTree(repository, head)
+                    files = edit(tree)
                     if not files:
                         return Landing(files=(), commit=None, attempts=attempts.count, head=head)
-                    commit = repository.commit(head, files, message, self.author)
+                    commit = repository.commit(tree, {file.path: file.after for file in files}, new)
                     landing = Landing(files=files, commit=commit, attempts=attempts.count, head=head)
                     if repository.push(commit, self.branch):
                         return landing
                     attempts.lost(self)
                     desk.say(f"{self.branch} has moved on; applying the edit to its new head")
                 except FilterUnusable:
-                    repository.filtered = False
-                    repository.create()
+                    repository.filter_less()
                 except TemporaryRemoteError as error:
                     attempts.unreachable(error)
                     desk.say(f"{self.shown_url} cannot be reached; trying again")
 
     @contextmanager
-    def _repository(self, desk: Desk) -> Iterator[Repository]:
-        address = Address.parse(self.url)
-        address.hide(desk.redact)
-        with tempfile.TemporaryDirectory(
-            dir=desk.folder, prefix="gitops-", ignore_cleanup_errors=True
-        ) as name:
-            repository = Repository(Path(name) / "repository.git", address, desk)
+    def opened(self, desk: Desk) -> Iterator[Repository]:
+        """Have a repository of our own, and what lets it in, for as long as the `with` block lasts."""
+        with ExitStack() as parts:
+            scratch = tempfile.TemporaryDirectory(
+                dir=desk.folder, prefix="gitops-", ignore_cleanup_errors=True
+            )
+            folder = Path(parts.enter_context(scratch))
+            address = self.access.address(self.url, folder, desk)
+            signer = parts.enter_context(self.signing.ready(folder, desk)) if self.signing else None
+            repository = Repository(folder / "repository.git", address, desk, signer)
             repository.create()
             yield repository
 
@@ -121,8 +146,20 @@ class GitBranch:
         subject = f"leave to push to {repository.address.url}"
         outcome = repository.may_push()
         if outcome.succeeded:
-            return Check(subject=subject, found=repository.address.username or "yes")
+            return Check(
+                subject=subject, found=(repository.address.username or "yes") + self._note(repository)
+            )
         return diagnose(outcome, repository.address.url).check(subject)
+
+    def _note(self, repository: Repository) -> str:
+        password, own = repository.address.password, os.environ.get("GITHUB_TOKEN")
+        return _SILENT if password and password == own else ""
+
+
+def _failed(subject: str, error: PipelineError) -> Check:
+    problems = {ConfigurationError: Problem.CONFIGURATION, ToolMissing: Problem.TOOL}
+    problem = problems.get(type(error), Problem.REMOTE)
+    return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
 
 
 @dataclass(slots=True)

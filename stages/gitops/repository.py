@@ -1,29 +1,36 @@
 """A bare repository of our own, without files: what is needed of a remote's head, and a commit on top.
 
-Nothing is checked out. Trees are fetched, the few blobs that are read come one by one (`blob:none`), and
-the commit is built from an index that never had a working tree.
+Nothing is checked out. The head's first trees are fetched, other trees and the few blobs that are read come
+when they are looked at, and the commit is built without an index.
 """
 
 import os
-import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.desk import Desk
-from pipeline.errors import InternalError
+from pipeline.errors import ConfigurationError, InternalError
 from pipeline.git import FOREIGN_VARIABLES
 from pipeline.process import Command, Outcome
+from stages.gitops import fast_import
 from stages.gitops.address import Address
 from stages.gitops.answers import Trouble, diagnose, lost_race, refused_push
-from stages.manifests.editing import EditedFile
-from stages.manifests.tree import Kind
+from stages.gitops.commit_tree import CommitTree, Entry, parsed_entry
+from stages.gitops.fast_import import Author, NewCommit, NewFile
+from stages.gitops.signing import Signer
+
+__all__ = ["Author", "CommitTree", "FilterUnusable", "NewCommit", "Repository"]
 
 ANSWER_S = 120.0
+SIGNING_ADVICE = "Give a key without a passphrase. SSH signatures need git 2.34 and OpenSSH 8.2; others, gpg."
 _REMOTE = "gitops"
-_KINDS = {"100644": Kind.FILE, "100755": Kind.FILE, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
-_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+# What is left out of a fetch, the most first. A server that does not take a filter is asked with the next:
+# 20,000 files are 30 kB by the first, 1 MB by the second and the whole tree by the last.
+_FILTERS = ("combine:blob:none+tree:2", "blob:none", None)
+_ONLY_BLOBS = {"github.com"}  # where the first is known to be refused: that costs a round trip
 # a user's own hooks and housekeeping have no business in a repository that lives for a second
 _SETTINGS = (
     ("core.hooksPath", os.devnull),
@@ -31,28 +38,8 @@ _SETTINGS = (
     ("maintenance.auto", "false"),
     ("i18n.commitEncoding", "utf-8"),
     ("core.quotePath", "false"),
+    ("fastimport.unpackLimit", "1"),  # one small pack, without another program that takes it apart
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """Who the commits are by, as author and committer."""
-
-    name: str = "Model Image Pipeline"
-    email: str = "pipeline@localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a tree object."""
-
-    mode: str
-    object_id: str
-
-    @property
-    def kind(self) -> Kind:
-        """What the mode says it is."""
-        return _KINDS.get(self.mode, Kind.FOLDER)
 
 
 class FilterUnusable(Exception):
@@ -66,14 +53,28 @@ class Repository:
     folder: Path
     address: Address
     desk: Desk
-    filtered: bool = True
+    signer: Signer | None = None
+    _filter: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with a filter that the host takes."""
+        self._filter = int(urlsplit(self.address.url).hostname in _ONLY_BLOBS)
+
+    @property
+    def filtered(self) -> bool:
+        """Tell whether something is left out of what is fetched."""
+        return _FILTERS[self._filter] is not None
+
+    def filter_less(self) -> None:
+        """Begin anew, and leave less out of what is fetched."""
+        self._filter += 1
+        self.create()
 
     def create(self) -> None:
         """Make the repository, empty; one that is there is removed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self._local("init", "--quiet", "--bare", "--template=", str(self.folder))
-        self._local("config", f"remote.{_REMOTE}.url", self.address.url)
 
     def branch_head(self, branch: str) -> Outcome:
         """Ask the remote for the branch; exit code 2 where there is none."""
@@ -99,13 +100,14 @@ class Repository:
         target = f"refs/remotes/{_REMOTE}/{branch}"
         arguments = ["--no-tags", "--depth=1", "--no-recurse-submodules"]
         refspec = f"+refs/heads/{branch}:{target}"
-        filters = ["--filter=blob:none"] if self.filtered else []
+        left_out = _FILTERS[self._filter]
+        filters = [f"--filter={left_out}"] if left_out is not None else []
         outcome = self._git("fetch", *arguments, *filters, _REMOTE, refspec)
         if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
             raise FilterUnusable
         if not outcome.succeeded:
             raise diagnose(outcome, self.address.url).error()
-        return self._local("rev-parse", "--verify", f"{target}^{{commit}}").stdout.strip()
+        return (self.folder / "FETCH_HEAD").read_text().split()[0]
 
     def fetch_blobs(self, objects: Sequence[str]) -> None:
         """Fetch several blobs in one go; one that is missing later is fetched when it is read."""
@@ -115,14 +117,14 @@ class Repository:
 
     def entry(self, commit: str, path: str) -> Entry | None:
         """Return what stands at a path of a commit; None where nothing does."""
-        lines = self._local("ls-tree", "--full-tree", commit, "--", path).stdout.splitlines()
-        return _entry(lines[0])[1] if lines else None
+        lines = self._fetching("ls-tree", "--full-tree", commit, "--", path).stdout.splitlines()
+        return parsed_entry(lines[0])[1] if lines else None
 
     def folder_entries(self, commit: str, folder: str) -> dict[str, Entry]:
         """Return what stands in a folder of a commit, by full path."""
         where = ("--", f"{folder}/") if folder else ()
-        lines = self._local("ls-tree", "--full-tree", commit, *where).stdout.splitlines()
-        return dict(_entry(line) for line in lines)
+        lines = self._fetching("ls-tree", "--full-tree", commit, *where).stdout.splitlines()
+        return dict(parsed_entry(line) for line in lines)
 
     def read(self, object_id: str) -> bytes:
         """Return a blob's bytes as they are, fetched if need be.
@@ -130,60 +132,91 @@ class Repository:
         Raises:
             FilterUnusable: it cannot be fetched by itself.
         """
-        outcome = self._git("unpack-file", object_id)  # not through a pipe: bytes, not text
-        if not outcome.succeeded:
-            problem = diagnose(outcome, self.address.url)
-            if self.filtered and problem.trouble is not Trouble.TEMPORARY:
-                raise FilterUnusable
-            raise problem.error()
+        outcome = self._fetching("unpack-file", object_id)  # not through a pipe: bytes, not text
         file = self.folder / outcome.stdout.strip()
         try:
             return file.read_bytes()
         finally:
             file.unlink()
 
-    def commit(self, head: str, files: Sequence[EditedFile], message: str, author: Author) -> str:
-        """Write a commit on top of a head in which these files are replaced; modes stay. Return its name."""
-        index: dict[str, str | None] = {"GIT_INDEX_FILE": str(self.folder / "index")}
-        self._local("read-tree", head, environment=index)
-        lines = "".join(f"{self._written(head, file)}\t{file.path}\0" for file in files)
-        self._local("update-index", "-z", "--index-info", environment=index, stdin=lines)
-        # without --missing-ok git would fetch every blob of the repository to look at it
-        tree = self._local("write-tree", "--missing-ok", environment=index).stdout.strip()
-        who: dict[str, str | None] = {
-            f"GIT_{role}_{part}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for part, value in (("NAME", author.name), ("EMAIL", author.email))
-        }
-        arguments = ("commit-tree", tree, "-p", head)
-        return self._local(*arguments, environment=who, stdin=message).stdout.strip()
+    def commit(self, tree: CommitTree, files: Mapping[str, bytes], new: NewCommit) -> str:
+        """Write a commit on top of a tree's in which these files are replaced; modes stay. Return its name.
 
-    def push(self, commit: str, branch: str) -> bool:
+        Raises:
+            ConfigurationError: it cannot be signed.
+        """
+        found = {path: (tree.entry(path), content) for path, content in files.items()}
+        changed = {path: NewFile(one.mode, content) for path, (one, content) in found.items() if one}
+        stream = fast_import.stream(tree.commit, changed, new)
+        made = self._fetching("fast-import", "--quiet", "--done", "--force", stdin=stream)
+        commit, root = fast_import.printed(made.stdout)
+        return commit if self.signer is None else self._signed(self.signer, tree.commit, root, new)
+
+    def check_signing(self) -> str | None:
+        """Sign a commit that nobody gets to see; return why that fails, or None."""
+        if self.signer is None:
+            return None
+        nothing = self._local("hash-object", "-t", "tree", "-w", os.devnull).stdout.strip()
+        try:
+            self._signed(self.signer, None, nothing, NewCommit(message="Is the key usable?\n"))
+        except ConfigurationError as error:
+            return error.message
+        return None
+
+    def push(self, commit: str, branch: str, *, replaces: str | None = None) -> bool:
         """Push a commit to the branch; return False when somebody else's commit was there first.
+
+        `replaces` is the commit that a branch of our own may lose; empty: there is no such branch yet.
 
         Raises:
             RemoteError: the remote refuses or cannot be reached.
         """
+        lease = [f"--force-with-lease=refs/heads/{branch}:{replaces}"] if replaces is not None else []
         target = f"{commit}:refs/heads/{branch}"
-        arguments = ("--porcelain", "--no-verify", "--no-signed", "--no-recurse-submodules")
+        arguments = ("--porcelain", "--no-verify", "--no-signed", "--no-recurse-submodules", *lease)
         outcome = self._git("push", *arguments, _REMOTE, target)
         if not outcome.succeeded and not lost_race(outcome):
             raise refused_push(outcome, self.address.url, branch)
         return outcome.succeeded
 
-    def _written(self, head: str, file: EditedFile) -> str:
-        entry = self.entry(head, file.path)
-        assert entry is not None  # noqa: S101 - its content was read
-        content = self.folder / "content"
-        content.write_bytes(file.after)
-        object_id = self._local("hash-object", "-w", "--no-filters", str(content)).stdout.strip()
-        return f"{entry.mode} {object_id}"
+    def _signed(self, signer: Signer, parent: str | None, root: str, new: NewCommit) -> str:
+        committer = new.committer or new.author
+        who: dict[str, str | None] = {
+            "GIT_AUTHOR_NAME": new.author.name,
+            "GIT_AUTHOR_EMAIL": new.author.email,
+            "GIT_COMMITTER_NAME": committer.name,
+            "GIT_COMMITTER_EMAIL": committer.email,
+        }
+        parents = ("-p", parent) if parent is not None else ()
+        arguments = ("commit-tree", f"-S{signer.key}", *parents, root)
+        outcome = self._git(*arguments, environment=who, stdin=new.message)
+        if not outcome.succeeded:
+            raise ConfigurationError(
+                f"update.signing: the commit cannot be signed: {outcome.stderr.strip()}",
+                advice=SIGNING_ADVICE,
+            )
+        return outcome.stdout.strip()
+
+    def _fetching(self, *arguments: str, stdin: Iterable[bytes] | None = None) -> Outcome:
+        """Run a command that fetches what is missing.
+
+        Raises:
+            FilterUnusable: the server does not hand out single objects.
+            RemoteError: it cannot be reached.
+        """
+        outcome = self._git(*arguments, stdin=stdin)
+        if outcome.succeeded:
+            return outcome
+        problem = diagnose(outcome, self.address.url)
+        if self.filtered and problem.trouble is not Trouble.TEMPORARY:
+            raise FilterUnusable
+        raise problem.error()
 
     def _local(
         self,
         *arguments: str,
         environment: dict[str, str | None] | None = None,
-        stdin: str | None = None,
+        stdin: str | Iterable[bytes] | None = None,
     ) -> Outcome:
         """Run a command that asks nobody else, and that therefore does not fail."""
         outcome = self._git(*arguments, environment=environment, stdin=stdin)
@@ -198,7 +231,7 @@ class Repository:
         self,
         *arguments: str,
         environment: dict[str, str | None] | None = None,
-        stdin: str | None = None,
+        stdin: str | Iterable[bytes] | None = None,
     ) -> Outcome:
         command = Command(
             arguments=("git", *arguments),
@@ -211,7 +244,9 @@ class Repository:
         return replace(outcome, stderr=self.desk.redact(outcome.stderr))  # words for people; stdout is data
 
     def _environment(self) -> dict[str, str | None]:
-        settings = (*_SETTINGS, *self.address.settings())
+        signer = self.signer.settings if self.signer is not None else ()
+        remote = (f"remote.{_REMOTE}.url", self.address.url)
+        settings = (*_SETTINGS, remote, *signer, *self.address.settings())
         first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)  # the user's own settings stay
         numbered: dict[str, str | None] = {"GIT_CONFIG_COUNT": str(first + len(settings))}
         for number, (key, value) in enumerate(settings, first):
@@ -219,6 +254,7 @@ class Repository:
         return {
             **dict.fromkeys(FOREIGN_VARIABLES),
             **self.address.environment(),
+            **(self.signer.environment if self.signer is not None else {}),
             **numbered,
             "GIT_DIR": str(self.folder),
             "GIT_TERMINAL_PROMPT": "0",
@@ -227,54 +263,3 @@ class Repository:
             "LC_ALL": "C",
             "LANGUAGE": "",
         }
-
-
-@dataclass(frozen=True, slots=True)
-class CommitTree:
-    """The files of a commit."""
-
-    repository: Repository
-    commit: str
-    _known: dict[str, Entry | None] = field(default_factory=dict)
-
-    def kind(self, path: str) -> Kind | None:
-        """Return what stands at the path."""
-        if not path:
-            return Kind.FOLDER
-        entry = self._entry(path)
-        return entry.kind if entry is not None else None
-
-    def names(self, folder: str) -> tuple[str, ...]:
-        """Return the names in a folder, sorted."""
-        found = self.repository.folder_entries(self.commit, folder)
-        self._known.update(found)
-        return tuple(sorted(path.rpartition("/")[2] for path in found))
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a file, or where a symbolic link points to."""
-        entry = self._entry(path)
-        if entry is None:
-            raise FileNotFoundError(path)
-        return self.repository.read(entry.object_id)
-
-    def prefetch(self, paths: tuple[str, ...]) -> None:
-        """Fetch several files in one go."""
-        entries = (self._entry(path) for path in paths)
-        self.repository.fetch_blobs([entry.object_id for entry in entries if entry is not None])
-
-    def _entry(self, path: str) -> Entry | None:
-        if path not in self._known:
-            self._known[path] = self.repository.entry(self.commit, path)
-        return self._known[path]
-
-
-def _entry(line: str) -> tuple[str, Entry]:
-    fields, _, path = line.partition("\t")
-    mode, _, object_id = fields.split(" ")
-    if path.startswith('"'):  # as git writes a name with a quote or a control character in it
-        path = _ESCAPE.sub(lambda found: _unescaped(found[1]), path[1:-1])
-    return path, Entry(mode, object_id)
-
-
-def _unescaped(code: str) -> str:
-    return chr(int(code, 8)) if code.isdigit() else {"t": "\t", "n": "\n", "r": "\r"}.get(code, code)
