@@ -148,6 +148,14 @@ def _lock(options: argparse.Namespace) -> int:
     return 0
 
 
+def _edit(options: argparse.Namespace) -> int:
+    from pipeline.edit import Wish, report
+    from pipeline.plugins import edit_folder
+
+    wish = Wish.of(options)
+    return report(wish, edit_folder(wish), dry_run=options.dry_run)
+
+
 def _show(options: argparse.Namespace) -> int:
     from pipeline.record import Runs, read_record
     from pipeline.report.terminal import make_console, print_record
@@ -200,6 +208,7 @@ COMMANDS: Mapping[str, Command] = {
     "plan": _plan,
     "doctor": _doctor,
     "lock": _lock,
+    "edit": _edit,
     "show": _show,
     "config": _config,
     "schema": _schema,

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.cascade import Configuration
 from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
+from pipeline.edit import NewContent, Wish
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
 from pipeline.model import Check, ImageTag, Source
@@ -18,12 +19,16 @@ from pipeline.reference import Digest, Repository, Tag
 from pipeline.registry_section import RegistrySection
 from pipeline.source import read_version
 from pipeline.tags import render
+from pipeline.update_section import TargetSection
 from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.buildkit.dockerfile import SCRATCH
 from stages.buildkit.secrets import BuildSecret
+from stages.manifests.editing import edit
+from stages.manifests.interface import NewImage, Target
+from stages.manifests.tree import Folder
 from stages.models import lock as locks
 from stages.models import recognise
 from stages.models.interface import Files
@@ -39,7 +44,7 @@ from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
-from stages.update import Author, Target, Update
+from stages.update import Author, Update
 
 KSERVE_MOUNT = "/mnt/models"
 """Where KServe mounts weights, whatever they come from."""
@@ -343,10 +348,26 @@ def _update(configuration: Configuration) -> Update:
         root=configuration.root,
         repository=_git_address(section.repository, configuration.root),
         branch=section.branch,
-        targets=tuple(Target(path=target.path, image=target.image) for target in section.targets),
+        targets=tuple(map(_target, section.targets)),
         author=Author(name=section.author.name, email=section.author.email),
         time_limit_s=section.time_limit_s,
     )
+
+
+def _target(section: TargetSection) -> Target:
+    given = section.model_dump(exclude={"parameters"})
+    return Target(**given, tag_parameter=section.parameters.tag, digest_parameter=section.parameters.digest)
+
+
+def edit_folder(wish: Wish) -> tuple[NewContent, ...]:
+    """Return the files that change when every target of `pipeline edit` names the image.
+
+    Raises:
+        ManifestRefused: a target does not name it, or cannot be edited safely.
+    """
+    image = NewImage(repository=wish.repository, tag=wish.tag, digest=wish.digest)
+    files = edit(Folder(wish.root), [(_target(target), image) for target in wish.targets])
+    return tuple(NewContent(before=file.before, after=file.after, change=file.change()) for file in files)
 
 
 def _program(name: str | None, root: Path) -> str | None:

@@ -3,13 +3,38 @@
 from pipeline.section import Seconds, Section
 
 
+class ParametersSection(Section):
+    """Names of the Helm parameters of an Argo CD Application."""
+
+    tag: str | None = None
+    """Name of the parameter that holds the tag."""
+    digest: str | None = None
+    """Name of the parameter that holds the digest."""
+
+
 class TargetSection(Section):
-    """A manifest that names the image."""
+    """A manifest that names the image, and what tells the place where more than one is possible."""
 
     path: str
     """File or folder in the GitOps repository (without one: below pipeline.yaml)."""
     image: str | None = None
     """Image in the manifest that the pushed one replaces; default: the repository that was pushed to."""
+    form: str | None = None
+    """Form of the manifest, such as kubernetes, kserve or helm-values; default: told by its content."""
+    kind: str | None = None
+    """Only resources of this kind."""
+    name: str | None = None
+    """Only resources with this metadata.name."""
+    namespace: str | None = None
+    """Only resources with this metadata.namespace."""
+    container: str | None = None
+    """Only the container, or the volume, of this name."""
+    field: str | None = None
+    """Path of the value that names the image, or of the mapping of its parts: a.b[0]["key.with.dots"]."""
+    marker: str | None = None
+    """Only values that carry Flux's marker of this image policy, namespace:name."""
+    parameters: ParametersSection = ParametersSection()
+    """Helm parameters of an Argo CD Application that hold the tag and the digest."""
 
 
 class AuthorSection(Section):
