@@ -1,4 +1,4 @@
-"""A GitOps repository of the size that a company has: many applications, each with overlays, and a history."""
+"""A GitOps repository as large as a company has: many applications, each with overlays, and a history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fill(repository: Path, size: Size, branch: str) -> None:
     with subprocess.Popen(
         (*git, "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--done"), stdin=subprocess.PIPE
     ) as process:
-        assert process.stdin is not None
+        assert process.stdin is not None  # noqa: S101 - it was asked for as a pipe
         for piece in _stream(size, branch):
             process.stdin.write(piece.encode())
         process.stdin.close()

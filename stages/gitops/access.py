@@ -1,8 +1,8 @@
 """Who lets git in, in the order in which it is asked.
 
 Over SSH: `GITOPS_SSH_KEY`, `update.ssh_key`, then ssh's own ways. Over HTTP: `GITOPS_PASSWORD`, the GitHub
-App, what stands in the address, GitLab's job token where the repository is on the job's own server, then git's
-own credential helpers.
+App, what stands in the address, GitLab's job token where the repository is on the job's own server, then
+git's own credential helpers.
 """
 
 import os

@@ -146,14 +146,13 @@ class GitBranch:
         subject = f"leave to push to {repository.address.url}"
         outcome = repository.may_push()
         if outcome.succeeded:
-            return Check(
-                subject=subject, found=(repository.address.username or "yes") + self._note(repository)
-            )
+            return Check(subject=subject, found=_user(repository.address))
         return diagnose(outcome, repository.address.url).check(subject)
 
-    def _note(self, repository: Repository) -> str:
-        password, own = repository.address.password, os.environ.get("GITHUB_TOKEN")
-        return _SILENT if password and password == own else ""
+
+def _user(address: Address) -> str:
+    silent = address.password is not None and address.password == os.environ.get("GITHUB_TOKEN")
+    return (address.username or "yes") + (_SILENT if silent else "")
 
 
 def _failed(subject: str, error: PipelineError) -> Check:

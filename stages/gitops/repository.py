@@ -20,7 +20,8 @@ from stages.gitops.address import Address
 from stages.gitops.answers import Trouble, diagnose, lost_race, refused_push
 from stages.gitops.commit_tree import CommitTree, Entry, parsed_entry
 from stages.gitops.fast_import import Author, NewCommit, NewFile
-from stages.gitops.signing import Signer
+from stages.gitops.github_app import APP_KEY
+from stages.gitops.signing import SIGNING_KEY, Signer
 
 __all__ = ["Author", "CommitTree", "FilterUnusable", "NewCommit", "Repository"]
 
@@ -78,17 +79,17 @@ class Repository:
 
     def branch_head(self, branch: str) -> Outcome:
         """Ask the remote for the branch; exit code 2 where there is none."""
-        return self._git("ls-remote", "--exit-code", _REMOTE, f"refs/heads/{branch}")
+        return self.git("ls-remote", "--exit-code", _REMOTE, f"refs/heads/{branch}")
 
     def branches(self) -> tuple[str, ...]:
         """Return the names of the remote's branches; empty where it does not say."""
-        lines = self._git("ls-remote", "--heads", _REMOTE).stdout.splitlines()
+        lines = self.git("ls-remote", "--heads", _REMOTE).stdout.splitlines()
         return tuple(line.partition("refs/heads/")[2] for line in lines)
 
     def may_push(self) -> Outcome:
         """Open a push and break it off before anything is sent, which only a user with leave to write can."""
         unused = ":refs/heads/model-image-pipeline/permission-check"
-        return self._git("push", "--dry-run", "--porcelain", _REMOTE, unused)
+        return self.git("push", "--dry-run", "--porcelain", _REMOTE, unused)
 
     def fetch(self, branch: str) -> str:
         """Fetch the branch's head, one commit deep, and return it.
@@ -102,7 +103,7 @@ class Repository:
         refspec = f"+refs/heads/{branch}:{target}"
         left_out = _FILTERS[self._filter]
         filters = [f"--filter={left_out}"] if left_out is not None else []
-        outcome = self._git("fetch", *arguments, *filters, _REMOTE, refspec)
+        outcome = self.git("fetch", *arguments, *filters, _REMOTE, refspec)
         if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
             raise FilterUnusable
         if not outcome.succeeded:
@@ -113,7 +114,7 @@ class Repository:
         """Fetch several blobs in one go; one that is missing later is fetched when it is read."""
         if self.filtered and len(objects) > 1:
             arguments = ["--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin"]
-            self._git("fetch", *arguments, _REMOTE, stdin="\n".join(objects))
+            self.git("fetch", *arguments, _REMOTE, stdin="\n".join(objects))
 
     def entry(self, commit: str, path: str) -> Entry | None:
         """Return what stands at a path of a commit; None where nothing does."""
@@ -174,7 +175,7 @@ class Repository:
         lease = [f"--force-with-lease=refs/heads/{branch}:{replaces}"] if replaces is not None else []
         target = f"{commit}:refs/heads/{branch}"
         arguments = ("--porcelain", "--no-verify", "--no-signed", "--no-recurse-submodules", *lease)
-        outcome = self._git("push", *arguments, _REMOTE, target)
+        outcome = self.git("push", *arguments, _REMOTE, target)
         if not outcome.succeeded and not lost_race(outcome):
             raise refused_push(outcome, self.address.url, branch)
         return outcome.succeeded
@@ -189,7 +190,7 @@ class Repository:
         }
         parents = ("-p", parent) if parent is not None else ()
         arguments = ("commit-tree", f"-S{signer.key}", *parents, root)
-        outcome = self._git(*arguments, environment=who, stdin=new.message)
+        outcome = self.git(*arguments, environment=who, stdin=new.message)
         if not outcome.succeeded:
             raise ConfigurationError(
                 f"update.signing: the commit cannot be signed: {outcome.stderr.strip()}",
@@ -204,7 +205,7 @@ class Repository:
             FilterUnusable: the server does not hand out single objects.
             RemoteError: it cannot be reached.
         """
-        outcome = self._git(*arguments, stdin=stdin)
+        outcome = self.git(*arguments, stdin=stdin)
         if outcome.succeeded:
             return outcome
         problem = diagnose(outcome, self.address.url)
@@ -219,7 +220,7 @@ class Repository:
         stdin: str | Iterable[bytes] | None = None,
     ) -> Outcome:
         """Run a command that asks nobody else, and that therefore does not fail."""
-        outcome = self._git(*arguments, environment=environment, stdin=stdin)
+        outcome = self.git(*arguments, environment=environment, stdin=stdin)
         if not outcome.succeeded:
             raise InternalError(
                 f"git {arguments[0]} ended with exit code {outcome.exit_code}: {outcome.stderr.strip()}",
@@ -227,12 +228,13 @@ class Repository:
             )
         return outcome
 
-    def _git(
+    def git(
         self,
         *arguments: str,
         environment: dict[str, str | None] | None = None,
         stdin: str | Iterable[bytes] | None = None,
     ) -> Outcome:
+        """Run git in this repository, with what lets it in; a failure is the caller's to judge."""
         command = Command(
             arguments=("git", *arguments),
             cwd=self.folder,
@@ -252,7 +254,7 @@ class Repository:
         for number, (key, value) in enumerate(settings, first):
             numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return {
-            **dict.fromkeys(FOREIGN_VARIABLES),
+            **dict.fromkeys((*FOREIGN_VARIABLES, APP_KEY, SIGNING_KEY)),
             **self.address.environment(),
             **(self.signer.environment if self.signer is not None else {}),
             **numbered,

@@ -51,7 +51,7 @@ def test_credentials_are_bound_to_the_host_and_stand_in_no_setting() -> None:
 
 def test_other_programs_get_no_password_where_none_is_used() -> None:
     address = Address.parse("git@git.example.com:a", {"GITOPS_PASSWORD": TOKEN})
-    assert address.environment() == {"GITOPS_USERNAME": None, "GITOPS_PASSWORD": None}
+    assert address.environment() == dict.fromkeys(("GITOPS_USERNAME", "GITOPS_PASSWORD", "GITOPS_SSH_KEY"))
 
 
 def test_a_token_in_the_place_of_the_user_is_hidden_too() -> None:
