@@ -10,6 +10,7 @@ from pipeline.errors import ConfigurationError, PipelineError, RemoteError, Temp
 from pipeline.model import Check, Problem
 from pipeline.process import Outcome
 from stages.gitops.address import PASSWORD, USERNAME
+from stages.gitops.ssh import SSH_KEY, keyscan
 
 _SHOWN_LINES = 12
 
@@ -79,6 +80,28 @@ _SIGNS: tuple[tuple[Trouble, tuple[str, ...]], ...] = (
 )
 _LOST_RACE = ("failed to update ref", "cannot lock ref", "incorrect old value", "failed to lock")
 _CUT_OFF = ("remote failed to report status", "unexpected disconnect")
+# What hosts say of a push that they decline. Source: GitHub's GH… and Azure DevOps' TF… codes, GitLab's push
+# rules, Gitea's and Forgejo's pre-receive hook.
+_PROTECTED = (
+    "gh006",
+    "gh013",
+    "protected branch",
+    "must be made through a pull request",
+    "must be made through the merge queue",
+    "tf402455",
+    "must use a pull request",
+    "permission denied to update branch",
+)
+_UNSIGNED = ("must have verified signatures", "must be signed", "unsigned commit", "not signed")
+_MESSAGE = ("commit message does not", "commit message contains", "commit message must", "missing trailer")
+_AUTHOR = (
+    "gh007",
+    "is not a member of team",
+    "you cannot push commits for",
+    "'s email",
+    "committer email",
+    "author email",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +132,23 @@ def diagnose(outcome: Outcome, url: str) -> Diagnosis:
     said = said_by_git(outcome)
     if outcome.timed_out:
         found = f"the remote did not answer within {outcome.command.timeout_s:.0f} s"
-        return Diagnosis(url, Trouble.TEMPORARY, found, _advice(Trouble.TEMPORARY))
+        return Diagnosis(url, Trouble.TEMPORARY, found, _advice(Trouble.TEMPORARY, url))
     low = f"{outcome.stderr}\n{outcome.stdout}".lower()
     trouble = next((kind for kind, signs in _SIGNS if any(sign in low for sign in signs)), Trouble.OTHER)
-    return Diagnosis(url, trouble, f"{trouble.value}\n{said}".rstrip(), _advice(trouble))
+    return Diagnosis(url, trouble, f"{trouble.value}\n{said}".rstrip(), _advice(trouble, url))
 
 
-def _advice(trouble: Trouble) -> str:
+def _advice(trouble: Trouble, url: str) -> str:
     token = (
         f"Give a token that may write as {PASSWORD} (and its user as {USERNAME} where the server asks for "
-        "one), or configure a git credential helper; for SSH, load the deploy key."
+        f"one), or configure a git credential helper; for SSH, give the deploy key as {SSH_KEY}."
     )
     return {
         Trouble.BRANCH: "Correct `branch:` of `update:`, or create the branch in the GitOps repository.",
         Trouble.NO_CREDENTIALS: token,
         Trouble.CREDENTIALS: token,
-        Trouble.HOST_KEY: "Check the host's key and add it to known_hosts: `ssh-keyscan HOST` shows it.",
+        Trouble.HOST_KEY: f"Run `{keyscan(url)}`, and compare the fingerprints (`ssh-keygen -lf`) with "
+        "those that the host publishes. `known_hosts:` of `update:` names another file than ~/.ssh/known_hosts.",
         Trouble.CERTIFICATE: "Point git at the authority's certificate: GIT_SSL_CAINFO=/path/to/ca.pem.",
         Trouble.MISSING: "Check `repository:` of `update:`. Servers also say this to a token that may not "
         f"read the repository: check {PASSWORD}.",
@@ -157,6 +181,24 @@ def refused_push(outcome: Outcome, url: str, branch: str) -> PipelineError:
     why = reason.rpartition("\t")[2]
     return RemoteError(
         f"{url} declined the push to {branch}: {why}\n{said_by_git(outcome)}".rstrip(),
-        advice=f"Let the pipeline's user push to {branch} (branch protection, push rules, hooks), "
-        "or name a branch in `update:` that it may push to and merge from there.",
+        advice=_push_advice(f"{outcome.stderr}\n{reason}".lower(), branch),
+    )
+
+
+def _push_advice(said: str, branch: str) -> str:
+    """Return what helps against a declined push; a signature or a name helps where also a rule is named."""
+    if any(sign in said for sign in _UNSIGNED):
+        return "Have the commits signed: `signing:` of `update:`, with a key that the host knows."
+    if any(sign in said for sign in _MESSAGE):
+        return "Write the message as the host wants it: `message:` and `trailers:` of `update:`."
+    if any(sign in said for sign in _AUTHOR):
+        return "Commit as somebody whom the host knows: `author:` and `committer:` of `update:`."
+    if any(sign in said for sign in _PROTECTED):
+        return (
+            f"{branch} is protected. Have the pipeline propose its changes instead (pull-request mode of "
+            "`update:`), or allow its user, deploy key or App to push there."
+        )
+    return (
+        f"Let the pipeline's user push to {branch} (branch protection, push rules, hooks), "
+        "or have it propose its changes instead (pull-request mode of `update:`)."
     )

@@ -5,6 +5,7 @@ when they are looked at, and the commit is built without an index.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ _REMOTE = "gitops"
 # 20,000 files are 30 kB by the first, 1 MB by the second and the whole tree by the last.
 _FILTERS = ("combine:blob:none+tree:2", "blob:none", None)
 _ONLY_BLOBS = {"github.com"}  # where the first is known to be refused: that costs a round trip
+_NO_SHALLOW = re.compile(
+    r"does not support (shallow|--depth)|does not allow shallow|shallow .*not (allowed|supported)"
+)
 # a user's own hooks and housekeeping have no business in a repository that lives for a second
 _SETTINGS = (
     ("core.hooksPath", os.devnull),
@@ -44,7 +48,7 @@ _SETTINGS = (
 
 
 class FilterUnusable(Exception):
-    """The server filters what it sends, but does not hand out the rest on demand."""
+    """The server does not leave out what it was asked to, or does not hand out the rest on demand."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,8 @@ class Repository:
     desk: Desk
     signer: Signer | None = None
     _filter: int = 0
+    _shallow: bool = True
+    _shallow_refused: bool = False
 
     def __post_init__(self) -> None:
         """Begin with a filter that the host takes."""
@@ -68,7 +74,11 @@ class Repository:
 
     def filter_less(self) -> None:
         """Begin anew, and leave less out of what is fetched."""
-        self._filter += 1
+        if self._shallow_refused:
+            self._shallow = False
+        else:
+            self._filter += 1
+        self._shallow_refused = False
         self.create()
 
     def create(self) -> None:
@@ -95,15 +105,19 @@ class Repository:
         """Fetch the branch's head, one commit deep, and return it.
 
         Raises:
+            FilterUnusable: the server cannot leave out as much as it was asked to.
             RemoteError: the remote refuses or cannot be reached.
             ConfigurationError: there is no such branch.
         """
         target = f"refs/remotes/{_REMOTE}/{branch}"
-        arguments = ["--no-tags", "--depth=1", "--no-recurse-submodules"]
+        arguments = ["--no-tags", "--no-recurse-submodules", *(["--depth=1"] if self._shallow else [])]
         refspec = f"+refs/heads/{branch}:{target}"
         left_out = _FILTERS[self._filter]
         filters = [f"--filter={left_out}"] if left_out is not None else []
         outcome = self.git("fetch", *arguments, *filters, _REMOTE, refspec)
+        if not outcome.succeeded and self._shallow and _NO_SHALLOW.search(outcome.stderr):
+            self._shallow_refused = True
+            raise FilterUnusable
         if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
             raise FilterUnusable
         if not outcome.succeeded:
@@ -170,12 +184,16 @@ class Repository:
         `replaces` is the commit that a branch of our own may lose; empty: there is no such branch yet.
 
         Raises:
+            FilterUnusable: the remote wants to be sure that all history is there.
             RemoteError: the remote refuses or cannot be reached.
         """
         lease = [f"--force-with-lease=refs/heads/{branch}:{replaces}"] if replaces is not None else []
         target = f"{commit}:refs/heads/{branch}"
         arguments = ("--porcelain", "--no-verify", "--no-signed", "--no-recurse-submodules", *lease)
         outcome = self.git("push", *arguments, _REMOTE, target)
+        if "(shallow update not allowed)" in outcome.stdout and self._shallow:
+            self._shallow_refused = True
+            raise FilterUnusable
         if not outcome.succeeded and not lost_race(outcome):
             raise refused_push(outcome, self.address.url, branch)
         return outcome.succeeded
