@@ -7,7 +7,8 @@ other way round, and go-yaml, which Kustomize and Helm stand on, reads some of b
 import re
 
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "=", "<<"}
-_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*(?<!:)")
+_FIRST_OF_NUMBERS = frozenset("0123456789+-.")
+_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+=-]*(?<!:)")
 _NOT_STRINGS = re.compile(
     r"""
       [-+]?[0-9][0-9_]*                                              # decimal, and octal of YAML 1.1
@@ -24,7 +25,10 @@ _NOT_STRINGS = re.compile(
 def is_plain_string(value: str) -> bool:
     """Tell whether the value without quotes is a string under YAML 1.1, YAML 1.2 and Helm alike."""
     cases = {value, value.lower()} if value in {value.lower(), value.title(), value.upper()} else {value}
-    return bool(_PLAIN.fullmatch(value)) and not cases & _WORDS and not _NOT_STRINGS.fullmatch(value)
+    # go-yaml leaves underscores out before it looks for a number, wherever they stand
+    numbers = {value, value.replace("_", "")} if value[:1] in _FIRST_OF_NUMBERS else {value}
+    others = cases & _WORDS or any(_NOT_STRINGS.fullmatch(number) for number in numbers)
+    return bool(_PLAIN.fullmatch(value)) and not others
 
 
 def quoted(value: str, style: str) -> str:

@@ -162,14 +162,22 @@ def _appended(file: YamlFile, edit: AddItem) -> _Splice:
             f"{edit.at.path} ends with a value of several lines",
             advice=f"Add {edit.value!r} to {edit.at.path} once.",
         )
-    style = last.style if isinstance(last, ScalarNode) and last.style in _QUOTES else ""
+    style = _last_style(sequence)
     if sequence.flow:
         at = sequence.items[-1].span.end if sequence.items else sequence.span.end - 1
         text = f"{', ' if sequence.items else ''}{_flow_item(edit, style)}"
     else:
         at, newline = _end_of_line(file.text, last.span.end)
-        text = _block_item(file.text, sequence, edit, style, newline)
+        text = _block_item(sequence, edit, style, newline)
     return _Splice(at, at, text, f"{edit.at.path}[{len(sequence.items)}]", None, edit.value)
+
+
+def _last_style(sequence: SequenceNode) -> str:
+    """Return the quote of the list's last value, so that new ones look like it; JSON stays JSON."""
+    node = sequence.items[-1] if sequence.items else None
+    if isinstance(node, MappingNode) and node.flow and node.entries:
+        node = node.entries[-1][1]
+    return node.style if isinstance(node, ScalarNode) and node.style in _QUOTES else ""
 
 
 def _last_leaf(node: Node) -> Node:
@@ -187,7 +195,7 @@ def _flow_item(edit: AddItem, style: str) -> str:
     return f"{{{', '.join(pairs)}}}"
 
 
-def _block_item(text: str, sequence: SequenceNode, edit: AddItem, style: str, newline: str) -> str:
+def _block_item(sequence: SequenceNode, edit: AddItem, style: str, newline: str) -> str:
     dash = sequence.span
     begin = f"{newline}{' ' * dash.column}"
     gap = sequence.items[0].span.column - dash.column
