@@ -90,7 +90,7 @@ def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
     from pipeline.plugins import compose
 
     configuration = read_config(_config_file(options), options.assignments)
-    return compose(configuration, source, until=options.until)
+    return compose(configuration, source, until=options.until, forced=getattr(options, "force", False))
 
 
 def _root(options: argparse.Namespace) -> Path:

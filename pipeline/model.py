@@ -561,17 +561,44 @@ class FileChange(Value):
     diff: str
 
 
+class StandingImage(Value):
+    """An image that a manifest named before the edit, and how its build compares with the delivered one.
+
+    same: it is this digest; older, newer: by their order keys; first: no build of this image stood there;
+    unknown: nobody can tell; ignored: nobody was to ask.
+    """
+
+    path: str
+    line: int
+    reference: str = Field(description="as the manifest said it")
+    order: Literal["same", "older", "newer", "first", "unknown", "ignored"]
+    key: str | None = Field(default=None, description="its order key: time and commit")
+    occasion: str = Field(default="", description="rollback, promotion or forced, where that wrote it")
+    note: str = ""
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.line}"
+
+
 class ManifestUpdate(Artifact):
     """What the GitOps repository says now.
 
-    committed: a commit was pushed; unchanged: the manifests named this digest already; preview: the edit
-    is shown and nothing was written; unconfigured: there is no target to edit.
+    committed: a commit was pushed; unchanged: the manifests named this digest already; superseded: a newer
+    build stands there, so nothing was written; preview: the edit is shown and nothing was written;
+    unconfigured: there is no target to edit.
     """
 
-    status: Literal["committed", "unchanged", "preview", "unconfigured"]
+    status: Literal["committed", "unchanged", "superseded", "preview", "unconfigured"]
     repository_url: str | None = Field(default=None, description="without password")
     branch: str | None = None
     commit: str | None = None
     files: tuple[FileChange, ...] = ()
     attempts: int = Field(default=0, description="how often the edit was applied to a fresh head")
+    order_key: str | None = Field(
+        default=None, description="what the delivery is ordered by: time and commit"
+    )
+    before: tuple[StandingImage, ...] = Field(default=(), description="what the manifests named before")
+    forced: bool = Field(default=False, description="written whatever stood there, as somebody asked for")
     note: str = ""

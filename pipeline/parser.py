@@ -43,6 +43,11 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     run.add_argument(
         "--no-reuse", action="store_true", help="run every stage, also where an earlier run has the result"
     )
+    run.add_argument(
+        "--force",
+        action="store_true",
+        help="write the manifests whatever stands there, a newer build too; the record and the commit say so",
+    )
     _add_output(run)
     plan = _verb(verbs, "plan", commands, "check everything that a run needs, and start nothing")
     _add_config(plan)

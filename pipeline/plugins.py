@@ -50,8 +50,10 @@ KSERVE_MOUNT = "/mnt/models"
 """Where KServe mounts weights, whatever they come from."""
 
 
-def compose(configuration: Configuration, source: Source, *, until: str | None = None) -> Plan:
-    """Return the plan of a delivery.
+def compose(
+    configuration: Configuration, source: Source, *, until: str | None = None, forced: bool = False
+) -> Plan:
+    """Return the plan of a delivery; `forced` writes the manifests whatever stands there.
 
     Raises:
         ConfigurationError: a setting does not fit, or a policy cannot be read.
@@ -59,7 +61,7 @@ def compose(configuration: Configuration, source: Source, *, until: str | None =
     tags = _tags(configuration, source)
     return make_plan(
         source=source,
-        stages=tuple(_tagged(MAKERS[kind](configuration), tags) for kind in DELIVERY),
+        stages=tuple(_asked(MAKERS[kind](configuration), tags, forced=forced) for kind in DELIVERY),
         skip=configuration.values.skipped,
         policies=_policies(configuration),
         settings=configuration.settings(),
@@ -93,7 +95,10 @@ def _model_version(configuration: Configuration) -> str:
     )
 
 
-def _tagged(stage: Stage, tags: tuple[ImageTag, ...]) -> Stage:
+def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:
+    """Return a stage with what is decided for this run alone."""
+    if isinstance(stage, Update):
+        return replace(stage, forced=forced)
     if isinstance(stage, Build):
         return replace(stage, tag=tags[0].tag)
     return replace(stage, tag=tags[0].tag, further_tags=tags[1:]) if isinstance(stage, Push) else stage
@@ -351,6 +356,9 @@ def _update(configuration: Configuration) -> Update:
         targets=tuple(map(_target, section.targets)),
         author=Author(name=section.author.name, email=section.author.email),
         time_limit_s=section.time_limit_s,
+        order=section.order,
+        insecure=configuration.values.insecure_registries,
+        options=_options(configuration),
     )
 
 

@@ -1,5 +1,7 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
+from typing import Literal
+
 from pipeline.section import Seconds, Section
 
 
@@ -59,3 +61,6 @@ class UpdateSection(Section):
     """Author of the commit."""
     time_limit_s: Seconds = 180
     """How long to try again when other writers come first."""
+    order: Literal["enforce", "warn", "ignore"] = "enforce"
+    """An older build never replaces a newer one: `superseded`. Where nobody knows which one is newer,
+    `enforce` refuses, and `warn` writes and says so; `ignore` compares nothing."""

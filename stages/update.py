@@ -1,34 +1,28 @@
 """The last stage: make the GitOps repository name the digest that was pushed."""
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
-from pipeline.model import (
-    Artifact,
-    BuiltImage,
-    Check,
-    ManifestUpdate,
-    Problem,
-    Pushed,
-    PushedImage,
-    Source,
-)
-from pipeline.reference import Digest, Reference, Repository, Tag
-from stages.gitops.address import Address
-from stages.gitops.git import GitBranch
-from stages.gitops.interface import Remote
+from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
+from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.destination import Destination, history_of
+from stages.gitops.message import commit_message
+from stages.gitops.order import Level
 from stages.gitops.repository import Author
+from stages.gitops.wishes import Offer, Wish, wish
 from stages.manifests.editing import EditedFile, edit
-from stages.manifests.interface import NewImage, Target
+from stages.manifests.interface import Target
 from stages.manifests.tree import Folder, Tree
+from stages.oci.order_key import OrderKey
+from stages.registries.options import RegistryOptions
 
-__all__ = ["Author", "Target", "Update", "commit_message"]
+__all__ = ["Author", "Target", "Update"]
 
 # what a check looks for before there is an image
 _ANY_TAG, _ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
@@ -37,12 +31,15 @@ _NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` 
 _NO_TARGETS = "`update.repository` is set, but no target: nothing would ever be updated"
 _NO_TARGETS_ADVICE = "Name the manifest to edit in `targets:` of `update:`, or leave its `repository:` out."
 _UNCONFIGURED = "no manifest was updated: none is named in `targets:` of `update:`"
-_Status = Literal["committed", "unchanged", "preview"]
+_ONLY_SHOWN = "nothing was written: name the GitOps repository as `repository:` of `update:`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """Edit the manifests that Argo CD or Flux watches, and push the edit as one commit."""
+    """Edit the manifests that Argo CD or Flux watches, and push the edit as one commit.
+
+    An older build never replaces a newer one: what stands there is compared on every attempt.
+    """
 
     image: str
     """The image's name, as `pipeline.yaml` has it."""
@@ -59,31 +56,42 @@ class Update:
     targets: tuple[Target, ...] = ()
     author: Author = Author()  # noqa: RUF009 - frozen
     time_limit_s: float = 180.0
+    order: Level = "enforce"
+    """What follows where nothing is known of what stands in a manifest; `ignore` compares nothing."""
+    forced: bool = False
+    """Write whatever stands there, newer or not; the record and the commit say so."""
+    insecure: tuple[str, ...] = ()
+    """Registries that may be asked without TLS; loopback always may."""
+    options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
+    """What the configuration says of a registry's repository beside where it is."""
 
     name: ClassVar[str] = "update"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source, BuiltImage, PushedImage)
     gives: ClassVar[type[ManifestUpdate]] = ManifestUpdate
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return whether the branch is there and every target names the image that it shall."""
+        """Return whether the branch is there, every target names the image, and its build can be compared."""
         if not self.targets:
             missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
             return (missing,) if self.repository is not None else ()
         wishes = self._wishes(self._unmade())
-        if self.repository is None:
+        remote = self.destination.remote()
+        if remote is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
             if not self.repositories:
                 return ()
             return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
-        remote = self._remote(self.repository)
         checks = remote.check(desk)
         if not all(check.passed for check in checks):
             return checks
-        return (
-            checks + self._unnamed(wishes) + _check_targets(wishes, lambda seek: remote.preview(seek, desk))
+        found = _check_targets(
+            wishes,
+            lambda seek: remote.preview(seek, desk),
+            lambda one, tree: self.destination.check_order((one,), tree, desk),
         )
+        return checks + self._unnamed(wishes) + found
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -92,52 +100,66 @@ class Update:
         """Make the targets name the pushed digest, and return what changed.
 
         Raises:
-            ConfigurationError: a target does not name the image, or cannot be edited safely.
-            RemoteError: the GitOps repository refuses, or cannot be reached.
+            ConfigurationError: a target does not name the image, or cannot be edited safely; or nobody knows
+                whether a newer build stands there.
+            RemoteError: the GitOps repository or a registry refuses, or cannot be reached.
         """
-        image = have[PushedImage]
+        source, image = have[Source], have[PushedImage]
         offers = self._made(image, dry_run=desk.dry_run)
         if not self.targets and self.repository is not None:
             raise ConfigurationError(_NO_TARGETS, advice=_NO_TARGETS_ADVICE)
         if not self.targets:
             return ManifestUpdate(status="unconfigured", note=_UNCONFIGURED)
         wishes, references = self._wishes(offers), offers[0].repositories
-
-        def apply(tree: Tree) -> tuple[EditedFile, ...]:
-            return edit(tree, wishes)
-
         if self.repository is None:
-            return self._preview_folder(have[Source].root, apply, layout_only=not references)
+            return self._preview_folder(source.root, wishes, layout_only=not references)
         if not references:
             raise ConfigurationError(f"update: {_NO_REGISTRY}", advice=_NO_REGISTRY_ADVICE)
-        remote = self._remote(self.repository)
-        if desk.dry_run:
-            return self._result("preview", remote.preview(apply, desk), note="dry run: nothing was pushed")
-        message = commit_message(have[Source], image, wishes, desk.run_name)
-        landing = remote.land(apply, message, desk)
-        if landing.commit is None:
-            note = f"the manifests name this digest already, at commit {landing.head} of {self.branch}"
-            return self._result("unchanged", (), attempts=landing.attempts, note=note)
-        return self._result("committed", landing.files, commit=landing.commit, attempts=landing.attempts)
+        key = self._key(source, desk)
+        ordered = self.destination.edit(
+            wishes, key, desk, is_ancestor=history_of(source.root, desk), refuses=not desk.dry_run
+        )
+        message = commit_message(source, image, wishes, key, "forced" if self.forced else "")
+        return self.destination.land(ordered, message, desk)
 
-    def _remote(self, url: str) -> Remote:
-        return GitBranch(url=url, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s)
+    @property
+    def destination(self) -> Destination:
+        """The GitOps repository, and what a delivery there is compared with."""
+        return Destination(
+            repository=self.repository,
+            branch=self.branch,
+            targets=self.targets,
+            author=self.author,
+            time_limit_s=self.time_limit_s,
+            order=self.order,
+            forced=self.forced,
+            repositories=self.repositories,
+            model_repositories=self.model_repositories,
+            insecure=self.insecure,
+            options=self.options,
+        )
 
-    def _unmade(self) -> tuple["_Offer", ...]:
+    def _key(self, source: Source, desk: Desk) -> OrderKey:
+        """Return the commit's key; where forced, the time now, so that no build made before undoes it."""
+        if self.forced:
+            return OrderKey.at(datetime.now(UTC), source.commit, desk.run_name)
+        return OrderKey.of(source, desk.run_name)
+
+    def _unmade(self) -> tuple[Offer, ...]:
         """Return what a check looks for, before there is an image."""
         names = ((self.image, self.repositories), (self.model_image, self.model_repositories))
-        return tuple(_Offer(name, known, _ANY_TAG, _ANY_DIGEST) for name, known in names if name is not None)
+        return tuple(Offer(name, known, _ANY_TAG, _ANY_DIGEST) for name, known in names if name is not None)
 
-    def _made(self, image: PushedImage, *, dry_run: bool) -> tuple["_Offer", ...]:
+    def _made(self, image: PushedImage, *, dry_run: bool) -> tuple[Offer, ...]:
         """Return what is there now; in a dry run, what a run would have pushed."""
         made = (image, self.repositories), (image.model_image, self.model_repositories)
-        return tuple(_Offer.of(one, known if dry_run else None) for one, known in made if one is not None)
+        return tuple(Offer.of(one, known if dry_run else None) for one, known in made if one is not None)
 
-    def _wishes(self, offers: tuple["_Offer", ...]) -> tuple[tuple[Target, NewImage], ...]:
+    def _wishes(self, offers: tuple[Offer, ...]) -> tuple[Wish, ...]:
         """Return each target with the image it gets: the model's where it names it, else the other."""
-        return tuple((target, _wish(target, offers)) for target in self.targets)
+        return tuple(wish(target, offers) for target in self.targets)
 
-    def _unnamed(self, wishes: tuple[tuple[Target, NewImage], ...]) -> tuple[Check, ...]:
+    def _unnamed(self, wishes: tuple[Wish, ...]) -> tuple[Check, ...]:
         """Return a failing check where the application would be rolled out, but the weights would not."""
         known = self.model_repositories
         if not known or any(image.repository in known for _, image in wishes):
@@ -146,142 +168,48 @@ class Update:
         advice = f"Add what mounts them to `targets:` of `update:`:\n- path: …\n  image: {known[0]}"
         return (_missing("manifest of the weights", found, advice),)
 
-    def _preview_folder(
-        self, root: Path, apply: Callable[[Tree], tuple[EditedFile, ...]], *, layout_only: bool
-    ) -> ManifestUpdate:
-        note = "nothing was written: name the GitOps repository as `repository:` of `update:`"
+    def _preview_folder(self, root: Path, wishes: tuple[Wish, ...], *, layout_only: bool) -> ManifestUpdate:
         try:
-            files = apply(Folder(root))
+            files = edit(Folder(root), wishes)
         except ConfigurationError as error:
             if not layout_only:
                 raise
-            return self._result("preview", (), note=f"{error.message}. {_NO_REGISTRY_ADVICE}")
-        return self._result("preview", files, note=note)
-
-    def _result(
-        self,
-        status: _Status,
-        files: Iterable[EditedFile],
-        *,
-        commit: str | None = None,
-        attempts: int = 0,
-        note: str = "",
-    ) -> ManifestUpdate:
-        return ManifestUpdate(
-            status=status,
-            repository_url=self._remote(self.repository).shown_url if self.repository else None,
-            branch=self.branch if self.repository else None,
-            commit=commit,
-            files=tuple(file.change() for file in files),
-            attempts=attempts,
-            note=note,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """An image that a target may get, and where it can be pulled from.
-
-    Where nothing is pushed no repository is known, and the name in the manifest stays in the preview.
-    """
-
-    name: str
-    repositories: tuple[Repository, ...]
-    tag: Tag
-    digest: Digest
-
-    @classmethod
-    def of(cls, pushed: Pushed, repositories: tuple[Repository, ...] | None = None) -> "_Offer":
-        there = tuple(reference.repository for reference in pushed.references)
-        return cls(pushed.name, there if repositories is None else repositories, pushed.tag, pushed.digest)
-
-    @property
-    def own(self) -> Repository:
-        """Its name without any registry, as manifests have it that are rendered later."""
-        return Reference.parse(self.name).repository
-
-    def at(self, repository: Repository) -> NewImage:
-        return NewImage(repository=repository, tag=self.tag, digest=self.digest)
-
-
-def _wish(target: Target, offers: tuple[_Offer, ...]) -> NewImage:
-    """Return the image that a target gets: from the repository that it names, else from the first."""
-    named = _named_by(target)
-    chosen = next((one for one in offers[1:] if named in {*one.repositories, one.own}), offers[0])
-    known = chosen.repositories
-    if named is not None and (named in known or not known):
-        return chosen.at(named)
-    return chosen.at(known[0] if known else chosen.own)
-
-
-def _named_by(target: Target) -> Repository | None:
-    try:
-        return Reference.parse(target.image or "").repository
-    except ValueError:  # the edit refuses it, with the manifest's name
-        return None
+            return self.destination.made("preview", (), note=f"{error.message}. {_NO_REGISTRY_ADVICE}")
+        return self.destination.made("preview", files, note=_ONLY_SHOWN)
 
 
 def _missing(subject: str, found: str, advice: str) -> Check:
     return Check(subject=subject, found=found, problem=Problem.CONFIGURATION, advice=advice)
 
 
+def _nothing_further(_: Wish, __: Tree) -> tuple[Check, ...]:
+    return ()
+
+
 def _check_targets(
-    wishes: tuple[tuple[Target, NewImage], ...],
+    wishes: tuple[Wish, ...],
     look: Callable[[Callable[[Tree], tuple[EditedFile, ...]]], object],
+    further: Callable[[Wish, Tree], tuple[Check, ...]] = _nothing_further,
 ) -> tuple[Check, ...]:
     """Try every edit on what is there now, each by itself so that every mistake is listed at once."""
     checks: list[Check] = []
 
     def seek(tree: Tree) -> tuple[EditedFile, ...]:
-        checks[:] = [_check_target(tree, wish) for wish in wishes]
+        checks[:] = [check for one in wishes for check in _check_target(tree, one, further)]
         return ()
 
     look(seek)
     return tuple(checks)
 
 
-def _check_target(tree: Tree, wish: tuple[Target, NewImage]) -> Check:
-    target, image = wish
+def _check_target(
+    tree: Tree, one: Wish, further: Callable[[Wish, Tree], tuple[Check, ...]]
+) -> tuple[Check, ...]:
+    target, image = one
     subject = f"manifest {target.path}"
     try:
-        files = edit(tree, [wish])
+        files = edit(tree, [one])
     except ConfigurationError as error:
-        return _missing(subject, error.message.removeprefix(f"{target.path} "), error.advice)
+        return (_missing(subject, error.message.removeprefix(f"{target.path} "), error.advice),)
     places = ", ".join(f"{file.path}:{file.fields[0].line}" for file in files)
-    return Check(subject=subject, found=f"{places} gets {image.repository}")
-
-
-def commit_message(
-    source: Source, image: PushedImage, wishes: Iterable[tuple[Target, NewImage]], run_name: str
-) -> str:
-    """Return the message: a line for people, and trailers that `git interpret-trailers --parse` reads."""
-    references = dict.fromkeys(f"{new.repository}:{new.tag}@{new.digest}" for _, new in wishes)
-    own = image.model_image
-    short = source.version.replace(source.commit, source.commit[:12])
-    trailers = [
-        *(("Image", reference) for reference in references),
-        ("Tag", image.tag),
-        ("Digest", image.digest),
-        *([("Model-Image", f"{own.name}:{own.tag}@{own.digest}")] if own is not None else []),
-        ("Source-Commit", source.version),
-    ]
-    if source.repository_url:
-        trailers.append(("Source-Repository", Address.parse(source.repository_url, {}).url))
-    if run_name:
-        trailers.append(("Pipeline-Run", run_name))
-    name = image.name.rpartition("/")[2]
-    weights = f", with the weights in {own.name} (sha256:{own.digest.short})" if own is not None else ""
-    return "\n".join(
-        [
-            f"{name}: deploy {short} (sha256:{image.digest.short})",
-            "",
-            f"Roll out {image.name} as it was built from commit {source.version}{weights}.",
-            "",
-            *(f"{key}: {_one_line(value)}" for key, value in trailers),
-            "",
-        ]
-    )
-
-
-def _one_line(value: str) -> str:
-    return re.sub(r"\s+", " ", value)
+    return further(one, tree) or (Check(subject=subject, found=f"{places} gets {image.repository}"),)

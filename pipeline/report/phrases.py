@@ -146,9 +146,13 @@ def told_by(reference: PushedReference) -> str:
 def _(update: ManifestUpdate) -> str:
     files = ", ".join(file.path for file in update.files)
     if update.status == "committed":
-        return f"{(update.commit or '')[:12]} on {update.branch}: {files}"
+        forced = " (by force)" if update.forced else ""
+        return f"{(update.commit or '')[:12]} on {update.branch}: {files}{forced}"
     if update.status == "unchanged":
         return "the manifests name this digest already"
+    if update.status == "superseded":
+        newer = next(found for found in update.before if found.order == "newer")
+        return f"superseded: {newer.place} names a newer build already"
     if update.status == "preview":
         return f"not written: {files}" if files else "nothing would change"
     return "no target configured"

@@ -6,12 +6,13 @@ Source: OCI image specification 1.1, annotations.md; labels of the configuration
 from pipeline.model import BaseImage, Source
 from pipeline.reference import Reference, Tag
 from stages.oci.assemble import timestamp
+from stages.oci.order_key import NAME, OrderKey
 
 PREFIX = "org.opencontainers.image."
 
 
 def annotations(image: str, tag: Tag, source: Source, base: BaseImage | None) -> dict[str, str]:
-    """Return the annotations of an image; those that nothing is known of are left out."""
+    """Return the annotations of an image, its order key among them; what nothing is known of is left out."""
     values = {
         "title": image,
         "version": tag,
@@ -21,7 +22,8 @@ def annotations(image: str, tag: Tag, source: Source, base: BaseImage | None) ->
         "base.name": full_name(base.name) if base is not None else None,
         "base.digest": base.digest if base is not None else None,
     }
-    return {f"{PREFIX}{name}": str(value) for name, value in values.items() if value is not None}
+    known = {f"{PREFIX}{name}": str(value) for name, value in values.items() if value is not None}
+    return {**known, NAME: str(OrderKey.of(source))}
 
 
 def full_name(base: str) -> str:

@@ -94,6 +94,7 @@ def test_annotations_are_those_of_the_specification(project: Path) -> None:
         "org.opencontainers.image.created": "2026-01-02T00:00:00Z",
         "org.opencontainers.image.base.name": "docker.io/library/python:3.11-slim",
         "org.opencontainers.image.base.digest": str(Digest.of(b"base")),
+        "io.model-image-pipeline.order": f"2026-01-02T00:00:00Z {COMMIT}",
     }
 
 

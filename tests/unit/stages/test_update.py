@@ -10,8 +10,10 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import Problem, Pushed, PushedImage, PushedReference, Source
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.message import commit_message
 from stages.manifests.interface import NewImage, Target
-from stages.update import Update, commit_message
+from stages.oci.order_key import OrderKey
+from stages.update import Update
 
 HOST = "registry.example.com/team"
 COMMIT = "4f9c1d2e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d"
@@ -134,7 +136,7 @@ def test_the_commit_names_both_images(tmp_path: Path) -> None:
         ),
     )
     weights = f"the weights in digits-model (sha256:{WEIGHTS.short})"
-    message = commit_message(source(tmp_path), image, wishes, "run-1")
+    message = commit_message(source(tmp_path), image, wishes, OrderKey.of(source(tmp_path), "run-1"))
     assert message.splitlines() == [
         f"digits: deploy {COMMIT[:12]} (sha256:{CODE.short})",
         "",
@@ -142,6 +144,9 @@ def test_the_commit_names_both_images(tmp_path: Path) -> None:
         "",
         f"Image: {APPLICATION}",
         f"Image: {MODEL}",
+        "Manifest: a",
+        "Manifest: b",
+        f"Order-Key: 2026-01-02T00:00:00Z {COMMIT}",
         "Tag: v2",
         f"Digest: {CODE}",
         f"Model-Image: digits-model:w2@{WEIGHTS}",

@@ -1,0 +1,171 @@
+"""The GitOps repository that is written to: an update, a rollback and a promotion all land there this way."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pipeline.desk import Desk
+from pipeline.git import FOREIGN_VARIABLES
+from pipeline.model import Check, ManifestUpdate, Problem, StandingImage
+from pipeline.process import Command
+from pipeline.reference import Repository
+from stages.gitops.git import GitBranch
+from stages.gitops.interface import Remote
+from stages.gitops.order import Level, OrderedEdit, Rule, unknown
+from stages.gitops.repository import Author
+from stages.gitops.wishes import Wish
+from stages.manifests.editing import EditedFile
+from stages.manifests.interface import Target
+from stages.manifests.tree import Tree
+from stages.oci.order_key import IsAncestor, OrderKey
+from stages.registries.connections import Registries
+from stages.registries.deployed import DeployedImages
+from stages.registries.options import RegistryOptions
+
+_Status = Literal["committed", "unchanged", "superseded", "preview"]
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A branch, the manifests in it, and what a delivery there is compared with."""
+
+    repository: str | None = None
+    """URL of the GitOps repository; None: there is none, and nothing is ever written."""
+    branch: str = "main"
+    targets: tuple[Target, ...] = ()
+    author: Author = Author()  # noqa: RUF009 - frozen
+    time_limit_s: float = 180.0
+    order: Level = "enforce"
+    forced: bool = False
+    """Write whatever stands there, newer or not; that is recorded."""
+    repositories: tuple[Repository, ...] = ()
+    """Where the application's builds are: their keys can be read there."""
+    model_repositories: tuple[Repository, ...] = ()
+    """Where the weights' own images are, which carry no key."""
+    insecure: tuple[str, ...] = ()
+    """Registries that may be spoken to without TLS; loopback always may."""
+    options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
+    """What the configuration says of a registry's repository beside where it is."""
+
+    def remote(self) -> Remote | None:
+        """Return the way into the repository; None where there is none."""
+        if self.repository is None:
+            return None
+        return GitBranch(
+            url=self.repository, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s
+        )
+
+    def images(self, desk: Desk) -> DeployedImages:
+        """Return what reads the images that stand in the manifests."""
+        registries = Registries(repositories=self.repositories, insecure=self.insecure, options=self.options)
+        return DeployedImages(registries, desk)
+
+    def edit(
+        self,
+        wishes: Sequence[Wish],
+        key: OrderKey,
+        desk: Desk,
+        *,
+        is_ancestor: IsAncestor,
+        refuses: bool = True,
+    ) -> OrderedEdit:
+        """Return the edit of a delivery with this key; `refuses` is off where it is only shown."""
+        rule = Rule(
+            key=key,
+            level=self.order,
+            forced=self.forced,
+            find=self.images(desk).find,
+            known=frozenset(self.repositories),
+            unkeyed=frozenset(self.model_repositories),
+            is_ancestor=is_ancestor,
+            refuses=refuses,
+        )
+        return OrderedEdit(tuple(wishes), rule)
+
+    def land(self, edit: OrderedEdit, message: str, desk: Desk) -> ManifestUpdate:
+        """Put the edit on the branch, unless a newer build stands there; in a dry run only show it.
+
+        Raises:
+            ConfigurationError: the edit refuses, or nobody knows which build is the newer one.
+            RemoteError: the repository or a registry refuses, or cannot be reached.
+        """
+        remote = self.remote()
+        assert remote is not None  # noqa: S101 - whoever lands an edit has looked
+        if desk.dry_run:
+            files = remote.preview(edit, desk)
+            return self.made("preview", files, edit, note="dry run: nothing was pushed")
+        landing = remote.land(edit, message, desk)
+        if landing.commit is not None:
+            return self.made(
+                "committed", landing.files, edit, commit=landing.commit, attempts=landing.attempts
+            )
+        status: _Status = "superseded" if edit.superseded is not None else "unchanged"
+        note = f"the manifests name this digest already, at commit {landing.head} of {self.branch}"
+        return self.made(
+            status, (), edit, attempts=landing.attempts, note=note if status == "unchanged" else ""
+        )
+
+    def made(  # noqa: PLR0913 - what the record says
+        self,
+        status: _Status,
+        files: Iterable[EditedFile],
+        edit: OrderedEdit | None = None,
+        *,
+        commit: str | None = None,
+        attempts: int = 0,
+        note: str = "",
+    ) -> ManifestUpdate:
+        """Return what became of an edit."""
+        remote = self.remote()
+        told = (*edit.notes, edit.told()) if edit is not None else ()
+        return ManifestUpdate(
+            status=status,
+            repository_url=remote.shown_url if remote is not None else None,
+            branch=self.branch if remote is not None else None,
+            commit=commit,
+            files=tuple(file.change() for file in files),
+            attempts=attempts,
+            order_key=str(edit.rule.key) if edit is not None else None,
+            before=edit.weighed if edit is not None else (),
+            forced=self.forced and edit is not None,
+            note="\n".join(part for part in (note, *told) if part),
+        )
+
+    def check_order(self, wishes: Sequence[Wish], tree: Tree, desk: Desk) -> tuple[Check, ...]:
+        """Return what stands in the manifests that nothing can be compared with, before any work is done."""
+        if self.forced or self.order != "enforce":
+            return ()
+        rule = Rule(
+            key=OrderKey.at(_NEVER, ""),
+            find=self.images(desk).find,
+            known=frozenset(self.repositories),
+            unkeyed=frozenset(self.model_repositories),
+        )
+        return tuple(_check(found) for _, found in rule.weigh(tree, wishes) if found.order == "unknown")
+
+
+def _check(found: StandingImage) -> Check:
+    error = unknown(found)
+    return Check(
+        subject=f"manifest {found.path}",
+        found=error.message.removeprefix(f"{found.path}:"),
+        problem=Problem.CONFIGURATION,
+        advice=error.advice,
+    )
+
+
+def history_of(root: Path, desk: Desk) -> IsAncestor:
+    """Return what the git history around a folder knows of two commits."""
+
+    def is_ancestor(one: str, other: str) -> bool | None:
+        command = Command(
+            arguments=("git", "-C", str(root), "merge-base", "--is-ancestor", one, other),
+            environment=dict.fromkeys(FOREIGN_VARIABLES),
+        )
+        answer = desk.run(command, log="ancestry").exit_code
+        return answer == 0 if answer in {0, 1} else None
+
+    return is_ancestor
