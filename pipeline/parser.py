@@ -122,7 +122,7 @@ def _add_edit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--digest", help="digest that it shall have")
     parser.add_argument("--dry-run", action="store_true", help="print the diff and write nothing")
     place = parser.add_argument_group("which place, where more than one is possible")
-    place.add_argument("--form", help="form of the manifest, such as kubernetes, kserve or helm-values")
+    place.add_argument("--form", help="form of the manifest, such as kubernetes, kserve or helm")
     place.add_argument("--kind", help="kind of the resource")
     place.add_argument("--name", help="metadata.name of the resource")
     place.add_argument("--namespace", metavar="NS", help="metadata.namespace of the resource")

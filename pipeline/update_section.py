@@ -22,7 +22,7 @@ class TargetSection(Section):
     image: str | None = None
     """Image in the manifest that the pushed one replaces; default: the repository that was pushed to."""
     form: str | None = None
-    """Form of the manifest, such as kubernetes, kserve or helm-values; default: told by its content."""
+    """Form of the manifest, such as kubernetes, kserve or helm; default: told by its content."""
     kind: str | None = None
     """Only resources of this kind."""
     name: str | None = None

@@ -31,7 +31,7 @@ def several_found(target: Target, wanted: Sequence[Repository], found: Sequence[
     return refusal(
         target.path,
         None,
-        f"names {' or '.join(wanted)} with different references: {_listed(found)}",
+        f"names {' or '.join(wanted)} with different references: {_listed(_sorted(found))}",
         advice=f"Make them the same once, or say which one is meant: {_telling_hints(found)}.",
     )
 
@@ -80,7 +80,7 @@ def _other_images(
     return refusal(
         where,
         None,
-        f"names {names}; it names: {_listed(found)}",
+        f"names {names}; it names: {_listed(_sorted(found))}",
         advice=f"{way}. Names are compared whole, with registry and port.",
     )
 
@@ -153,7 +153,7 @@ def _no_such_container(where: str, target: Target, chosen: Sequence[Resource]) -
     return refusal(
         where,
         None,
-        f"has no container {target.container}; it names: {_listed(found)}",
+        f"has no container {target.container}; it names: {_listed(_sorted(found))}",
         advice="Correct `container:` of the target, or leave it out.",
     )
 
@@ -201,6 +201,11 @@ def _no_image(where: str, target: Target, chosen: Sequence[Resource]) -> Manifes
         advice=f"What can be edited: {', '.join(form.name for form in FORMS)}. "
         "Any other resource: say by `field:` where it names the image.",
     )
+
+
+def _sorted(found: Sequence[Found]) -> tuple[Found, ...]:
+    """Return the places as they come in the files."""
+    return tuple(sorted(found, key=lambda one: (one.resource.file.path, one.place.at.node.span.start)))
 
 
 def _listed(found: Sequence[object]) -> str:

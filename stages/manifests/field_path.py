@@ -49,7 +49,7 @@ def _steps(text: str) -> Iterator[Step]:
 
 def _bare(text: str, at: int) -> tuple[str, int]:
     if text.startswith("[", at):
-        raise _error(text, at, 'expected a number and "]", or a key in double quotes')
+        raise _error(text, at + 1, 'expected a number and "]", or a key in double quotes')
     if at > 0 and text[at] != ".":
         raise _error(text, at, 'expected "." or "["')
     start = at + 1 if at > 0 else 0
