@@ -148,7 +148,7 @@ def _advice(trouble: Trouble, url: str) -> str:
         Trouble.NO_CREDENTIALS: token,
         Trouble.CREDENTIALS: token,
         Trouble.HOST_KEY: f"Run `{keyscan(url)}`, and compare the fingerprints (`ssh-keygen -lf`) with "
-        "those that the host publishes. `known_hosts:` of `update:` names another file than ~/.ssh/known_hosts.",
+        "those that the host publishes. Another file is named by `known_hosts:` of `update:`.",
         Trouble.CERTIFICATE: "Point git at the authority's certificate: GIT_SSL_CAINFO=/path/to/ca.pem.",
         Trouble.MISSING: "Check `repository:` of `update:`. Servers also say this to a token that may not "
         f"read the repository: check {PASSWORD}.",

@@ -21,6 +21,7 @@ from stages.gitops.answers import diagnose
 from stages.gitops.interface import Edit, Landing
 from stages.gitops.repository import SIGNING_ADVICE, Author, CommitTree, FilterUnusable, NewCommit, Repository
 from stages.gitops.signing import Signing
+from stages.gitops.wording import Wording
 from stages.manifests.editing import EditedFile
 
 _SILENT = " (GITHUB_TOKEN: its commits start no workflows; a GitHub App's or a deploy key's do)"
@@ -39,6 +40,7 @@ class GitBranch:
     author: Author = Author()  # noqa: RUF009 - frozen
     committer: Author | None = None
     """None: the author."""
+    wording: Wording = Wording()  # noqa: RUF009 - frozen
     access: Access = Access()  # noqa: RUF009 - frozen
     signing: Signing | None = None
     time_limit_s: float = 180.0
@@ -84,7 +86,8 @@ class GitBranch:
 
     def land(self, edit: Edit, message: str, desk: Desk) -> Landing:
         """Put the edit on the branch, on top of whatever others have put there meanwhile."""
-        new = NewCommit(message=message, author=self.author, committer=self.committer)
+        words = self.wording.signed_off(message)
+        new = NewCommit(message=words, author=self.author, committer=self.committer)
         with self.opened(desk) as repository:
             attempts = _Attempts(time.monotonic() + self.time_limit_s)
             landing = Landing(files=(), commit=None, attempts=0)

@@ -23,7 +23,9 @@ exec git-shell -c "$SSH_ORIGINAL_COMMAND"
 """
 _READER = """#!/bin/sh
 case "$SSH_ORIGINAL_COMMAND" in
-git-receive-pack*) echo "ERROR: The key you are authenticating with has been marked as read only." >&2; exit 1 ;;
+git-receive-pack*)
+    echo "ERROR: The key you are authenticating with has been marked as read only." >&2
+    exit 1 ;;
 esac
 exec "{writer}"
 """
