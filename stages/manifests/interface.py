@@ -100,7 +100,7 @@ class Form(Protocol):
 
     @property
     def name(self) -> str:
-        """What users write as `form:` and read in lists: one short word, such as kustomize or helm-values."""
+        """What users write as `form:` and read in lists: one short word, such as kustomize or helm."""
         ...
 
     @property

@@ -21,6 +21,12 @@ def test_every_error_has_its_own_exit_code() -> None:
     assert {kind.__name__: kind.exit_code for kind in direct} == CODES
 
 
+def test_a_refused_manifest_has_a_code_of_its_own_and_is_a_matter_of_configuration() -> None:
+    assert errors.ManifestRefused.exit_code == 8
+    assert issubclass(errors.ManifestRefused, errors.ConfigurationError)
+    assert "8 a manifest" in EPILOG
+
+
 def test_a_temporary_error_ends_with_the_code_of_its_kind() -> None:
     assert errors.TemporaryRemoteError.exit_code == errors.RemoteError.exit_code
 

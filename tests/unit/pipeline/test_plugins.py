@@ -10,6 +10,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.model import Source
 from pipeline.plugins import compose
 from stages.build import Build
+from stages.manifests.interface import Target
 from stages.oci.model_image import OwnImage
 from stages.push import Push
 from stages.update import Update
@@ -68,3 +69,24 @@ def test_one_name_for_both_images_is_refused(tmp_path: Path) -> None:
         stages(tmp_path, "image: digits\nmodel:\n  source: model\n  delivery: image\n  image: digits\n")
     assert caught.value.message == "pipeline.yaml:5: model.image: 'digits' is the application's own name"
     assert "digits-model" in caught.value.advice
+
+
+def test_every_key_of_a_target_reaches_the_edit(tmp_path: Path) -> None:
+    hints = "form: argocd, kind: Application, name: a, namespace: b, container: c, field: d, marker: e:f"
+    target = f"{{path: p, image: i, {hints}, parameters: {{tag: image.tag, digest: image.digest}}}}"
+    _, _, update = stages(tmp_path, f"{{image: digits, registries: a.io, update: {{targets: [{target}]}}}}")
+    assert update.targets == (
+        Target(
+            path="p",
+            image="i",
+            form="argocd",
+            kind="Application",
+            name="a",
+            namespace="b",
+            container="c",
+            field="d",
+            marker="e:f",
+            tag_parameter="image.tag",
+            digest_parameter="image.digest",
+        ),
+    )
