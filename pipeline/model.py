@@ -85,6 +85,7 @@ class Problem(StrEnum):
     REMOTE = "remote"
     DISK = "disk"
     TAG = "tag"
+    MANIFEST = "manifest"
 
 
 class DiskNeed(Value):

@@ -12,6 +12,7 @@ from pipeline.errors import (
     ConfigurationError,
     DiskFull,
     InternalError,
+    ManifestRefused,
     PipelineError,
     RemoteError,
     TagConflict,
@@ -27,6 +28,7 @@ ERRORS: dict[Problem, type[PipelineError]] = {
     Problem.DISK: DiskFull,
     Problem.REMOTE: RemoteError,
     Problem.TAG: TagConflict,
+    Problem.MANIFEST: ManifestRefused,
 }
 """In the order in which they are worth mending: the first problem found decides the exit code."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.destination import Destination, history_of
@@ -210,6 +210,8 @@ def _check_target(
     try:
         files = edit(tree, [one])
     except ConfigurationError as error:
-        return (_missing(subject, error.message.removeprefix(f"{target.path} "), error.advice),)
+        problem = Problem.MANIFEST if isinstance(error, ManifestRefused) else Problem.CONFIGURATION
+        found = error.message.removeprefix(f"{target.path} ")
+        return (Check(subject=subject, found=found, problem=problem, advice=error.advice),)
     places = ", ".join(f"{file.path}:{file.fields[0].line}" for file in files)
     return further(one, tree) or (Check(subject=subject, found=f"{places} gets {image.repository}"),)
