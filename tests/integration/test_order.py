@@ -1,0 +1,253 @@
+"""An older build never replaces a newer one: a real registry tells what stands in a real repository."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
+from pipeline.model import ManifestUpdate, Problem
+from pipeline.reference import Digest, Repository
+from stages.manifests.interface import Target
+from stages.oci.order_key import NAME, OrderKey
+from stages.update import Update
+from tests.support import keyed_images
+from tests.support.delivering import made
+from tests.support.git_server import GitServer
+from tests.support.git_server import Repository as ServedRepository
+from tests.support.registry import Registry
+
+pytestmark = pytest.mark.integration
+
+CreateRepository = Callable[[Path | None], ServedRepository]
+NOW = datetime.now(UTC).replace(microsecond=0)
+PATH = "apps/digits/kustomization.yaml"
+OLD, MIDDLE, NEW = ("1" * 40, -3), ("2" * 40, -2), ("3" * 40, -1)
+"""Commits, and their times in hours from now."""
+Build = tuple[str, int]
+
+
+class Place:
+    """One image, the repository that deploys it, and who delivers."""
+
+    def __init__(self, registry: Registry, name: str, served: ServedRepository, folder: Path) -> None:
+        self.registry, self.name, self.served, self.folder = registry, name, served, folder
+        self.image = Repository(f"{registry.address}/{name}")
+        self.runs = 0
+
+    def push(self, build: Build) -> Digest:
+        commit, hours = build
+        return keyed_images.push_build(self.registry, self.name, commit, NOW + timedelta(hours=hours))
+
+    def deliver(self, build: Build, digest: Digest | None = None, **options: object) -> ManifestUpdate:
+        commit, hours = build
+        moment = (NOW + timedelta(hours=hours)).isoformat()
+        have = made(self.image, commit, digest or self.push(build), moment)
+        return self.update(**options).run(have, self.desk())
+
+    def update(self, **options: object) -> Update:
+        return Update(
+            image="digits",
+            repositories=(self.image,),
+            repository=self.served.url,
+            targets=(Target(path=PATH),),
+            **options,  # type: ignore[arg-type]  # the options of Update
+        )
+
+    def desk(self) -> Desk:
+        self.runs += 1
+        folder = self.folder / f"desk-{uuid4().hex}"
+        folder.mkdir()
+        return Desk(folder=folder, cache=folder, run_name=f"run-{self.runs:04d}")
+
+    def stands(self) -> str:
+        return self.served.read(PATH)
+
+    def put(self, tag: str, digest: Digest | None = None, message: str = "By hand") -> None:
+        content = self.folder / "content"
+        file = content / PATH
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pinned = f"  digest: {digest}\n" if digest is not None else ""
+        file.write_text(
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n"
+            f'- name: {self.image}\n  newTag: "{tag}"\n{pinned}'
+        )
+        self.served.commit(content, message)
+
+
+@pytest.fixture
+def place(  # noqa: PLR0913, PLR0917 - the real parts
+    registry: Registry,
+    repository_name: str,
+    create_repository: CreateRepository,
+    git_server: GitServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Place:
+    monkeypatch.setenv("GITOPS_USERNAME", git_server.username)
+    monkeypatch.setenv("GITOPS_PASSWORD", git_server.password)
+    monkeypatch.setenv("REGISTRY_USERNAME", registry.username)
+    monkeypatch.setenv("REGISTRY_PASSWORD", registry.password)
+    found = Place(registry, repository_name, create_repository(None), tmp_path)
+    found.put("none-yet")
+    return found
+
+
+def test_the_newer_build_stands_whoever_comes_first(place: Place) -> None:
+    assert place.deliver(MIDDLE).status == "committed"
+    newest = place.push(NEW)
+    assert place.deliver(NEW, newest).status == "committed"
+    head = place.served.head()
+
+    late = place.deliver(OLD)
+
+    assert (late.status, late.commit, place.served.head()) == ("superseded", None, head)
+    assert str(newest) in place.stands()
+    (standing,) = late.before
+    assert (standing.order, standing.place) == ("newer", f"{PATH}:4")
+    assert f"superseded: {PATH}:4 names {place.image}:{NEW[0]}@{newest}" in late.note
+
+
+def test_a_placeholder_is_replaced_without_a_question(place: Place) -> None:
+    first = place.deliver(OLD)
+    assert (first.status, first.before[0].order) == ("committed", "first")
+    assert place.update().check(place.desk())[-1].passed
+
+
+@pytest.mark.parametrize("how", ["digest", "tag"])
+def test_an_image_of_another_tool_is_replaced_when_somebody_says_so(place: Place, how: str) -> None:
+    digest = keyed_images.push(
+        place.registry,
+        place.name,
+        "v1",
+        annotations={"org.opencontainers.image.created": "2020-01-01T00:00:00Z"},
+    )
+    place.put("v1", digest if how == "digest" else None)
+
+    check = place.update().check(place.desk())[-1]
+    with pytest.raises(ConfigurationError, match="carries no order key"):
+        place.deliver(NEW)
+    forced = place.deliver(NEW, forced=True)
+
+    assert check.problem is Problem.CONFIGURATION
+    assert "`pipeline run --force`" in check.advice
+    assert (forced.status, forced.forced) == ("committed", True)
+    assert "Occasion: forced" in place.served.git("log", "-1", "--format=%B")
+    later = ("4" * 40, 1)
+    assert place.deliver(later).status == "committed"
+
+
+def test_warn_writes_and_says_what_it_did_not_know(place: Place) -> None:
+    place.put("v1", keyed_images.push(place.registry, place.name, "v1"))
+    made = place.deliver(NEW, order="warn")
+    assert made.status == "committed"
+    assert "carries no order key" in made.note
+
+
+def test_a_digest_that_is_gone_is_unknown(place: Place) -> None:
+    place.put("v1", Digest.of(b"deleted"))
+    with pytest.raises(ConfigurationError, match="is not in its registry any more"):
+        place.deliver(NEW)
+
+
+@pytest.mark.parametrize("where", ["annotations", "labels", "index"])
+def test_the_key_is_found_in_annotations_and_labels_and_below_an_index(place: Place, where: str) -> None:
+    said = {NAME: str(OrderKey.at(NOW, "9" * 40))}
+    digest = keyed_images.push(
+        place.registry,
+        place.name,
+        "v9",
+        annotations=said if where == "annotations" else None,
+        labels=said if where != "annotations" else None,
+        index=where == "index",
+    )
+    place.put("v9", digest)
+    assert place.deliver(NEW).status == "superseded"
+
+
+def test_a_tag_alone_is_looked_up(place: Place) -> None:
+    place.push(NEW)
+    place.put(NEW[0])
+    assert place.deliver(MIDDLE).status == "superseded"
+
+
+def test_a_forced_delivery_is_not_undone_by_a_build_that_was_under_way(place: Place) -> None:
+    old = place.push(OLD)
+    place.deliver(NEW)
+    assert place.deliver(OLD, old, forced=True).status == "committed"
+
+    under_way = place.deliver(("4" * 40, 0))
+
+    assert under_way.status == "superseded"
+    assert "deployed by force at" in under_way.note
+    assert str(old) in place.stands()
+    assert place.deliver(("5" * 40, 1)).status == "committed"
+
+
+def test_of_two_builds_of_one_commit_the_later_run_stands(place: Place) -> None:
+    one = place.push(NEW)
+    said = {NAME: str(OrderKey.at(NOW + timedelta(hours=NEW[1]), NEW[0]))}
+    other = keyed_images.push(place.registry, place.name, "again", annotations=said, labels={"b": "c"})
+    assert place.deliver(NEW, one).status == "committed"
+    assert place.deliver(NEW, other).status == "committed"
+    place.runs = 0  # the first run again, which is late
+    assert place.deliver(NEW, one).status == "superseded"
+
+
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_commits_are_read_from_servers_with_and_without_filters(place: Place, filters: str) -> None:
+    place.served.git("config", "uploadpack.allowFilter", filters)
+    place.deliver(OLD, forced=True)
+    for number in range(3):
+        content = place.folder / "content"
+        (content / f"other-{number}").write_text("x")
+        (content / PATH).write_text(place.stands())
+        place.served.commit(content, "Somebody else")
+    assert place.deliver(NEW).status == "superseded"
+
+
+@pytest.mark.parametrize("rounds", [4])
+def test_a_race_of_processes_is_won_by_the_newer_build(place: Place, rounds: int) -> None:
+    builds = {
+        name: (commit, place.push((commit, hours)), hours)
+        for name, (commit, hours) in {"old": OLD, "middle": MIDDLE, "new": NEW}.items()
+    }
+    for number in range(rounds):
+        place.put("none-yet")
+        names = list(builds) if number % 2 else list(reversed(builds))
+        writers = [_writer(place, *builds[name], run=f"run-{number}-{name}") for name in names]
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        results = {}
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        for name, writer in zip(names, writers, strict=True):
+            out, problem = writer.communicate(timeout=120)
+            assert writer.returncode == 0, problem
+            results[name] = json.loads(out)["status"]
+        assert str(builds["new"][1]) in place.stands(), results
+        assert results["new"] == "committed"
+
+
+def _writer(place: Place, commit: str, digest: Digest, hours: int, run: str) -> "subprocess.Popen[str]":
+    said = {
+        "repository": place.image,
+        "url": place.served.url,
+        "path": PATH,
+        "commit": commit,
+        "digest": digest,
+        "moment": (NOW + timedelta(hours=hours)).isoformat(),
+        "run": run,
+    }
+    command = [sys.executable, "-m", "tests.support.delivering", json.dumps(said)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, cwd=Path(__file__).parents[2], **pipes)
