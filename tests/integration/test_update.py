@@ -556,7 +556,7 @@ def test_a_check_lists_everything_that_is_wrong_with_the_targets(
 ) -> None:
     paths = "apps/digits", "apps/other", "apps/missing", "app/digits"
     checks = _update(remote.url, *(Target(path=path) for path in paths)).check(desk)
-    assert _problems(checks) == [Problem.CONFIGURATION] * 3
+    assert _problems(checks) == [Problem.MANIFEST] * 3
     assert [check.subject for check in checks][3:] == [f"manifest {path}" for path in paths]
     assert [check.found for check in checks][5:] == ["does not exist"] * 2  # the subject says what
     assert "In apps there is: digits, link, nightly, other." in checks[-2].advice
