@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.errors import ManifestRefused
 from pipeline.reference import Reference
 from stages.manifests.cursor import Cursor
 from stages.manifests.embedded import embedded
 from stages.manifests.helm_values import images_in_values
-from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, same_image
+from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, hints, same_image
 from stages.manifests.kustomize import inline_patches
 from stages.manifests.parameters import parameter_places
 from stages.manifests.refusal import refusal
@@ -44,13 +45,19 @@ class ArgoCD:
         if spec is None:
             return
         source = spec.get("source")
-        for one in (*((source,) if source is not None else ()), *spec.list_at("sources")):
+        sources = (*((source,) if source is not None else ()), *spec.list_at("sources"))
+        if hints(target) and not any(_has_parameter(one, target) for one in sources):
+            raise _no_parameter(spec, sources, target)
+        for one in sources:
             yield from _source(one, target)
 
 
 @dataclass(frozen=True, slots=True)
 class KustomizeImage:
-    """An entry of `kustomize.images`: `name=new-name:tag@digest`, or without what stands before `=`."""
+    """An entry of `kustomize.images`: `name=new-name:tag@digest`, or without what stands before `=`.
+
+    Kustomize 5.3 and later take a tag and a digest together (`kustomize edit set image`, which Argo CD runs).
+    """
 
     at: Cursor
 
@@ -141,6 +148,26 @@ def _list(document: Cursor, keys: tuple[str, str], item: str) -> Cursor:
             advice=f"Add it once, with any entry:\n{keys[0]}:\n  {keys[1]}:\n  {item}",
         )
     return found
+
+
+def _parameter_names(source: Cursor) -> tuple[str, ...]:
+    parameters = source.at("helm", "parameters")
+    return tuple(item.text("name") or "" for item in parameters.items()) if parameters is not None else ()
+
+
+def _has_parameter(source: Cursor, target: Target) -> bool:
+    return bool({target.tag_parameter, target.digest_parameter} & {*_parameter_names(source)})
+
+
+def _no_parameter(spec: Cursor, sources: tuple[Cursor, ...], target: Target) -> ManifestRefused:
+    wanted = " or ".join(name for name in (target.tag_parameter, target.digest_parameter) if name)
+    there = ", ".join(name for source in sources for name in _parameter_names(source))
+    return refusal(
+        spec.document.path,
+        spec.node.line,
+        f"has no Helm parameter {wanted}; it has: {there or 'none'}",
+        advice="Correct `parameters:` of the target, or add the parameter once.",
+    )
 
 
 def _source(source: Cursor, target: Target) -> Iterator[Place]:

@@ -168,7 +168,7 @@ def _appended(file: YamlFile, edit: AddItem) -> _Splice:
         text = f"{', ' if sequence.items else ''}{_flow_item(edit, style)}"
     else:
         at, newline = _end_of_line(file.text, last.span.end)
-        text = _block_item(sequence, edit, style, newline)
+        text = _block_item(file.text, sequence, edit, style, newline)
     return _Splice(at, at, text, f"{edit.at.path}[{len(sequence.items)}]", None, edit.value)
 
 
@@ -195,12 +195,13 @@ def _flow_item(edit: AddItem, style: str) -> str:
     return f"{{{', '.join(pairs)}}}"
 
 
-def _block_item(sequence: SequenceNode, edit: AddItem, style: str, newline: str) -> str:
-    dash = sequence.span
-    begin = f"{newline}{' ' * dash.column}"
-    gap = sequence.items[0].span.column - dash.column
-    same_line = sequence.items[0].line == dash.line
-    lead = f"-{' ' * ((gap if same_line else 2) - 1)}"
+def _block_item(text: str, sequence: SequenceNode, edit: AddItem, style: str, newline: str) -> str:
+    first = sequence.items[0].span
+    dash = text.rfind("-", 0, first.start)
+    indent = dash - text.rfind("\n", 0, dash) - 1
+    same_line = "\n" not in text[dash : first.start]
+    lead = f"-{' ' * (first.start - dash - 1 if same_line else 1)}"
+    begin = f"{newline}{' ' * indent}"
     if isinstance(edit.item, str):
         return f"{begin}{lead}{written(edit.item, style)}"
     lines = (f"{key}: {written(value, '')}" for key, value in edit.item)

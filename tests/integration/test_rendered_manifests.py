@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from pipeline.reference import Reference
 from stages.manifests.kustomize import FILE_NAMES
+from tests.support import apt
 from tests.support.helm import ensure_helm
 
 pytestmark = pytest.mark.integration
@@ -35,6 +37,14 @@ EDITED = sorted(
 )
 KUSTOMIZED = [name for name in EDITED if _is_kustomized(name)]
 VALUES = [name for name in EDITED if "render" in _case(name)]
+OVERRIDDEN = [name for name in EDITED if name.startswith("argocd-") and "render" not in _case(name)]
+
+
+@pytest.fixture(scope="module")
+def kustomize() -> str:
+    if shutil.which("kustomize") is None:
+        apt.install_from_sid(["kustomize"], why="`edit set image`, which Argo CD runs")
+    return "kustomize"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +114,41 @@ def _add_resources(kustomization: Path) -> None:
         kustomization.write_bytes(content.replace(b"{", b'{"resources": ["pod.yaml"], ', 1))
     else:
         kustomization.write_bytes(content + b"\nresources: [pod.yaml]\n")
+
+
+# --- Argo CD's images for Kustomize ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_kustomize_takes_what_argo_cd_hands_to_it(name: str, kustomize: str, tmp_path: Path) -> None:
+    """Argo CD runs `kustomize edit set image` with the entries, and then renders."""
+    case = _case(name)
+    images = _argo_images(name, "expected")
+    names = [re.split(r"=|:(?=[^/]*$)|@", image.partition("@")[0])[0] for image in images]
+    containers = [{"name": f"c{index}", "image": f"{name}:old"} for index, name in enumerate(names)]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}}
+    (tmp_path / "pod.yaml").write_text(json.dumps({**pod, "spec": {"containers": containers}}))
+    (tmp_path / "kustomization.yaml").write_text("resources: [pod.yaml]\n")
+    subprocess.run([kustomize, "edit", "set", "image", *images], cwd=tmp_path, check=True)
+    done = subprocess.run([kustomize, "build"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    rendered = [one["image"] for one in yaml.safe_load(done.stdout)["spec"]["containers"]]
+    assert [_is_intended(image, case) for image in rendered].count(True) == 1
+    assert not any(image.endswith(":old") for image in rendered)
+
+
+def _argo_images(name: str, side: str) -> list[str]:
+    file = CASES / name / side / _case(name)["path"]
+    return list(_lists_of_images(yaml.safe_load(file.read_text(encoding="utf-8-sig"))))
+
+
+def _lists_of_images(said: object) -> Iterator[str]:
+    if not isinstance(said, dict):
+        return
+    for key, value in said.items():
+        if key == "kustomize":
+            yield from value["images"]
+        else:
+            yield from _lists_of_images(value)
 
 
 # --- Helm ----------------------------------------------------------------------------------------------
