@@ -55,14 +55,22 @@ class Configuration:
 
 
 def read_config(
-    path: Path, assignments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    path: Path,
+    assignments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    deployed_to: str | None = None,
 ) -> Configuration:
-    """Read pipeline.yaml and lay the environment and the flags (`key.sub=value`) over it.
+    """Read pipeline.yaml and lay variables and flags (`key.sub=value`) over it.
+
+    `deployed_to` names one of its `environments:`, whose keys are laid over those of the file before.
 
     Raises:
         ConfigurationError: lists every problem with file, line, value and the nearest right key.
     """
     tree = _file(path)
+    if deployed_to is not None:
+        tree = _deployed_to(deployed_to, tree)
     for name, value in sorted((os.environ if environment is None else environment).items()):
         if value and (place := _place(name)):  # an empty variable is what CI makes of an input left out
             tree = tree.with_value(place, _value(value), f"${name}")
@@ -75,6 +83,25 @@ def read_config(
             )
         tree = tree.with_value(tuple(key.split(".")), _value(value), f"--set {key}")
     return Configuration(validate(Config, tree), tree, path)
+
+
+def _deployed_to(name: str, tree: Tree) -> Tree:
+    """Return the tree with what one of its environments says instead."""
+    known = at(tree.value, ("environments",))
+    section = known.get(name) if isinstance(known, dict) else None
+    if not isinstance(known, dict) or name not in known:
+        names = ", ".join(map(str, known)) if isinstance(known, dict) and known else "none"
+        raise ConfigurationError(
+            f"{tree.name}: there is no environment called {name!r}",
+            advice=f"It has: {names}. Write, for example:\nenvironments:\n  {name}:\n    update:\n"
+            "      targets:\n      - path: …",
+        )
+    for key, value in section.items() if isinstance(section, dict) else ():
+        inner = value if key == "update" and isinstance(value, dict) else {None: value}
+        for below, said in inner.items():
+            rest = (key,) if below is None else (key, below)
+            tree = tree.with_value(rest, said, tree.origin(("environments", name, *rest)))
+    return tree
 
 
 def _place(variable: str) -> Place | None:

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.environment_section import EnvironmentSection
 from pipeline.reference import Reference, Repository, Tag
 from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
 from pipeline.section import Number, Seconds, Section, Words, words
@@ -284,6 +285,11 @@ class Config(Section):
     """The push to the registries."""
     update: UpdateSection = UpdateSection()
     """The GitOps repository."""
+    environments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], EnvironmentSection] = (
+        Field(default={})
+    )
+    """Where the image is deployed to, by name (dev, prod), each with what differs from the rest of the file;
+    chosen by `--environment`, and by `pipeline promote --from dev --to prod`."""
     policies: str | tuple[Any, ...] = "baseline"
     """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
     skip: SkipSection = SkipSection()

@@ -142,3 +142,65 @@ def test_one_underscore_too_few_is_told(path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_config(path, environment={"PIPELINE_BENCHMARK_PORT": "9000"})
     assert caught.value.advice == "Write PIPELINE_BENCHMARK__PORT."
+
+
+ENVIRONMENTS = """
+registries: [registry.example.com/team]
+update:
+  repository: https://git.example.com/gitops.git
+  order: warn
+environments:
+  dev:
+    update:
+      targets: [{path: apps/dev}]
+  prod:
+    registries: [prod.example.com/team]
+    policies: production
+    update:
+      branch: release
+      order: enforce
+      targets:
+      - path: apps/prod
+"""
+
+
+def test_an_environment_says_what_differs_there(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f"image: digits\n{ENVIRONMENTS}")
+    dev, prod = (read_config(file, environment={}, deployed_to=name) for name in ("dev", "prod"))
+    for values in (dev.values, prod.values):
+        assert values.update.repository == "https://git.example.com/gitops.git"
+    assert (dev.values.update.branch, dev.values.update.order, dev.values.policies) == (
+        "main",
+        "warn",
+        "baseline",
+    )
+    assert [target.path for target in dev.values.update.targets] == ["apps/dev"]
+    assert prod.values.repositories == ("prod.example.com/team/digits",)
+    assert (prod.values.update.branch, prod.values.update.order) == ("release", "enforce")
+    assert prod.values.policies == "production"
+    assert {setting.key: setting.origin for setting in prod.settings()}["update.branch"] == "pipeline.yaml:15"
+
+
+def test_variables_and_flags_come_after_an_environment(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f"image: digits\n{ENVIRONMENTS}")
+    found = read_config(
+        file, ["update.branch=hotfix"], {"PIPELINE_UPDATE__ORDER": "ignore"}, deployed_to="prod"
+    )
+    assert (found.values.update.branch, found.values.update.order) == ("hotfix", "ignore")
+
+
+def test_an_unknown_environment_is_told_the_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f"image: digits\n{ENVIRONMENTS}")
+    with pytest.raises(ConfigurationError, match="no environment called 'production'") as caught:
+        read_config(file, environment={}, deployed_to="production")
+    assert "It has: dev, prod." in caught.value.advice
+
+
+def test_a_mistake_inside_an_environment_is_found_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("image: digits\nenvironments:\n  dev:\n    update:\n      brunch: main\n")
+    with pytest.raises(ConfigurationError, match=r"pipeline\.yaml:5.*brunch"):
+        read_config(file, environment={})
