@@ -10,6 +10,8 @@ from stages.manifests.interface import Form, InContainer, Place, Target, hints
 from stages.manifests.rollouts import workload_of
 from stages.manifests.yaml_editing import YamlFile
 
+_BY_FIELD = tuple(form for form in FORMS if "field" in form.understands)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -85,7 +87,7 @@ def _is_meant(resource: Resource, target: Target) -> bool:
 
 
 def forms_for(target: Target) -> tuple[Form, ...]:
-    """Return the forms that follow all of the target's hints.
+    """Return the forms that follow all of the target's hints; a `field:` is followed whatever the form.
 
     Raises:
         ConfigurationError: there is no such form, or it knows nothing of a hint.
@@ -96,7 +98,7 @@ def forms_for(target: Target) -> tuple[Form, ...]:
         raise ConfigurationError(
             f"target {target.path}: there is no form {target.form!r}", advice=f"The forms are {known}."
         )
-    able = tuple(form for form in named if hints(target) <= form.understands)
+    able = tuple(form for form in (*named, *_BY_FIELD) if hints(target) <= form.understands)
     if not able:
         given = " and ".join(f"`{hint}:`" for hint in sorted(hints(target)))
         where = f"the form {target.form} does" if target.form is not None else "one form alone does"

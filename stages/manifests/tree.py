@@ -53,7 +53,7 @@ class Folder:
         if found.is_symlink():
             return Kind.LINK
         if found.is_dir():
-            return Kind.FOLDER
+            return Kind.SUBMODULE if path and (found / ".git").exists() else Kind.FOLDER
         return Kind.FILE if found.is_file() else None
 
     def names(self, folder: str) -> tuple[str, ...]:
@@ -63,7 +63,12 @@ class Folder:
     def read(self, path: str) -> bytes:
         """Return the content of a file, or where a symbolic link points to."""
         found = self.root / path
-        return str(found.readlink()).encode() if found.is_symlink() else found.read_bytes()
+        try:
+            return str(found.readlink()).encode() if found.is_symlink() else found.read_bytes()
+        except OSError as error:
+            raise refusal(
+                path, None, f"cannot be read: {error.strerror}", advice="Check the file's permissions."
+            ) from error
 
     def prefetch(self, paths: tuple[str, ...]) -> None:
         """Do nothing: the files are here."""

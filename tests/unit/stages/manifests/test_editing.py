@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import FieldChange
 from pipeline.reference import Digest, Repository, Tag
 from stages.manifests import yaml_editing
@@ -76,3 +76,23 @@ def test_an_edit_that_would_change_something_else_is_not_made() -> None:
     root = Cursor.at_root(file.documents[0])
     with pytest.raises(ConfigurationError, match="cannot be changed alone"):
         yaml_editing.apply(file, [AddKey(root, "b: [", "v1")])
+
+
+@pytest.mark.parametrize("mark", ["file", "folder"])
+def test_another_repository_inside_the_folder_is_refused(tmp_path: Path, mark: str) -> None:
+    inner = tmp_path / "apps" / "inner"
+    inner.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (inner / "pod.yaml").write_text("a: 1\n")
+    (inner / ".git").write_text("gitdir: x") if mark == "file" else (inner / ".git").mkdir()
+    with pytest.raises(ManifestRefused, match="is in the submodule apps/inner"):
+        edit(Folder(tmp_path), [(Target(path="apps/inner/pod.yaml"), _new("r.example.com/a"))])
+
+
+def test_a_second_target_sees_what_the_first_one_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(
+        "kind: Pod\napiVersion: v1\nspec: {containers: [{image: r.io/a:v1}]}\n"
+    )
+    wishes = [(Target(path="pod.yaml"), _new("r.io/a")), (Target(path="."), _new("r.io/a"))]
+    (edited,) = edit(Folder(tmp_path), wishes)
+    assert len(edited.fields) == 1
