@@ -17,44 +17,24 @@ from stages.manifests.yaml_tree import text_of
 
 
 @dataclass(frozen=True, slots=True)
-class HelmRelease:
-    """A release of a chart by Flux; which chart it is stays as it is."""
+class Flux:
+    """A HelmRelease; or any document at all, where the target names an image policy that marks scalars."""
 
     name: ClassVar[str] = "flux"
-    understands: ClassVar[frozenset[str]] = frozenset()
-
-    def recognises(self, document: Cursor, target: Target) -> bool:
-        """Tell whether the document is a HelmRelease."""
-        return document.kind() == ("helm.toolkit.fluxcd.io", "HelmRelease")
-
-    def places(self, document: Cursor, target: Target) -> Iterator[Place]:
-        """Return the images of the values, and of what Kustomize changes after Helm."""
-        values = document.at("spec", "values")
-        if values is not None:
-            yield from images_in_values(values)
-        for renderer in _renderers(document):
-            kustomize = renderer.get("kustomize")
-            if kustomize is not None:
-                yield from image_entries(kustomize)
-                yield from inline_patches(kustomize)
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """Any document with scalars that the target's image policy marks."""
-
-    name: ClassVar[str] = "flux-marker"
     understands: ClassVar[frozenset[str]] = frozenset({"marker"})
 
     def recognises(self, document: Cursor, target: Target) -> bool:
-        """Tell whether there is a marker of the policy that the target names."""
-        if target.marker is None or document.kind()[1].endswith("List"):  # its items are asked
-            return False
-        return bool(_marked(document, target.marker))
+        """Tell whether the document is a HelmRelease, or has a marker of the policy that the target names."""
+        if target.marker is None:
+            return document.kind() == ("helm.toolkit.fluxcd.io", "HelmRelease")
+        # the items of a list are asked one by one
+        return not document.kind()[1].endswith("List") and bool(_marked(document, target.marker))
 
     def places(self, document: Cursor, target: Target) -> Iterator[Place]:
-        """Return all the marked scalars of the document together: only together they are a reference."""
-        assert target.marker is not None  # noqa: S101 - recognised by it
+        """Return the marked scalars as one place, for only together they are a reference; or a release's."""
+        if target.marker is None:
+            yield from _release(document)
+            return
         parts = _marked(document, target.marker)
         _refuse_stale_digest(document, target.marker)
         yield MarkedScalars(parts[0][1], parts)
@@ -127,6 +107,13 @@ def _refuse_stale_digest(document: Cursor, policy: str) -> None:
                 )
 
 
-def _renderers(document: Cursor) -> tuple[Cursor, ...]:
-    spec = document.get("spec")
-    return spec.list_at("postRenderers") if spec is not None else ()
+def _release(document: Cursor) -> Iterator[Place]:
+    """Return the images of the values, and of what Kustomize changes after Helm; the chart stays as it is."""
+    values, spec = document.at("spec", "values"), document.get("spec")
+    if values is not None:
+        yield from images_in_values(values)
+    for renderer in spec.list_at("postRenderers") if spec is not None else ():
+        kustomize = renderer.get("kustomize")
+        if kustomize is not None:
+            yield from image_entries(kustomize)
+            yield from inline_patches(kustomize)

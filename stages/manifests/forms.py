@@ -2,7 +2,7 @@
 
 from stages.manifests.argocd import ArgoCD
 from stages.manifests.field import Field
-from stages.manifests.flux import HelmRelease, Marked
+from stages.manifests.flux import Flux
 from stages.manifests.helm_values import HelmValues
 from stages.manifests.interface import Form
 from stages.manifests.json_patch import JsonPatch
@@ -20,10 +20,9 @@ FORMS: tuple[Form, ...] = (
     KNATIVE,
     KServe(),
     Seldon(),
-    HelmRelease(),
+    Flux(),
     ArgoCD(),
     JsonPatch(),
     HelmValues(),
-    Marked(),
     Field(),
 )
