@@ -10,12 +10,12 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
-from pipeline.reference import Digest, Repository, Tag
+from pipeline.reference import Repository
 from stages.gitops.destination import Destination, history_of
 from stages.gitops.message import commit_message
 from stages.gitops.order import Level
 from stages.gitops.repository import Author
-from stages.gitops.wishes import Offer, Wish, wish
+from stages.gitops.wishes import Offer, Wish
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import Target
 from stages.manifests.tree import Folder, Tree
@@ -24,8 +24,6 @@ from stages.registries.options import RegistryOptions
 
 __all__ = ["Author", "Target", "Update"]
 
-# what a check looks for before there is an image
-_ANY_TAG, _ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
 _NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"
 _NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` of `update:` out."
 _NO_TARGETS = "`update.repository` is set, but no target: nothing would ever be updated"
@@ -74,7 +72,7 @@ class Update:
         if not self.targets:
             missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
             return (missing,) if self.repository is not None else ()
-        wishes = self._wishes(self._unmade())
+        wishes = self.destination.sought
         remote = self.destination.remote()
         if remote is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
@@ -110,7 +108,7 @@ class Update:
             raise ConfigurationError(_NO_TARGETS, advice=_NO_TARGETS_ADVICE)
         if not self.targets:
             return ManifestUpdate(status="unconfigured", note=_UNCONFIGURED)
-        wishes, references = self._wishes(offers), offers[0].repositories
+        wishes, references = self.destination.wishes(offers), offers[0].repositories
         if self.repository is None:
             return self._preview_folder(source.root, wishes, layout_only=not references)
         if not references:
@@ -126,6 +124,8 @@ class Update:
     def destination(self) -> Destination:
         """The GitOps repository, and what a delivery there is compared with."""
         return Destination(
+            image=self.image,
+            model_image=self.model_image,
             repository=self.repository,
             branch=self.branch,
             targets=self.targets,
@@ -145,19 +145,10 @@ class Update:
             return OrderKey.at(datetime.now(UTC), source.commit, desk.run_name)
         return OrderKey.of(source, desk.run_name)
 
-    def _unmade(self) -> tuple[Offer, ...]:
-        """Return what a check looks for, before there is an image."""
-        names = ((self.image, self.repositories), (self.model_image, self.model_repositories))
-        return tuple(Offer(name, known, _ANY_TAG, _ANY_DIGEST) for name, known in names if name is not None)
-
     def _made(self, image: PushedImage, *, dry_run: bool) -> tuple[Offer, ...]:
         """Return what is there now; in a dry run, what a run would have pushed."""
         made = (image, self.repositories), (image.model_image, self.model_repositories)
         return tuple(Offer.of(one, known if dry_run else None) for one, known in made if one is not None)
-
-    def _wishes(self, offers: tuple[Offer, ...]) -> tuple[Wish, ...]:
-        """Return each target with the image it gets: the model's where it names it, else the other."""
-        return tuple(wish(target, offers) for target in self.targets)
 
     def _unnamed(self, wishes: tuple[Wish, ...]) -> tuple[Check, ...]:
         """Return a failing check where the application would be rolled out, but the weights would not."""

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
 from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Check, ManifestUpdate, Problem, StandingImage
 from pipeline.process import Command
-from pipeline.reference import Repository
+from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.git import GitBranch
 from stages.gitops.interface import Remote
 from stages.gitops.order import Level, OrderedEdit, Rule, unknown
 from stages.gitops.repository import Author
-from stages.gitops.wishes import Wish
+from stages.gitops.wishes import Offer, Wish, wish
 from stages.manifests.editing import EditedFile
 from stages.manifests.interface import Target
 from stages.manifests.tree import Tree
@@ -24,6 +25,8 @@ from stages.registries.connections import Registries
 from stages.registries.deployed import DeployedImages
 from stages.registries.options import RegistryOptions
 
+ANY_TAG, ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
+"""What is looked for before there is an image."""
 _Status = Literal["committed", "unchanged", "superseded", "preview"]
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -32,6 +35,10 @@ _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 class Destination:
     """A branch, the manifests in it, and what a delivery there is compared with."""
 
+    image: str
+    """The image's name, as `pipeline.yaml` has it."""
+    model_image: str | None = None
+    """The name of the weights' own image; None: there is none."""
     repository: str | None = None
     """URL of the GitOps repository; None: there is none, and nothing is ever written."""
     branch: str = "main"
@@ -50,10 +57,32 @@ class Destination:
     options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
     """What the configuration says of a registry's repository beside where it is."""
 
+    @property
+    def sought(self) -> tuple[Wish, ...]:
+        """What the manifests are searched for before there is an image."""
+        names = ((self.image, self.repositories), (self.model_image, self.model_repositories))
+        offers = tuple(Offer(name, known, ANY_TAG, ANY_DIGEST) for name, known in names if name is not None)
+        return self.wishes(offers)
+
+    def wishes(self, offers: tuple[Offer, ...]) -> tuple[Wish, ...]:
+        """Return each target with the image it gets: the model's where it names it, else the other."""
+        return tuple(wish(target, offers) for target in self.targets)
+
     def remote(self) -> Remote | None:
         """Return the way into the repository; None where there is none."""
-        if self.repository is None:
-            return None
+        return self.git_branch() if self.repository is not None else None
+
+    def git_branch(self) -> GitBranch:
+        """Return the branch.
+
+        Raises:
+            ConfigurationError: no repository or no target is named.
+        """
+        if self.repository is None or not self.targets:
+            raise ConfigurationError(
+                "`update:` names no GitOps repository, or no target in it",
+                advice="Name the repository as `repository:` of `update:`, and the manifests as `targets:`.",
+            )
         return GitBranch(
             url=self.repository, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s
         )
