@@ -10,7 +10,7 @@ from pipeline.reference import Reference
 from stages.manifests.cursor import Cursor
 from stages.manifests.embedded import embedded
 from stages.manifests.helm_values import images_in_values
-from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, hints, same_image
+from stages.manifests.interface import ANY_IMAGE, NOTHING_YET, NewImage, Place, Target, hints, same_image
 from stages.manifests.kustomize import inline_patches
 from stages.manifests.parameters import parameter_places
 from stages.manifests.refusal import refusal
@@ -105,18 +105,25 @@ class OverriddenImages:
 
     @property
     def current(self) -> str:
-        """The entry for the target's image, or the only one; empty where there are others alone."""
-        items = tuple(map(KustomizeImage, self.at.items()))
-        ours = [item for item in items if self.replaces and _same(item.replaced, self.replaces)]
-        return (ours or [*items])[0].current if ours or len(items) == 1 else ""
+        """All entries."""
+        return ", ".join(text_of(item.node) or "" for item in self.at.items())
+
+    def standing(self, image: NewImage) -> str:
+        """Return what our entry deploys."""
+        ours = self._ours(image)
+        return ours[0].current if ours else f"{image.repository}{NOTHING_YET}"
 
     def edits(self, image: NewImage) -> tuple[Edit, ...]:
         """Return the edit of the entry that is ours, or the new entry."""
-        ours = [entry for entry in map(KustomizeImage, self.at.items()) if self._is_ours(entry, image)]
+        ours = self._ours(image)
         if ours:
             return tuple(edit for entry in ours for edit in entry.edits(image))
         before = f"{self.replaces}=" if self.replaces and not _same(self.replaces, image.repository) else ""
         return (AddItem(self.at, f"{before}{_reference(image.repository, image)}"),)
+
+    def _ours(self, image: NewImage) -> tuple[KustomizeImage, ...]:
+        entries = map(KustomizeImage, self.at.items())
+        return tuple(entry for entry in entries if self._is_ours(entry, image))
 
     def _is_ours(self, entry: KustomizeImage, image: NewImage) -> bool:
         wanted = self.replaces or image.repository

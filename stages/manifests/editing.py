@@ -12,7 +12,7 @@ from stages.manifests import yaml_editing
 from stages.manifests.explaining import nothing_found, several_found
 from stages.manifests.finding import Found, meant, places
 from stages.manifests.helm_values import CHART, VALUES
-from stages.manifests.interface import NewImage, Target, same_image
+from stages.manifests.interface import Addressed, NewImage, Place, Target, same_image
 from stages.manifests.kustomize import FILE_NAMES
 from stages.manifests.refusal import refusal
 from stages.manifests.tree import Changed, Kind, Tree
@@ -71,7 +71,7 @@ def standing(tree: Tree, target: Target, image: NewImage) -> tuple[Standing, ...
     """
     files = tuple(_read(tree, path) for path in _paths(tree, target.path))
     return tuple(
-        Standing(found.resource.file.path, found.place.at.node.line, found.place.current)
+        Standing(found.resource.file.path, found.place.at.node.line, _current(found.place, image))
         for found in _choose(files, target, image)
     )
 
@@ -122,17 +122,22 @@ def _choose(files: Sequence[YamlFile], target: Target, image: NewImage) -> tuple
     if target.marker is None and len({_normal(found.place.current) for found in chosen}) > 1:
         raise several_found(target, wanted, chosen)
     if image.digest is None:
-        _refuse_digest(chosen)
+        _refuse_digest(chosen, image)
     return chosen
 
 
-def _refuse_digest(chosen: Sequence[Found]) -> None:
-    pinned = next((found for found in chosen if "@" in found.place.current), None)
+def _current(place: Place, image: NewImage) -> str:
+    return place.standing(image) if isinstance(place, Addressed) else place.current
+
+
+def _refuse_digest(chosen: Sequence[Found], image: NewImage) -> None:
+    pinned = next((found for found in chosen if "@" in _current(found.place, image)), None)
     if pinned is not None:
+        current = _current(pinned.place, image)
         raise refusal(
             pinned.resource.file.path,
             pinned.place.at.node.line,
-            f"{pinned.place.at.path} is pinned by a digest, and only a tag is given: {pinned.place.current}",
+            f"{pinned.place.at.path} is pinned by a digest, and only a tag is given: {current}",
             advice="Give the digest of the new image too: a tag alone would not deploy it.",
         )
 

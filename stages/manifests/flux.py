@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
 from stages.manifests.helm_values import images_in_values
-from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, same_image
+from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, completed, same_image
 from stages.manifests.kustomize import image_entries, inline_patches
 from stages.manifests.marker import marker_of
 from stages.manifests.refusal import refusal
@@ -59,6 +59,10 @@ class MarkedScalars:
         whole, tag, digest = (self._first(part) for part in ("", "tag", "digest"))
         name = self.name if self.name != ANY_IMAGE else ""
         return whole or f"{name}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}"
+
+    def standing(self, image: NewImage) -> str:
+        """Return the reference, with the image's own name where none is marked."""
+        return completed(self, image)
 
     def edits(self, image: NewImage) -> tuple[Edit, ...]:
         """Return the edit of each scalar to its part; another spelling of the repository is kept.

@@ -10,6 +10,8 @@ from stages.manifests.yaml_editing import Edit
 
 ANY_IMAGE = "*"
 """The name of a place that holds parts without a name, which the target itself points to."""
+NOTHING_YET = ":none-yet"
+"""What stands for a tag where nothing was ever deployed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,15 @@ class InContainer(Protocol):
         ...
 
 
+@runtime_checkable
+class Addressed(Protocol):
+    """A place that the target points to, of which only the new image tells what it names now."""
+
+    def standing(self, image: NewImage) -> str:
+        """Return the whole reference that stands there for this image; a made-up tag where none does."""
+        ...
+
+
 class Form(Protocol):
     """A kind of manifest."""
 
@@ -126,6 +137,13 @@ class Form(Protocol):
         `container` need not be looked at: the engine keeps the places that say they are `InContainer`.
         """
         ...
+
+
+def completed(place: Place, image: NewImage) -> str:
+    """Return the reference of a place; where it holds parts alone, the new image has the name."""
+    if place.name != ANY_IMAGE:
+        return place.current
+    return f"{image.repository}{place.current or NOTHING_YET}"
 
 
 def same_image(place: Place, wanted: Repository) -> bool:

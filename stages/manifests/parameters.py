@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.manifests.cursor import Cursor
 from stages.manifests.helm_values import is_image_key
-from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, same_image
+from stages.manifests.interface import ANY_IMAGE, NewImage, Place, Target, completed, same_image
 from stages.manifests.refusal import refusal
 from stages.manifests.split_reference import SplitReference
 from stages.manifests.whole_reference import image_at
@@ -40,6 +40,10 @@ class Parameters(SplitReference):
         name, tag, digest = self.name, self._text("tag"), self._text("digest")
         named = "" if name == ANY_IMAGE else name
         return f"{named}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}"
+
+    def standing(self, image: NewImage) -> str:
+        """Return the reference, with the image's own name where no parameter has it."""
+        return completed(self, image)
 
     def edits(self, image: NewImage) -> tuple[Edit, ...]:
         """Return the edits of the values; without a parameter for the digest the tag becomes `TAG@DIGEST`.
