@@ -11,8 +11,10 @@ from stages.manifests.finding import Found, Resource, places, resources
 from stages.manifests.forms import FORMS
 from stages.manifests.interface import NewImage, Target, hints
 from stages.manifests.kustomize import Kustomize
+from stages.manifests.marker import marker_of
 from stages.manifests.refusal import refusal
 from stages.manifests.rollouts import workload_of
+from stages.manifests.walk import descend
 from stages.manifests.yaml_editing import YamlFile
 from stages.manifests.yaml_tree import MappingNode, text_of
 
@@ -62,6 +64,7 @@ def nothing_found(
         _no_such_resource(where, files, target, chosen)
         or _no_such_field(where, target, chosen)
         or _no_such_container(where, target, chosen)
+        or _no_such_marker(where, target, chosen)
         or _image_elsewhere(where, chosen)
         or _no_images_entry(where, target, image, chosen)
         or _no_image(where, target, chosen)
@@ -155,6 +158,21 @@ def _no_such_container(where: str, target: Target, chosen: Sequence[Resource]) -
         None,
         f"has no container {target.container}; it names: {_listed(_sorted(found))}",
         advice="Correct `container:` of the target, or leave it out.",
+    )
+
+
+def _no_such_marker(where: str, target: Target, chosen: Sequence[Resource]) -> ManifestRefused | None:
+    if target.marker is None:
+        return None
+    values = (value for resource in chosen for value in descend(resource.root))
+    markers = (marker_of(value.document, value.node) for value in values)
+    there = sorted({marker.policy for marker in markers if marker is not None})
+    return refusal(
+        where,
+        None,
+        f"has no marker of the image policy {target.marker}; it has: {', '.join(there) or 'none'}",
+        advice="Correct `marker:` of the target, or write the comment behind the value once: "
+        f'# {{"$imagepolicy": "{target.marker}"}}',
     )
 
 
