@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.errors import ManifestRefused
 from stages.manifests.cursor import Cursor
-from stages.manifests.field_path import joined, parse_field_path
+from stages.manifests.field_path import Step, joined, parse_field_path
 from stages.manifests.interface import Place, Target
 from stages.manifests.refusal import refusal
 from stages.manifests.split_reference import SplitReference, is_split
@@ -48,7 +49,7 @@ class Field:
             raise _not_whole(found, f"is a {kind}", ())
 
 
-def _not_whole(found: Cursor, problem: str, better: tuple[str | int, ...]) -> Exception:
+def _not_whole(found: Cursor, problem: str, better: tuple[Step, ...]) -> ManifestRefused:
     path = ""
     for step in better:
         path = joined(path, step)

@@ -96,3 +96,14 @@ def test_a_second_target_sees_what_the_first_one_has_changed(tmp_path: Path) -> 
     wishes = [(Target(path="pod.yaml"), _new("r.io/a")), (Target(path="."), _new("r.io/a"))]
     (edited,) = edit(Folder(tmp_path), wishes)
     assert len(edited.fields) == 1
+
+
+def test_candidates_are_listed_as_they_come_in_the_file_and_not_without_end(tmp_path: Path) -> None:
+    images = "".join(f"  - {{name: c{count}, image: r.io/b:v{count}}}\n" for count in range(20))
+    text = f"kind: Pod\napiVersion: v1\nspec:\n  containers:\n{images}  initContainers: [{{image: x}}]\n"
+    (tmp_path / "pod.yaml").write_text(text)
+    with pytest.raises(ManifestRefused) as caught:
+        edit(Folder(tmp_path), [(Target(path="pod.yaml"), _new("r.io/a"))])
+    lines = [int(part.split()[0]) for part in caught.value.message.split("pod.yaml:")[1:]]
+    assert lines == list(range(5, 17))
+    assert caught.value.message.endswith("; and 9 more")
