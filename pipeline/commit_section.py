@@ -94,4 +94,4 @@ class GitHubAppSection(Section):
     private_key: str | None = None
     """File with the App's private key. Default: the variable GITOPS_GITHUB_APP_KEY holds the key itself."""
     api_url: str | None = None
-    """Address of the API; default: that of the repository's host, https://HOST/api/v3 for GitHub Enterprise."""
+    """Address of the API; default: that of the host, https://HOST/api/v3 for GitHub Enterprise."""

@@ -26,9 +26,10 @@ from stages.manifests.editing import EditedFile
 
 _SILENT = " (GITHUB_TOKEN: its commits start no workflows; a GitHub App's or a deploy key's do)"
 OLDEST_GIT = (2, 31)  # settings through the environment (GIT_CONFIG_COUNT)
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
+_LONGEST_PAUSE_ATTEMPTS = 16  # in times of what an attempt takes: the more write, the longer that is
 _UNREACHABLE_TIMES = 4  # in a row; a lost race is tried for as long as there is time
-_NO_SUCH_BRANCH = 2  # exit code of `git ls-remote --exit-code`
+NO_SUCH_BRANCH = 2  # exit code of `git ls-remote --exit-code`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +90,10 @@ class GitBranch:
         words = self.wording.signed_off(message)
         new = NewCommit(message=words, author=self.author, committer=self.committer)
         with self.opened(desk) as repository:
-            attempts = _Attempts(time.monotonic() + self.time_limit_s)
+            attempts = Attempts(time.monotonic() + self.time_limit_s)
             landing = Landing(files=(), commit=None, attempts=0)
             while True:
-                attempts.count += 1
+                attempts.begin()
                 try:
                     head = repository.fetch(self.branch)
                     if head == landing.commit:  # the push had arrived, only its answer had not
@@ -132,7 +133,7 @@ class GitBranch:
         outcome = repository.branch_head(self.branch)
         if outcome.succeeded:
             return Check(subject=subject, found=outcome.stdout[:12])
-        if outcome.exit_code != _NO_SUCH_BRANCH or outcome.timed_out:
+        if outcome.exit_code != NO_SUCH_BRANCH or outcome.timed_out:
             return diagnose(outcome, repository.address.url).check(subject)
         near = difflib.get_close_matches(self.branch, names := repository.branches(), n=1)
         known = f"It has: {', '.join(names[:12])}." if names else "It is empty: push a first commit."
@@ -165,13 +166,19 @@ def _failed(subject: str, error: PipelineError) -> Check:
 
 
 @dataclass(slots=True)
-class _Attempts:
+class Attempts:
     """Decides whether to try again, and waits for a random time that grows (full jitter)."""
 
     deadline: float
     count: int = 0
+    _begun: float = 0.0
     _unreachable: int = 0
     _random: random.SystemRandom = field(default_factory=random.SystemRandom)
+
+    def begin(self) -> None:
+        """Count another attempt."""
+        self.count += 1
+        self._begun = time.monotonic()
 
     def lost(self, branch: GitBranch) -> None:
         """Wait after a lost race.
@@ -187,18 +194,19 @@ class _Attempts:
                 advice="Run again: nothing was lost, and what is already done is not done twice. "
                 "Raise `time_limit_s:` of `update:` where very many writers share the branch.",
             )
-        self._pause(self.count)
+        took_s = max(_FIRST_PAUSE_S, time.monotonic() - self._begun if self._begun else 0.0)
+        self._pause(took_s * min(_LONGEST_PAUSE_ATTEMPTS, 2 ** min(self.count, 10)))
 
     def unreachable(self, error: TemporaryRemoteError) -> None:
         """Wait after the remote could not be reached; raise the error when that was too often."""
         self._unreachable += 1
         if self._unreachable >= _UNREACHABLE_TIMES or time.monotonic() > self.deadline:
             raise error
-        self._pause(self._unreachable + 2)
+        self._pause(_FIRST_PAUSE_S * 2 ** (self._unreachable + 2))
 
-    def _pause(self, times: int) -> None:
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(times, 10))
-        time.sleep(min(self._random.uniform(0, longest), max(0.0, self.deadline - time.monotonic())))
+    def _pause(self, longest_s: float) -> None:
+        pause_s = self._random.uniform(0, min(_LONGEST_PAUSE_S, longest_s))
+        time.sleep(min(pause_s, max(0.0, self.deadline - time.monotonic())))
 
 
 def git_version(desk: Desk) -> Check:

@@ -60,6 +60,7 @@ class Repository:
     desk: Desk
     signer: Signer | None = None
     _filter: int = 0
+    _head: str | None = None
     _shallow: bool = True
     _shallow_refused: bool = False
 
@@ -83,6 +84,7 @@ class Repository:
 
     def create(self) -> None:
         """Make the repository, empty; one that is there is removed."""
+        self._head = None
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self._local("init", "--quiet", "--bare", "--template=", str(self.folder))
@@ -112,8 +114,9 @@ class Repository:
         target = f"refs/remotes/{_REMOTE}/{branch}"
         arguments = ["--no-tags", "--no-recurse-submodules", *(["--depth=1"] if self._shallow else [])]
         refspec = f"+refs/heads/{branch}:{target}"
-        left_out = _FILTERS[self._filter]
-        filters = [f"--filter={left_out}"] if left_out is not None else []
+        # what has changed since the last fetch is little, and will be looked at
+        left_out = _FILTERS[self._filter] if self._head is None else None
+        filters = [f"--filter={left_out}"] if left_out is not None else ["--no-filter"]
         outcome = self.git("fetch", *arguments, *filters, _REMOTE, refspec)
         if not outcome.succeeded and self._shallow and _NO_SHALLOW.search(outcome.stderr):
             self._shallow_refused = True
@@ -122,7 +125,8 @@ class Repository:
             raise FilterUnusable
         if not outcome.succeeded:
             raise diagnose(outcome, self.address.url).error()
-        return (self.folder / "FETCH_HEAD").read_text().split()[0]
+        self._head = (self.folder / "FETCH_HEAD").read_text().split()[0]
+        return self._head
 
     def fetch_blobs(self, objects: Sequence[str]) -> None:
         """Fetch several blobs in one go; one that is missing later is fetched when it is read."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hmac
+import io
 import os
 import secrets
 import shutil
@@ -34,6 +35,9 @@ BRANCH = "main"
 USERNAME_VARIABLE = "GIT_SERVER_USERNAME"
 PASSWORD_VARIABLE = "GIT_SERVER_PASSWORD"
 DEFAULT_LIFETIME_S = 3600
+WITHOUT_SHALLOW = "without-shallow"  # a file in a repository
+TOKEN_USERS = ("x-access-token", "gitlab-ci-token")
+"""The names beside which GitHub and GitLab expect a token; here it is the password."""
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 # A developer's own git configuration (signing, hooks, other names) must not reach these repositories.
@@ -92,6 +96,10 @@ class Repository:
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\ncat >/dev/null\ncat >&2 <<'END'\n{message}\nEND\nexit 1\n")
         hook.chmod(0o755)
+
+    def hide_shallow(self) -> None:
+        """Make the server one that knows nothing of shallow clones."""
+        (self.path / WITHOUT_SHALLOW).touch()
 
     def accept_pushes(self) -> None:
         """Undo `reject_pushes`."""
@@ -189,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     root: Path
-    expected: str
+    expected: tuple[str, ...]
     private: bool
 
     def do_GET(self) -> None:
@@ -208,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._authenticated() or not (pushes or self.private or self.path == "/")
 
     def _authenticated(self) -> bool:
-        return hmac.compare_digest(self.headers.get("Authorization", "").encode(), self.expected.encode())
+        given = self.headers.get("Authorization", "").encode()
+        return any(hmac.compare_digest(given, expected.encode()) for expected in self.expected)
 
     def _refuse(self) -> None:
         self.close_connection = True  # the body of the request was not read
@@ -226,7 +235,16 @@ class _Handler(BaseHTTPRequestHandler):
             environment = self._environment()
             with subprocess.Popen(command, stdin=body, stdout=subprocess.PIPE, env=environment) as backend:
                 assert backend.stdout is not None
-                self._answer(backend.stdout)
+                self._answer(self._advertised(backend.stdout))
+
+    def _advertised(self, output: IO[bytes]) -> IO[bytes]:
+        """Return the answer, without the capability that the repository hides; all lengths stay."""
+        repository = self.path.lstrip("/").partition(".git/")[0] + ".git"
+        if "/info/refs" not in self.path or not (self.root / repository / WITHOUT_SHALLOW).exists():
+            return output
+        return io.BytesIO(
+            output.read().replace(b" shallow ", b" sh-llow ").replace(b"=shallow ", b"=sh-llow ")
+        )
 
     def _environment(self) -> dict[str, str]:
         target = urlsplit(self.path)
@@ -273,9 +291,10 @@ class _Handler(BaseHTTPRequestHandler):
         shutil.copyfileobj(output, self.wfile)
 
 
-def _serve(port: int, root: Path, credentials: str, *, private: bool) -> None:
-    basic = f"Basic {base64.b64encode(credentials.encode()).decode()}"
-    handler = type("Handler", (_Handler,), {"root": root, "expected": basic, "private": private})
+def _serve(port: int, root: Path, username: str, password: str, *, private: bool) -> None:
+    logins = (f"{user}:{password}".encode() for user in (username, *TOKEN_USERS))
+    expected = tuple(f"Basic {base64.b64encode(login).decode()}" for login in logins)
+    handler = type("Handler", (_Handler,), {"root": root, "expected": expected, "private": private})
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         server.serve_forever()
 
@@ -288,8 +307,8 @@ def _main() -> None:
     parser.add_argument("root", type=Path, help="folder with the bare repositories")
     parser.add_argument("--private", action="store_true", help="ask for the password when reading too")
     options = parser.parse_args()
-    credentials = f"{os.environ.pop(USERNAME_VARIABLE)}:{os.environ.pop(PASSWORD_VARIABLE)}"
-    _serve(options.port, options.root, credentials, private=options.private)
+    username, password = os.environ.pop(USERNAME_VARIABLE), os.environ.pop(PASSWORD_VARIABLE)
+    _serve(options.port, options.root, username, password, private=options.private)
 
 
 if __name__ == "__main__":
