@@ -37,6 +37,8 @@ class Request:
     state: Literal["open", "merged", "closed"]
     title: str = ""
     body: str = ""
+    made: bool = False
+    """Whether it was opened just now."""
 
 
 class Forge(Protocol):

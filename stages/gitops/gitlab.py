@@ -80,14 +80,24 @@ class GitLab:
             client = self._client()
             merge_request = self._project(client).mergerequests.get(request.number)
             draft = _DRAFT if merge_request.title.startswith(_DRAFT) else ""  # people decide when it is ready
-            said = (merge_request.title, merge_request.description or "")
-            if said != (f"{draft}{wish.title}", wish.body):
-                merge_request.title, merge_request.description = f"{draft}{wish.title}", wish.body
-            merge_request.labels = [*dict.fromkeys((*merge_request.labels, *wish.labels))]
             asked = {person["id"] for person in merge_request.reviewers}
-            if missing := [one for one in self._people(client, wish) if one not in asked]:
-                merge_request.reviewer_ids = [*sorted(asked), *missing]
-            merge_request.save()
+            people = [*sorted(asked), *(one for one in self._people(client, wish) if one not in asked)]
+            wanted = {
+                "title": f"{draft}{wish.title}",
+                "description": wish.body,
+                "labels": [*dict.fromkeys((*merge_request.labels, *wish.labels))],
+                "reviewer_ids": people,
+            }
+            known = {
+                "title": merge_request.title,
+                "description": merge_request.description or "",
+                "labels": merge_request.labels,
+                "reviewer_ids": sorted(asked),
+            }
+            if changed := {key: value for key, value in wanted.items() if value != known[key]}:
+                for key, value in changed.items():
+                    setattr(merge_request, key, value)
+                merge_request.save()
         return _request(merge_request)
 
     def merge_when_ready(self, request: Request) -> str:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pipeline.desk import Desk
 from pipeline.model import Check
+from stages.gitops.forge import Request
 from stages.manifests.editing import EditedFile
 from stages.manifests.tree import Tree
 
@@ -21,6 +22,9 @@ class Landing:
     commit: str | None
     attempts: int
     head: str = ""
+    request: Request | None = None
+    """The pull or merge request on which the edit waits for people, if that is the way."""
+    note: str = ""
 
 
 class Remote(Protocol):
