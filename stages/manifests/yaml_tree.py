@@ -7,6 +7,7 @@ nodes have lost their aliases. Offsets count characters of the text without its 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import yaml
 
@@ -20,6 +21,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER = yaml.resolver.Resolver()
 # `&anchor` and `!tag` stand before the value, inside the marks of the event
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+
+# far beyond what manifests are, far below what would exhaust the machine
+_DEEPEST = 200
+_MOST_VALUES = 200_000
 
 _COMMENT = re.compile(r"[ \t]+#([^\n]*)")
 
@@ -166,27 +171,46 @@ class _Composer:
     text: str
     anchors: dict[str, Node] = field(default_factory=dict)
     aliases: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """How many values each anchor stands for, aliases written out."""
+    values: int = 0
+    depth: int = 0
 
     def documents(self) -> Iterator[Document]:
         events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=_LOADER)
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
-                self.anchors, self.aliases = {}, {}
+                self.anchors, self.aliases, self.values = {}, {}, 0
                 yield Document(self.path, self.text, self._node(next(events), events), self.aliases)
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
+        before, self.values, self.depth = self.values, self.values + 1, self.depth + 1
+        if self.depth > _DEEPEST:
+            self._refuse_size(event, f"is nested more than {_DEEPEST} deep")
+        node = self._composed(event, events)
+        self.depth -= 1
+        if node.anchor is not None:
+            self.anchors[node.anchor] = node
+            self.sizes[node.anchor] = self.values - before
+        return node
+
+    def _composed(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if isinstance(event, yaml.ScalarEvent):
-            node: Node = self._scalar(event)
-        elif isinstance(event, yaml.MappingStartEvent):
-            node = self._mapping(event, events)
-        else:
-            assert isinstance(event, yaml.SequenceStartEvent)  # noqa: S101 - nothing else begins a value
-            node = self._sequence(event, events)
-        if node.anchor is not None:
-            self.anchors[node.anchor] = node
-        return node
+            return self._scalar(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(event, events)
+        assert isinstance(event, yaml.SequenceStartEvent)  # noqa: S101 - nothing else begins a value
+        return self._sequence(event, events)
+
+    def _refuse_size(self, event: yaml.Event, problem: str) -> NoReturn:
+        raise refusal(
+            self.path,
+            Span.of(event).line,
+            f"{problem}, which no manifest is",
+            advice="Name another file as the target.",
+        )
 
     def _alias(self, event: yaml.AliasEvent) -> AliasNode:
         span, name = Span.of(event), event.anchor
@@ -196,6 +220,11 @@ class _Composer:
                 span.line,
                 f"uses *{name}, which no value before it is called",
                 advice=f"Write &{name} at the value that is meant, or replace the alias by the value.",
+            )
+        self.values += self.sizes[name]
+        if self.values > _MOST_VALUES:
+            self._refuse_size(
+                event, f"stands for more than {_MOST_VALUES:,} values, with its aliases written out"
             )
         self.aliases[name] = (*self.aliases.get(name, ()), span.line)
         return AliasNode(span=span, name=name, target=self.anchors[name])
