@@ -6,16 +6,17 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigurationError, InternalError, PipelineError
+from pipeline.errors import InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 
 if TYPE_CHECKING:
     from pipeline import runner
+    from pipeline.cascade import Configuration
     from pipeline.model import Source
     from pipeline.plan import Plan
     from pipeline.record import Record, Runs
@@ -55,8 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     from pipeline.record import Runs
 
     how = runner.Options(dry_run=options.dry_run, reuse=not options.no_reuse, until=options.until)
-    record = _deliver(options, how, Runs(_root(options)))
-    return record.exit_code
+    return _deliver(options, how, Runs(_root(options)), _compose).exit_code
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -65,11 +65,57 @@ def _plan(options: argparse.Namespace) -> int:
 
     how = runner.Options(until=options.until, only_check=True)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
-        record = _deliver(options, how, Runs(_root(options), Path(folder)))
-    return record.exit_code
+        return _deliver(options, how, Runs(_root(options), Path(folder)), _compose).exit_code
 
 
-def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -> "Record":
+def _rollback(options: argparse.Namespace) -> int:
+    from pipeline import runner
+    from pipeline.compose_gitops import compose_rollback
+    from pipeline.record import Runs
+
+    def compose(options: argparse.Namespace, source: "Source") -> "Plan":
+        return compose_rollback(_configuration(options), source, to=options.to, forced=options.force)
+
+    how = runner.Options(dry_run=options.dry_run, reuse=False)
+    return _deliver(options, how, Runs(_root(options)), compose).exit_code
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from pipeline import runner
+    from pipeline.compose_gitops import compose_promotion
+    from pipeline.record import Runs
+
+    def compose(options: argparse.Namespace, source: "Source") -> "Plan":
+        return compose_promotion(
+            _config_file(options),
+            options.assignments,
+            source,
+            here=options.here,
+            there=options.there,
+            record=options.record,
+            forced=options.force,
+        )
+
+    how = runner.Options(dry_run=options.dry_run, reuse=False)
+    return _deliver(options, how, Runs(_root(options)), compose).exit_code
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from pipeline.compose_gitops import preview
+
+    made = preview(_configuration(options), root=options.root, run=options.run)
+    sys.stdout.write("".join(file.diff for file in made.files))
+    if made.note or not made.files:
+        print(made.note or "nothing would change", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _deliver(
+    options: argparse.Namespace,
+    how: "runner.Options",
+    runs: "Runs",
+    compose: "Callable[[argparse.Namespace, Source], Plan]",
+) -> "Record":
     from pipeline import runner
     from pipeline.report.terminal import PlanReporter, TerminalReporter, make_console
     from pipeline.source import read_source
@@ -78,7 +124,7 @@ def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -
     kind = PlanReporter if how.only_check else TerminalReporter
     reporter = kind(verbosity=verbosity, console=make_console(stderr=options.json))
     record = runner.deliver(
-        runs, lambda: read_source(_root(options)), lambda source: _compose(options, source), reporter, how
+        runs, lambda: read_source(_root(options)), lambda source: compose(options, source), reporter, how
     )
     if options.json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
@@ -86,11 +132,16 @@ def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -
 
 
 def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
-    from pipeline.cascade import read_config
     from pipeline.plugins import compose
 
-    configuration = read_config(_config_file(options), options.assignments)
-    return compose(configuration, source, until=options.until, forced=getattr(options, "force", False))
+    forced = getattr(options, "force", False)
+    return compose(_configuration(options), source, until=options.until, forced=forced)
+
+
+def _configuration(options: argparse.Namespace) -> "Configuration":
+    from pipeline.cascade import read_config
+
+    return read_config(_config_file(options), options.assignments, deployed_to=options.environment)
 
 
 def _root(options: argparse.Namespace) -> Path:
@@ -114,11 +165,10 @@ def _config_file(options: argparse.Namespace) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from pipeline.cascade import read_config
     from pipeline.doctor import borrowed_desk, report
     from pipeline.plugins import diagnose
 
-    configuration = read_config(_config_file(options), options.assignments)
+    configuration = _configuration(options)
     with borrowed_desk(configuration.root, configuration.secrets()) as desk:
         checks = diagnose(configuration, desk, write=options.write)
         return report(checks, desk.redact, as_json=options.json)
@@ -157,14 +207,11 @@ def _edit(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from pipeline.record import Runs, read_record
+    from pipeline.record import Runs
     from pipeline.report.terminal import make_console, print_record
+    from pipeline.stored import by_name
 
-    runs = Runs(_root(options))
-    path = (
-        Path(options.run) if options.run and Path(options.run).is_file() else _record_path(runs, options.run)
-    )
-    record = read_record(path)
+    record = by_name(Runs(_root(options)), options.run)
     if options.json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201
     else:
@@ -172,23 +219,10 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _record_path(runs: "Runs", name: str | None) -> Path:
-    names = runs.names()
-    if not names:
-        raise ConfigurationError(f"there is no run below {runs.runs}", advice="Run `pipeline run` first.")
-    found = [known for known in names if name is None or known.startswith(name)]
-    if not found:
-        raise ConfigurationError(
-            f"there is no run called {name!r}", advice=f"The newest are {', '.join(names[:5])}."
-        )
-    return runs.path(found[0])
-
-
 def _config(options: argparse.Namespace) -> int:
-    from pipeline.cascade import read_config
     from pipeline.report.terminal import make_console, settings_table
 
-    settings = read_config(_config_file(options), options.assignments).settings()
+    settings = _configuration(options).settings()
     if options.json:
         print(json.dumps([setting.model_dump(mode="json") for setting in settings], indent=2))  # noqa: T201
     else:
@@ -208,6 +242,9 @@ COMMANDS: Mapping[str, Command] = {
     "plan": _plan,
     "doctor": _doctor,
     "lock": _lock,
+    "rollback": _rollback,
+    "promote": _promote,
+    "diff": _diff,
     "edit": _edit,
     "show": _show,
     "config": _config,

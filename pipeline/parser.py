@@ -63,6 +63,9 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print JSON")
     lock = _verb(verbs, "lock", commands, "pin the model: write the digests of its files to pipeline.lock")
     _add_config(lock)
+    _add_rollback(_verb(verbs, "rollback", commands, "deploy again what was deployed before"))
+    _add_promote(_verb(verbs, "promote", commands, "deploy to one environment what another one runs"))
+    _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
     _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
     show = _verb(verbs, "show", commands, "show the record of a run")
     show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
@@ -97,8 +100,16 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: argparse.ArgumentParser, *, environments: bool = True) -> None:
     _add_folder(parser)
+    parser.set_defaults(environment=None)
+    if environments:
+        parser.add_argument(
+            "-e",
+            "--environment",
+            metavar="NAME",
+            help="one of `environments:` of the file",
+        )
     parser.add_argument(
         "--set",
         action="append",
@@ -106,6 +117,45 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         dest="assignments",
         metavar="KEY=VALUE",
         help="a setting, such as benchmark.port=9000",
+    )
+
+
+def _add_rollback(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument(
+        "--to",
+        metavar="RUN|DIGEST",
+        help="a recorded run, its record.json, or the application's digest; default: what stood there before",
+    )
+    _add_act(parser)
+
+
+def _add_promote(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser, environments=False)
+    parser.add_argument("--from", dest="here", required=True, metavar="NAME", help="environment that runs it")
+    parser.add_argument("--to", dest="there", required=True, metavar="NAME", help="environment that gets it")
+    parser.add_argument(
+        "--record",
+        metavar="RUN|FILE",
+        help="run that delivered it; default: found by the digest",
+    )
+    _add_act(parser)
+
+
+def _add_act(parser: argparse.ArgumentParser) -> None:
+    """Add what a rollback and a promotion have in common: both are recorded like runs."""
+    parser.add_argument("--dry-run", action="store_true", help="show the edit, and push and commit nothing")
+    parser.add_argument(
+        "--force", action="store_true", help="write whatever stands there; the record and the commit say so"
+    )
+    _add_output(parser)
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument("--run", help="a recorded run, or its record.json; default: the newest with an image")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="a clone of the GitOps repository: nobody else is asked then"
     )
 
 

@@ -1,4 +1,7 @@
-"""The composition root: makes stages and policies of the configuration. Only this file knows them by name."""
+"""The composition root: makes stages and policies of the configuration.
+
+Only this file and compose_gitops.py know them by name.
+"""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -6,28 +9,26 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
 from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
 from pipeline.edit import NewContent, Wish
 from pipeline.errors import ConfigurationError
-from pipeline.interface import Policy, Stage
+from pipeline.interface import Stage
 from pipeline.model import Check, ImageTag, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
 from pipeline.reference import Digest, Repository, Tag
-from pipeline.registry_section import RegistrySection
 from pipeline.source import read_version
 from pipeline.tags import render
-from pipeline.update_section import TargetSection
-from policies import load_policies
 from stages import DELIVERY
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.buildkit.dockerfile import SCRATCH
 from stages.buildkit.secrets import BuildSecret
 from stages.manifests.editing import edit
-from stages.manifests.interface import NewImage, Target
+from stages.manifests.interface import NewImage
 from stages.manifests.tree import Folder
 from stages.models import lock as locks
 from stages.models import recognise
@@ -39,12 +40,11 @@ from stages.models.registry_layers import RegistryLayers
 from stages.oci.layer_compression import Compression
 from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
-from stages.registries.options import LoginOptions, RegistryOptions
 from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 from stages.test import Suite
-from stages.update import Author, Update
+from stages.update import Update
 
 KSERVE_MOUNT = "/mnt/models"
 """Where KServe mounts weights, whatever they come from."""
@@ -63,7 +63,7 @@ def compose(
         source=source,
         stages=tuple(_asked(MAKERS[kind](configuration), tags, forced=forced) for kind in DELIVERY),
         skip=configuration.values.skipped,
-        policies=_policies(configuration),
+        policies=gitops.policies(configuration),
         settings=configuration.settings(),
         secrets=configuration.secrets(),
         until=until,
@@ -102,12 +102,6 @@ def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:
     if isinstance(stage, Build):
         return replace(stage, tag=tags[0].tag)
     return replace(stage, tag=tags[0].tag, further_tags=tags[1:]) if isinstance(stage, Push) else stage
-
-
-def _policies(configuration: Configuration) -> tuple[Policy, ...]:
-    choice = configuration.values.policies
-    given = choice if isinstance(choice, str) else list(choice)
-    return load_policies(given, configuration.root, configuration.tree)
 
 
 def _suite(configuration: Configuration) -> Suite:
@@ -273,7 +267,7 @@ def _benchmark(configuration: Configuration) -> Benchmark:
         registries=RegistryLayers(
             repositories=_with_weights(configuration),
             insecure=configuration.values.insecure_registries,
-            options=_options(configuration),
+            options=gitops.options(configuration),
         ),
         port=section.port,
         protocol=section.protocol,
@@ -301,30 +295,8 @@ def _push(configuration: Configuration) -> Push:
         repositories=values.repositories,
         model_repositories=values.model_repositories,
         insecure=values.insecure_registries,
-        options=_options(configuration),
-        mount_from=_mounted(configuration),
-    )
-
-
-def _options(configuration: Configuration) -> dict[Repository, RegistryOptions]:
-    """Return what is said of each repository; where we mount from, we are who we are to that host."""
-    sections = configuration.values.registry_sections
-    options = {name: _registry_options(section, configuration.root) for name, section in sections.items()}
-    near = {name.host: RegistryOptions(kind=said.kind, login=said.login) for name, said in options.items()}
-    mounted = {name: near[name.host] for name in _mounted(configuration) if name.host in near}
-    return {**mounted, **options}
-
-
-def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
-    return RegistryOptions(
-        kind=section.kind,
-        create=section.create,
-        immutable=section.immutable,
-        scan_on_push=section.scan_on_push,
-        encryption=section.encryption,
-        tags=section.tags,
-        lifecycle=root / section.lifecycle if section.lifecycle else None,
-        login=LoginOptions(**section.login.model_dump()),
+        options=gitops.options(configuration),
+        mount_from=gitops.mounts(configuration),
     )
 
 
@@ -336,35 +308,7 @@ def diagnose(configuration: Configuration, desk: Desk, *, write: bool) -> tuple[
 def _with_weights(configuration: Configuration) -> tuple[Repository, ...]:
     """Return the repositories that may hold the weights' layers, the likeliest first."""
     values = configuration.values
-    return (*values.model_repositories, *values.repositories, *_mounted(configuration))
-
-
-def _mounted(configuration: Configuration) -> tuple[Repository, ...]:
-    return tuple(map(Repository, configuration.values.push.mount_from))
-
-
-def _update(configuration: Configuration) -> Update:
-    section = configuration.values.update
-    return Update(
-        image=configuration.values.image,
-        repositories=configuration.values.repositories,
-        model_image=configuration.values.model_image,
-        model_repositories=configuration.values.model_repositories,
-        root=configuration.root,
-        repository=_git_address(section.repository, configuration.root),
-        branch=section.branch,
-        targets=tuple(map(_target, section.targets)),
-        author=Author(name=section.author.name, email=section.author.email),
-        time_limit_s=section.time_limit_s,
-        order=section.order,
-        insecure=configuration.values.insecure_registries,
-        options=_options(configuration),
-    )
-
-
-def _target(section: TargetSection) -> Target:
-    given = section.model_dump(exclude={"parameters"})
-    return Target(**given, tag_parameter=section.parameters.tag, digest_parameter=section.parameters.digest)
+    return (*values.model_repositories, *values.repositories, *gitops.mounts(configuration))
 
 
 def edit_folder(wish: Wish) -> tuple[NewContent, ...]:
@@ -374,7 +318,7 @@ def edit_folder(wish: Wish) -> tuple[NewContent, ...]:
         ManifestRefused: a target does not name it, or cannot be edited safely.
     """
     image = NewImage(repository=wish.repository, tag=wish.tag, digest=wish.digest)
-    files = edit(Folder(wish.root), [(_target(target), image) for target in wish.targets])
+    files = edit(Folder(wish.root), [(gitops.target(target), image) for target in wish.targets])
     return tuple(NewContent(before=file.before, after=file.after, change=file.change()) for file in files)
 
 
@@ -383,16 +327,11 @@ def _program(name: str | None, root: Path) -> str | None:
     return str(root / Path(name).expanduser()) if name is not None and "/" in name else name
 
 
-def _git_address(text: str | None, root: Path) -> str | None:
-    """Return the address; a relative path is taken from the folder of pipeline.yaml, as all others are."""
-    return str(root / Path(text).expanduser()) if text is not None and ":" not in text else text
-
-
 MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {
     Suite: _suite,
     Build: _build,
     Scan: _scan,
     Benchmark: _benchmark,
     Push: _push,
-    Update: _update,
+    Update: gitops.update,
 }

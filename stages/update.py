@@ -1,7 +1,7 @@
 """The last stage: make the GitOps repository name the digest that was pushed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -119,6 +119,25 @@ class Update:
         )
         message = commit_message(source, image, wishes, key, "forced" if self.forced else "")
         return self.destination.land(ordered, message, desk)
+
+    def preview(
+        self, source: Source, image: PushedImage, desk: Desk, *, root: Path | None = None
+    ) -> ManifestUpdate:
+        """Return what a run would commit now; of a folder, without asking anybody else.
+
+        Raises:
+            ConfigurationError: a target does not name the image, or cannot be edited safely.
+            RemoteError: the GitOps repository or a registry refuses, or cannot be reached.
+        """
+        wishes = self.destination.wishes(self._made(image, dry_run=not image.references))
+        key, history = self._key(source, desk), history_of(source.root, desk)
+        if root is None:
+            remote = self.destination.git_branch()
+            ordered = self.destination.edit(wishes, key, desk, is_ancestor=history, refuses=False)
+            return self.destination.made("preview", remote.preview(ordered, desk), ordered)
+        alone = replace(self, order="ignore").destination
+        ordered = alone.edit(wishes, key, desk, is_ancestor=history, refuses=False)
+        return alone.made("preview", ordered(Folder(root)), ordered)
 
     @property
     def destination(self) -> Destination:

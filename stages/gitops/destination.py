@@ -84,7 +84,10 @@ class Destination:
                 advice="Name the repository as `repository:` of `update:`, and the manifests as `targets:`.",
             )
         return GitBranch(
-            url=self.repository, branch=self.branch, author=self.author, time_limit_s=self.time_limit_s
+            url=self.repository,
+            branch=self.branch,
+            author=self.author,
+            time_limit_s=self.time_limit_s,
         )
 
     def images(self, desk: Desk) -> DeployedImages:

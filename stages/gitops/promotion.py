@@ -106,7 +106,7 @@ class Promotion:
                 advice="Deliver to a registry first: `registries:`.",
             )
         if missing:
-            copy(pushed.digest, pushed.tag, there[0], missing, self.registries, desk)
+            copy(pushed.digest, pushed.tag, there[0], missing, registries=self.registries, desk=desk)
 
     def _message(self, image: PushedImage, wishes: Sequence[Wish], key: OrderKey) -> str:
         name, commit = image.name.rpartition("/")[2], self.built.version

@@ -23,6 +23,7 @@ def copy(  # noqa: PLR0913 - each is plain at the call
     tag: Tag,
     source: Repository,
     targets: Sequence[Repository],
+    *,
     registries: Registries,
     desk: Desk,
 ) -> tuple[PushedReference, ...]:

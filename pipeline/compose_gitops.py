@@ -1,0 +1,200 @@
+"""The composition of everything that writes, or would write, to the GitOps repository."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline import stored
+from pipeline.cascade import Configuration, read_config
+from pipeline.doctor import borrowed_desk
+from pipeline.errors import ConfigurationError
+from pipeline.interface import Policy, Stage
+from pipeline.model import ManifestUpdate, PushedImage, Source
+from pipeline.plan import Plan, make_plan
+from pipeline.record import Record, Runs
+from pipeline.reference import Digest, Repository
+from pipeline.registry_section import RegistrySection
+from pipeline.update_section import TargetSection
+from policies import load_policies
+from stages.gitops.promotion import Promotion, deployed
+from stages.gitops.rollback import Rollback
+from stages.manifests.interface import Target
+from stages.registries.connections import Registries
+from stages.registries.options import LoginOptions, RegistryOptions
+from stages.update import Author, Update
+
+
+def update(configuration: Configuration) -> Update:
+    """Return the stage that updates the manifests."""
+    section = configuration.values.update
+    return Update(
+        image=configuration.values.image,
+        repositories=configuration.values.repositories,
+        model_image=configuration.values.model_image,
+        model_repositories=configuration.values.model_repositories,
+        root=configuration.root,
+        repository=_git_address(section.repository, configuration.root),
+        branch=section.branch,
+        targets=tuple(map(target, section.targets)),
+        author=Author(name=section.author.name, email=section.author.email),
+        time_limit_s=section.time_limit_s,
+        order=section.order,
+        insecure=configuration.values.insecure_registries,
+        options=options(configuration),
+    )
+
+
+def target(section: TargetSection) -> Target:
+    """Return a manifest that names the image, as the edits know it."""
+    given = section.model_dump(exclude={"parameters"})
+    return Target(**given, tag_parameter=section.parameters.tag, digest_parameter=section.parameters.digest)
+
+
+def policies(configuration: Configuration) -> tuple[Policy, ...]:
+    """Return what is allowed."""
+    choice = configuration.values.policies
+    given = choice if isinstance(choice, str) else list(choice)
+    return load_policies(given, configuration.root, configuration.tree)
+
+
+def compose_rollback(
+    configuration: Configuration, source: Source, *, to: str | None = None, forced: bool = False
+) -> Plan:
+    """Return the plan of a rollback to a run, to a digest, or to what stood there before.
+
+    Raises:
+        ConfigurationError: there is no such run, or it has pushed nothing.
+    """
+    destination = replace(update(configuration), forced=forced).destination
+    digest = _digest(to)
+    runs = Runs(configuration.root)
+    record = stored.by_digest(runs, digest) if digest is not None else None
+    if to is not None and digest is None:
+        record = stored.by_name(runs, to)
+    image = stored.require_pushed(record) if record is not None else None
+    return _plan(configuration, source, (Rollback(destination=destination, to=digest, pushed=image),))
+
+
+def compose_promotion(  # noqa: PLR0913 - what the command line says
+    path: Path,
+    assignments: Sequence[str],
+    source: Source,
+    *,
+    here: str,
+    there: str,
+    record: str | None = None,
+    forced: bool = False,
+) -> Plan:
+    """Return the plan that takes what one environment runs to another one, judged by that one's policies.
+
+    Raises:
+        ConfigurationError: there is no such environment, or no record of what the first one runs.
+        RemoteError: the GitOps repository cannot be reached.
+    """
+    ours, theirs = (read_config(path, assignments, deployed_to=name) for name in (here, there))
+    destination = replace(update(theirs), forced=forced).destination
+    with borrowed_desk(ours.root, (*ours.secrets(), *theirs.secrets())) as desk:
+        references = deployed(update(ours).destination, desk)
+    runs = Runs(ours.root)
+    digests = [each.digest for each in references if each.repository in ours.values.repositories]
+    if len(set(digests)) != 1 or digests[0] is None:
+        raise ConfigurationError(
+            f"{here} runs no single build of {ours.values.image}: {', '.join(map(str, references))}",
+            advice=f"Deliver to {here} once, so that all its targets name one digest.",
+        )
+    found = stored.by_name(runs, record) if record is not None else stored.by_digest(runs, digests[0])
+    evidence = stored.evidence(found, digests[0])
+    assert found is not None  # noqa: S101 - refused before
+    assert found.source is not None  # noqa: S101 - refused before
+    promotion = Promotion(
+        source_name=here,
+        target_name=there,
+        destination=destination,
+        built=found.source,
+        registries=_registries(ours, theirs),
+    )
+    plan = _plan(theirs, source, (*evidence, promotion))
+    return replace(plan, policies=policies(theirs))
+
+
+def preview(
+    configuration: Configuration, *, root: Path | None = None, run: str | None = None
+) -> ManifestUpdate:
+    """Return what a recorded run would commit now; to a folder, nobody else is asked.
+
+    Raises:
+        ConfigurationError: no run has built an image, or a manifest cannot be edited.
+        RemoteError: the GitOps repository cannot be reached.
+    """
+    runs = Runs(configuration.root)
+    source, image = _image(stored.by_name(runs, run)) if run is not None else stored.newest_image(runs)
+    with borrowed_desk(configuration.root, configuration.secrets()) as desk:
+        return update(configuration).preview(source, image, desk, root=root)
+
+
+def _image(record: Record) -> tuple[Source, PushedImage]:
+    image = stored.image_of(record)
+    if image is None or record.source is None:
+        raise ConfigurationError(f"the run {record.run} has built no image", advice="Name another run.")
+    return record.source, image
+
+
+def _plan(configuration: Configuration, source: Source, stages: Sequence[Stage]) -> Plan:
+    return make_plan(
+        source=source,
+        stages=stages,
+        skip={},
+        policies=(),
+        settings=configuration.settings(),
+        secrets=configuration.secrets(),
+    )
+
+
+def _registries(*environments: Configuration) -> Registries:
+    """Return how to reach the registries of several environments."""
+    values = [each.values for each in environments]
+    repositories = (*(name for each in values for name in (*each.repositories, *each.model_repositories)),)
+    said: dict[Repository, RegistryOptions] = {}
+    for each in environments:
+        said.update(options(each))
+    insecure = tuple(dict.fromkeys(host for each in values for host in each.insecure_registries))
+    return Registries(repositories=tuple(dict.fromkeys(repositories)), insecure=insecure, options=said)
+
+
+def options(configuration: Configuration) -> dict[Repository, RegistryOptions]:
+    """Return what is said of each repository; where we mount from, we are who we are to that host."""
+    sections = configuration.values.registry_sections
+    found = {name: _registry_options(section, configuration.root) for name, section in sections.items()}
+    near = {name.host: RegistryOptions(kind=said.kind, login=said.login) for name, said in found.items()}
+    mounted = {name: near[name.host] for name in mounts(configuration) if name.host in near}
+    return {**mounted, **found}
+
+
+def mounts(configuration: Configuration) -> tuple[Repository, ...]:
+    """Return the repositories that may hold the weights already."""
+    return tuple(map(Repository, configuration.values.push.mount_from))
+
+
+def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
+    return RegistryOptions(
+        kind=section.kind,
+        create=section.create,
+        immutable=section.immutable,
+        scan_on_push=section.scan_on_push,
+        encryption=section.encryption,
+        tags=section.tags,
+        lifecycle=root / section.lifecycle if section.lifecycle else None,
+        login=LoginOptions(**section.login.model_dump()),
+    )
+
+
+def _digest(text: str | None) -> Digest | None:
+    try:
+        return Digest(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _git_address(text: str | None, root: Path) -> str | None:
+    """Return the address; a relative path is taken from the folder of pipeline.yaml, as all others are."""
+    return str(root / Path(text).expanduser()) if text is not None and ":" not in text else text
