@@ -85,7 +85,8 @@ def test_both_digests_land_in_one_commit_and_the_images_run_together(
     assert f"Image: {application}" in message
     assert f"Image: {model}" in message
     service = yaml.safe_load(project.gitops.read("apps/tiny/service.yaml"))
-    assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci://{model}"
+    name = weights.references[0].repository
+    assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci://{name}@{weights.digest}"
     assert project.gitops.read("apps/tiny/service.yaml").endswith("  # the weights")
     checkout = tmp_path / "checkout"
     run_git("clone", "--quiet", project.gitops.url, str(checkout))
