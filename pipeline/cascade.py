@@ -20,6 +20,8 @@ from pipeline.yaml_source import Place, Tree, at, dotted, load, parse, validate
 
 FILE_NAME = "pipeline.yaml"
 PREFIX = "PIPELINE_"
+_KEY_FILES = {("update", "ssh_key"), ("github_app", "private_key"), ("signing", "key")}
+"""Settings that name a file with a key, which is no secret."""
 EXAMPLE = "image: my-model\nregistries: [registry.example.com/team]"
 
 
@@ -176,7 +178,7 @@ def _leaves(value: object, place: Place) -> list[tuple[Place, object]]:
 
 
 def _is_secret(place: Place) -> bool:
-    return bool(SECRET_NAME.search(str(place[-1])))
+    return place[-2:] not in _KEY_FILES and bool(SECRET_NAME.search(str(place[-1])))
 
 
 def _shown(place: Place, value: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline import stored
 from pipeline.cascade import Configuration, read_config
+from pipeline.compose_commits import commits
 from pipeline.doctor import borrowed_desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
@@ -37,6 +38,7 @@ def update(configuration: Configuration) -> Update:
         branch=section.branch,
         targets=tuple(map(target, section.targets)),
         author=Author(name=section.author.name, email=section.author.email),
+        commits=commits(section, configuration.root),
         time_limit_s=section.time_limit_s,
         order=section.order,
         insecure=configuration.values.insecure_registries,

@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+from pydantic import Field
+
+from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
 from pipeline.section import Seconds, Section
 
 
@@ -42,10 +45,10 @@ class TargetSection(Section):
 class AuthorSection(Section):
     """Who commits to the GitOps repository."""
 
-    name: str = "Model Image Pipeline"
-    """Name of the author and committer."""
-    email: str = "pipeline@localhost"
-    """E-mail address of the author and committer."""
+    name: PersonText = "Model Image Pipeline"
+    """Name in the commits."""
+    email: PersonText = "pipeline@localhost"
+    """E-mail address in the commits."""
 
 
 class UpdateSection(Section):
@@ -58,7 +61,23 @@ class UpdateSection(Section):
     targets: tuple[TargetSection, ...] = ()
     """Manifests to edit, all in one commit."""
     author: AuthorSection = AuthorSection()
-    """Author of the commit."""
+    """Author of the commits."""
+    committer: AuthorSection | None = None
+    """Committer of the commits; default: their author."""
+    message: Message | None = None
+    """Template of the message, above the trailers, with variables such as {image}, {tag}, {short_digest},
+    {short_commit}, {branch} and {run}."""
+    trailers: Trailers = Field(default={})
+    """Trailers that are added to those of the pipeline, such as Signed-off-by: Robot <robot@example.com>."""
+    signing: SigningSection | None = None
+    """How the commits are signed; default: not at all."""
+    ssh_key: str | None = None
+    """File with the private deploy key for SSH, without a passphrase. GITOPS_SSH_KEY, which holds the key
+    itself, goes before it. Default: what ssh finds by itself."""
+    known_hosts: str | None = None
+    """File with the keys of hosts that are reached by SSH; default: ~/.ssh/known_hosts and the system's."""
+    github_app: GitHubAppSection | None = None
+    """GitHub App that may push; its commits start workflows, which those of GITHUB_TOKEN do not."""
     time_limit_s: Seconds = 180
     """How long to try again when other writers come first."""
     order: Literal["enforce", "warn", "ignore"] = "enforce"

@@ -11,11 +11,13 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
 from pipeline.reference import Repository
+from stages.gitops.commits import Commits
 from stages.gitops.destination import Destination, history_of
 from stages.gitops.message import commit_message
 from stages.gitops.order import Level
 from stages.gitops.repository import Author
 from stages.gitops.wishes import Offer, Wish
+from stages.gitops.wording import values
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import Target
 from stages.manifests.tree import Folder, Tree
@@ -53,6 +55,8 @@ class Update:
     branch: str = "main"
     targets: tuple[Target, ...] = ()
     author: Author = Author()  # noqa: RUF009 - frozen
+    commits: Commits = Commits()  # noqa: RUF009 - frozen
+    """Who signs the commits, what they say, and what lets them in."""
     time_limit_s: float = 180.0
     order: Level = "enforce"
     """What follows where nothing is known of what stands in a manifest; `ignore` compares nothing."""
@@ -118,6 +122,7 @@ class Update:
             wishes, key, desk, is_ancestor=history_of(source.root, desk), refuses=not desk.dry_run
         )
         message = commit_message(source, image, wishes, key, "forced" if self.forced else "")
+        message = self.commits.wording.of(message, values(source, image, desk.run_name))
         return self.destination.land(ordered, message, desk)
 
     def preview(
@@ -149,6 +154,7 @@ class Update:
             branch=self.branch,
             targets=self.targets,
             author=self.author,
+            commits=self.commits,
             time_limit_s=self.time_limit_s,
             order=self.order,
             forced=self.forced,

@@ -12,6 +12,7 @@ from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Check, ManifestUpdate, Problem, StandingImage
 from pipeline.process import Command
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.commits import Commits
 from stages.gitops.git import GitBranch
 from stages.gitops.interface import Remote
 from stages.gitops.order import Level, OrderedEdit, Rule, unknown
@@ -44,6 +45,7 @@ class Destination:
     branch: str = "main"
     targets: tuple[Target, ...] = ()
     author: Author = Author()  # noqa: RUF009 - frozen
+    commits: Commits = Commits()  # noqa: RUF009 - frozen
     time_limit_s: float = 180.0
     order: Level = "enforce"
     forced: bool = False
@@ -87,6 +89,10 @@ class Destination:
             url=self.repository,
             branch=self.branch,
             author=self.author,
+            committer=self.commits.committer,
+            wording=self.commits.wording,
+            signing=self.commits.signing,
+            access=self.commits.access,
             time_limit_s=self.time_limit_s,
         )
 
