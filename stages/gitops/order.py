@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.errors import ConfigurationError, PipelineError, RemoteError
 from pipeline.model import StandingImage
-from pipeline.reference import Reference, Repository
+from pipeline.reference import Digest, Reference, Repository
 from stages.gitops.history import written_since
 from stages.gitops.message import Written
 from stages.gitops.wishes import Wish
@@ -22,6 +22,8 @@ from stages.oci.order_key import IsAncestor, OrderKey, is_newer, unknown_history
 from stages.registries.deployed import Deployed
 
 Level = Literal["enforce", "warn", "ignore"]
+NO_DIGEST = Digest(f"sha256:{'0' * 64}")
+"""What people write where a digest will be."""
 NO_KEY = "carries no order key: another tool made it, or a version of this pipeline that wrote none"
 GONE = "is not in its registry any more"
 PLACEHOLDER = "nothing of that name was ever pushed"
@@ -205,7 +207,7 @@ def _wrote(one: Written, target: Target, reference: Reference) -> bool:
 def _without_key(reference: Reference, there: Deployed) -> tuple[str, str]:
     if there.problem is not None:
         return "unknown", unanswered(there.problem)
-    if there.digest is None and reference.digest is None:
+    if there.digest is None and reference.digest in {None, NO_DIGEST}:
         return "first", PLACEHOLDER
     return "unknown", GONE if there.digest is None else NO_KEY
 

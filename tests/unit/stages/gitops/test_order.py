@@ -87,6 +87,7 @@ def test_the_same_digest_is_left_alone_whatever_its_tag(tmp_path: Path, level: s
     ("image", "target_image", "note"),
     [
         (f"{REPOSITORY}:none-yet", None, "nothing of that name was ever pushed"),
+        (f"{REPOSITORY}:none@sha256:{'0' * 64}", None, "nothing of that name was ever pushed"),
         ("nginx:1.27", "nginx", "another image stood there"),
     ],
 )
