@@ -1,6 +1,7 @@
 """Kustomize and Helm render every golden case before and after the edit: the image alone is different."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import yaml
 
 from pipeline.reference import Reference
 from stages.manifests.kustomize import FILE_NAMES
+from stages.manifests.quoting import is_plain_string
 from tests.support import apt
 from tests.support.helm import ensure_helm
 
@@ -240,3 +242,54 @@ def _leaves(value: object, way: str) -> Iterator[tuple[str, LEAF]]:
     else:
         assert value is None or isinstance(value, str | int | float | bool)
         yield way, value
+
+
+# --- what stays without quotes -------------------------------------------------------------------------
+
+SIGNS = "0123456789eExXoObBnNyYtfTZ_.-+"
+
+
+def _plain_strings() -> list[str]:
+    """Return many tags that look like numbers, words and dates, as far as they need no quotes."""
+    chosen = random.Random(5)  # noqa: S311 - the same ones in every run
+    made = {"".join(chosen.choices(SIGNS, k=chosen.randint(1, 7))) for _ in range(6000)}
+    special = {
+        "0o8",
+        "0b2",
+        "0x",
+        "1e",
+        "1e_5",
+        "1__0",
+        "_1",
+        "_0",
+        "nan",
+        "inf",
+        "Infinity",
+        "nO",
+        "yeS",
+        "2026-11",
+    }
+    return sorted(text for text in made | special if is_plain_string(text))
+
+
+def test_helm_reads_as_strings_what_stays_without_quotes(helm: str, tmp_path: Path) -> None:
+    plain = _plain_strings()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: probe\nversion: 0.1.0\n")
+    (tmp_path / "templates" / "probe.yaml").write_text("read: {{ toJson .Values.read | quote }}\n")
+    (tmp_path / "values.yaml").write_text("read:\n" + "".join(f"- {text}\n" for text in plain))
+    command = [helm, "template", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(plain) > 1000
+    assert json.loads(yaml.safe_load(done.stdout)["read"]) == plain
+
+
+def test_kustomize_reads_as_strings_what_stays_without_quotes(kubectl: str, tmp_path: Path) -> None:
+    """Annotations may be strings alone, as tags may, and there are many of them in one resource."""
+    plain = {f"key{index}": text for index, text in enumerate(_plain_strings())}
+    (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: probe}\n")
+    annotations = "".join(f"  {key}: {text}\n" for key, text in plain.items())
+    (tmp_path / "kustomization.yaml").write_text(f"resources: [pod.yaml]\ncommonAnnotations:\n{annotations}")
+    command = [kubectl, "kustomize", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert yaml.safe_load(done.stdout)["metadata"]["annotations"] == plain
