@@ -18,7 +18,6 @@ FILE_NAME = re.compile(r"(?:values.*|.+[-_.]values)\.ya?ml")
 CHART, VALUES = "Chart.yaml", "values.yaml"
 _REPOSITORY = "repository"
 _REST = ("tag", "digest", "registry")
-_BESIDE = ("tag", "imageTag", "digest", "imageDigest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +62,23 @@ def _whole(mapping: Cursor, key: str, value: Cursor) -> Iterator[Place]:
     for place in image_at(value):
         if not _is_name(place.name):
             continue
-        beside = next((other for other in _BESIDE if mapping.text(other) is not None), None)
-        if key == "image" and beside is not None and place.current == place.name:
-            yield _in_two_keys(place, beside)
-        else:
-            yield place
+        beside = next((other for other in _beside(key) if mapping.text(other) is not None), None)
+        yield place if beside is None or place.current != place.name else _in_two_keys(place, beside)
+
+
+def _beside(key: str) -> tuple[str, ...]:
+    """Return what a chart may call the tag and the digest of an image that is a name alone."""
+    own = (f"{key}Tag", f"{key}Digest", f"{key}.tag", f"{key}.digest")
+    return (*own, "tag", "digest") if key == "image" else own
 
 
 def _in_two_keys(place: WholeReference, beside: str) -> Embedded:
+    part = "digest" if beside.lower().endswith("digest") else "tag"
     return Embedded(
         place.at,
         place.name,
         place.current,
-        f"has its {'digest' if beside.lower().endswith('digest') else 'tag'} apart, in `{beside}`",
+        f"has its {part} apart, in `{beside}`",
         "Write it as a mapping of `repository` and `tag`, or as one reference, if the chart allows that; "
         f"otherwise mark `{beside}` and name it by `marker:`.",
     )
