@@ -24,13 +24,13 @@ EXPLAINED = {
 HEADER = ("tool", "wall s", "x ours", "x curl", "sent MB", "written MB", "device MB", "memory MB", "n")
 
 
-def write_into(path: Path, text: str) -> None:
+def write_into(path: Path, text: str, begin: str = BEGIN) -> None:
     """Put the tables between their marks in a document, or make a document of them."""
-    marked = f"{BEGIN}\n\n{text.strip()}\n\n{END}"
-    if not path.exists() or BEGIN not in path.read_text():
+    marked = f"{begin}\n\n{text.strip()}\n\n{END}"
+    if not path.exists() or begin not in path.read_text():
         path.write_text(f"{marked}\n")
         return
-    before, _, rest = path.read_text().partition(BEGIN)
+    before, _, rest = path.read_text().partition(begin)
     path.write_text(f"{before}{marked}{rest.partition(END)[2]}")
 
 
@@ -59,19 +59,19 @@ def _machine(report: Report) -> str:
 def _tools(report: Report) -> str:
     rows = [(f"`{name}`", what) for name, what in report.peers.items()]
     rows += [(f"`{name}`", f"not available: {why}") for name, why in report.unavailable.items()]
-    return _table(("name", "what it runs"), rows)
+    return table(("name", "what it runs"), rows)
 
 
 def _goals(report: Report) -> str:
     rows = [(goal.what, goal.wanted, goal.found, goal.word) for goal in judge(report)]
-    return "### Goals\n\n" + _table(("goal", "wanted", "measured", "met"), rows)
+    return "### Goals\n\n" + table(("goal", "wanted", "measured", "met"), rows)
 
 
 def _scenario(report: Report, size_bytes: int, scenario: str) -> str:
     title = f"### {size_name(size_bytes)}, {scenario}"
     explained = EXPLAINED.get(scenario, _pull(scenario))
     rows = [_row(report, size_bytes, scenario, peer) for peer in report.peers_of(size_bytes, scenario)]
-    return f"{title}\n\n{explained}\n\n{_table(HEADER, rows)}"
+    return f"{title}\n\n{explained}\n\n{table(HEADER, rows)}"
 
 
 def _pull(scenario: str) -> str:
@@ -105,7 +105,8 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _table(header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
+def table(header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
     head = list(header)
     lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
