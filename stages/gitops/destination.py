@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Check, ManifestUpdate, Problem, StandingImage
 from pipeline.process import Command
@@ -190,7 +190,7 @@ def _check(found: StandingImage) -> Check:
     return Check(
         subject=f"manifest {found.path}",
         found=error.message.removeprefix(f"{found.path}:"),
-        problem=Problem.CONFIGURATION,
+        problem=Problem.REMOTE if isinstance(error, RemoteError) else Problem.CONFIGURATION,
         advice=error.advice,
     )
 

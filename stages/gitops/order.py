@@ -29,6 +29,7 @@ GONE = "is not in its registry any more"
 PLACEHOLDER = "nothing of that name was ever pushed"
 ANOTHER = "another image stood there, which is no build of this one"
 UNREADABLE = "is no reference that a registry could be asked for"
+UNANSWERED = "cannot be compared"
 _HOW_TO_GO_ON = (
     "If this delivery shall replace it, say so once: `pipeline run --force` (the record and the commit keep "
     "that). From then on an order key stands there. `order: warn` in `update:` never asks."
@@ -169,15 +170,14 @@ class OrderedEdit:
 
 def unknown(found: StandingImage) -> PipelineError:
     """Return the error of a delivery that would replace what nobody can compare it with."""
-    return ConfigurationError(
+    kind: type[PipelineError] = ConfigurationError
+    first = ""
+    if found.note.startswith(UNANSWERED):
+        kind, first = RemoteError, "Run again when the registry gives it out. "
+    return kind(
         f"{found.place} names {found.reference}, which {found.note}; it may be newer than this build",
-        advice=_HOW_TO_GO_ON,
+        advice=f"{first}{_HOW_TO_GO_ON}",
     )
-
-
-def unanswered(error: RemoteError) -> str:
-    """Return what is said of an image whose registry did not answer."""
-    return f"cannot be compared: {error.message}"
 
 
 @dataclass(slots=True)
@@ -206,7 +206,7 @@ def _wrote(one: Written, target: Target, reference: Reference) -> bool:
 
 def _without_key(reference: Reference, there: Deployed) -> tuple[str, str]:
     if there.problem is not None:
-        return "unknown", unanswered(there.problem)
+        return "unknown", f"{UNANSWERED}: {there.problem.message}"
     if there.digest is None and reference.digest in {None, NO_DIGEST}:
         return "first", PLACEHOLDER
     return "unknown", GONE if there.digest is None else NO_KEY

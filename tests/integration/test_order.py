@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,9 +13,10 @@ from uuid import uuid4
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.model import ManifestUpdate, Problem
 from pipeline.reference import Digest, Repository
+from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
 from stages.oci.order_key import NAME, OrderKey
 from stages.update import Update
@@ -212,6 +215,50 @@ def test_commits_are_read_from_servers_with_and_without_filters(place: Place, fi
     assert place.deliver(NEW).status == "superseded"
 
 
+def test_a_rollback_holds_against_a_delivery_at_the_same_time(place: Place) -> None:
+    old = place.push(OLD)
+    place.deliver(OLD, old)
+    place.deliver(MIDDLE)
+    new = place.push(NEW)
+    rollback = Rollback(destination=place.update().destination, to=old)
+    have = made(place.image, NEW[0], new, NOW.isoformat())
+
+    with ThreadPoolExecutor(2) as pool:
+        back = pool.submit(rollback.run, have, place.desk())
+        delivered = pool.submit(place.deliver, NEW, new)
+        results = back.result().status, delivered.result().status
+
+    assert str(old) in place.stands(), results
+    assert results[0] == "committed"
+
+
+def test_a_rollback_needs_something_to_go_back_to(place: Place) -> None:
+    rollback = Rollback(destination=place.update().destination)
+    have = made(place.image, NEW[0], Digest.of(b"x"), NOW.isoformat())
+    with pytest.raises(ConfigurationError, match="no other image before"):
+        rollback.run(have, place.desk())
+    place.deliver(NEW)
+    with pytest.raises(ConfigurationError, match="none-yet stood in the manifests"):
+        rollback.run(have, place.desk())
+    gone = replace(rollback, to=Digest.of(b"deleted"))
+    with pytest.raises(RemoteError, match="is not in its registry any more"):
+        gone.run(have, place.desk())
+
+
+def test_what_was_deployed_before_is_found_far_back(place: Place) -> None:
+    old = place.push(OLD)
+    place.deliver(OLD, old)
+    place.deliver(NEW)
+    content = place.folder / "content"
+    (content / PATH).write_text(place.stands())
+    for number in range(70):  # more than are looked at in the first step
+        (content / "other").write_text(str(number))
+        place.served.commit(content, "Somebody else")
+    have = made(place.image, NEW[0], Digest.of(b"x"), NOW.isoformat())
+    back = Rollback(destination=place.update().destination).run(have, place.desk())
+    assert (back.status, str(old) in place.stands()) == ("committed", True)
+
+
 @pytest.mark.parametrize("rounds", [4])
 def test_a_race_of_processes_is_won_by_the_newer_build(place: Place, rounds: int) -> None:
     builds = {
@@ -249,5 +296,7 @@ def _writer(place: Place, commit: str, digest: Digest, hours: int, run: str) -> 
         "run": run,
     }
     command = [sys.executable, "-m", "tests.support.delivering", json.dumps(said)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, cwd=Path(__file__).parents[2], **pipes)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, text=True, cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe, stderr=pipe
+    )
