@@ -583,15 +583,42 @@ class StandingImage(Value):
         return f"{self.path}:{self.line}"
 
 
+class Proof(Value):
+    """What shows that an edited file changes the image and nothing else.
+
+    kustomize, helm: rendered before and after the edit, and compared; parsed: compared as it stands.
+    """
+
+    file: str
+    how: Literal["kustomize", "helm", "parsed"]
+    folder: str = Field(default="", description="of the kustomization or chart that was rendered")
+    documents: int = Field(default=0, description="documents that were compared")
+    changed: int = Field(default=0, description="documents that differ, by the image alone")
+    note: str = Field(default="", description="what was not proved, or differs because of the image")
+
+
+class ChangeRequest(Value):
+    """A pull or merge request that asks people for the change."""
+
+    number: int
+    url: str
+    state: Literal["open", "merged", "closed"]
+    opened: bool = Field(description="just now; else it was there and was updated where needed")
+    branch: str
+
+
 class ManifestUpdate(Artifact):
     """What the GitOps repository says now.
 
-    committed: a commit was pushed; unchanged: the manifests named this digest already; superseded: a newer
+    committed: a commit was pushed; requested: a pull or merge request asks for it; declined: people have
+    closed that request; unchanged: the manifests named this digest already; superseded: a newer
     build stands there, so nothing was written; preview: the edit is shown and nothing was written;
     unconfigured: there is no target to edit.
     """
 
-    status: Literal["committed", "unchanged", "superseded", "preview", "unconfigured"]
+    status: Literal[
+        "committed", "requested", "declined", "unchanged", "superseded", "preview", "unconfigured"
+    ]
     repository_url: str | None = Field(default=None, description="without password")
     branch: str | None = None
     commit: str | None = None
@@ -602,4 +629,6 @@ class ManifestUpdate(Artifact):
     )
     before: tuple[StandingImage, ...] = Field(default=(), description="what the manifests named before")
     forced: bool = Field(default=False, description="written whatever stood there, as somebody asked for")
+    request: ChangeRequest | None = Field(default=None, description="where people are asked")
+    proofs: tuple[Proof, ...] = Field(default=(), description="one or more for each edited file")
     note: str = ""
