@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test unit lint bench format requirements schema clean
+.PHONY: help demo demo-clean test unit lint bench bench-gitops format requirements schema clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ SIZES ?= 256M
 BENCH ?=
 bench: $(VENV)/installed ## Measure deliveries beside other tools, in minutes (SIZES=256M,1G,4G: three quarters of an hour)
 	@$(BIN)/python benchmarks/delivery.py --sizes $(SIZES) $(BENCH)
+
+bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository beside clones, and 32 writers
+	@$(BIN)/python benchmarks/gitops.py $(BENCH)
 
 format: $(VENV)/installed ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

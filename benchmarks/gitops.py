@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks import tables, wire
 from benchmarks.big_repository import Size, fill, image, overlay
 from benchmarks.machine import describe
+from benchmarks.results import Machine
 from pipeline.desk import Desk
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.git import GitBranch
@@ -43,7 +44,7 @@ WHAT = {
     "pipeline-capped": "the same, where the server refuses the tree filter and is asked once more",
     "clone": "`git clone`, edit, `git commit`, `git push`",
     "clone-depth-1": "`git clone --depth 1`, then the same",
-    "clone-sparse": "`git clone --depth 1 --filter=blob:none --sparse`, `git sparse-checkout set`, then the same",
+    "clone-sparse": "`git clone --depth 1 --filter=blob:none --sparse`, `sparse-checkout set`, then the same",
 }
 _GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 _HELPER = '!f() { test "$1" = get && echo username=$GITOPS_USERNAME && echo password=$GITOPS_PASSWORD; }; f'
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples = [sample for number in range(options.runs + 1) for sample in _round(bench, number)]
         samples = samples[len(WHAT) :]  # the first round warms the caches up
         written, took_s = _race(server, options.writers, bench.folder)
-        text = _markdown(options, describe(bench.folder).system, samples, written, took_s)
+        text = _markdown(options, describe(bench.folder), samples, written, took_s)
     if options.markdown:
         tables.write_into(options.markdown, text, BEGIN)
     print(text)
@@ -121,7 +122,7 @@ def _tools() -> Mapping[str, Callable[[str, Path, int], None]]:
     return {
         OURS: _ours,
         "pipeline-capped": _ours,
-        "clone": lambda url, folder, number: _clone(url, folder, number),
+        "clone": _clone,
         "clone-depth-1": lambda url, folder, number: _clone(url, folder, number, "--depth=1"),
         "clone-sparse": lambda url, folder, number: _clone(
             url, folder, number, "--depth=1", "--filter=blob:none", "--sparse"
@@ -167,10 +168,8 @@ def _race(server: GitServer, writers: int, folder: Path) -> tuple[tuple[Written,
         (content / path).write_text(text)
     served = server.create("race", content=content)
     written = race(served.url, writers, {name: os.environ[name] for name in (*_GIT, *_LOGIN)})
-    landed = served.git(
-        "rev-list", "--count", BRANCH, "--not", served.git("rev-list", "--max-parents=0", BRANCH)
-    )
-    if int(landed) != writers or len({one.commit for one in written}) != writers:
+    landed = int(served.git("rev-list", "--count", BRANCH)) - 1
+    if landed != writers or len({one.commit for one in written}) != writers:
         raise RuntimeError(f"{writers} have written, and {landed} commits are there")
     return written, max(one.duration_s for one in written)
 
@@ -180,12 +179,12 @@ _LOGIN = ("GITOPS_USERNAME", "GITOPS_PASSWORD")
 
 def _markdown(
     options: argparse.Namespace,
-    system: str,
+    machine: Machine,
     samples: Sequence[Sample],
     written: Sequence[Written],
     took_s: float,
 ) -> str:
-    machine = describe(Path())
+    memory_gib = machine.memory_bytes / 2**30
     ours = [sample for sample in samples if sample.tool == OURS]
     goals = [
         ("one update", f"≤ {GOAL_S} s", f"{_middle(ours):.2f} s", _middle(ours) <= GOAL_S),
@@ -197,14 +196,12 @@ def _markdown(
         ),
         (f"{len(written)} writers at once", "none lost", "none lost", True),
     ]
-    attempts = [one.attempts for one in written]
     facts = (
         f"{machine.date}, commit {machine.commit}",
-        f"{machine.processors} processors ({machine.processor}), {machine.memory_bytes / 2**30:.0f} GiB of memory",
-        system,
+        f"{machine.processors} processors ({machine.processor}), {memory_gib:.0f} GiB of memory",
+        f"{machine.system}, {machine.disk}",
         subprocess.run(("git", "version"), capture_output=True, text=True, check=True).stdout.strip(),
-        f"`python benchmarks/gitops.py --files {options.files} --commits {options.commits} --runs {options.runs} "
-        f"--writers {options.writers}`",
+        f"`{_command(options)}`",
     )
     parts = (
         "\n".join(f"- {fact}" for fact in facts),
@@ -214,15 +211,28 @@ def _markdown(
             [(what, wanted, found, "yes" if met else "**no**") for what, wanted, found, met in goals],
         ),
         tables.table(("tool", "wall s", "x ours", "downloaded kB", "sent kB", "n"), _rows(samples)),
-        f"{len(written)} processes, each with one commit of three files, two of which all of them write: the last "
-        f"landed after {took_s:.1f} s, with {sum(attempts)} attempts in all, {median(attempts):.0f} in the middle "
-        f"and {max(attempts)} at most.",
+        _said_of_race(written, took_s),
     )
     return "\n\n".join(parts) + "\n"
 
 
+def _said_of_race(written: Sequence[Written], took_s: float) -> str:
+    attempts = [one.attempts for one in written]
+    return (
+        f"{len(written)} processes, each with one commit of three files, two of which all of them write: the "
+        f"last landed after {took_s:.1f} s. They made {sum(attempts)} attempts, "
+        f"{median(attempts):.0f} in the middle and {max(attempts)} at most."
+    )
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = (("--files", options.files), ("--commits", options.commits), ("--runs", options.runs))
+    asked = " ".join(f"{name} {value}" for name, value in (*words, ("--writers", options.writers)))
+    return f"python benchmarks/gitops.py {asked}"
+
+
 def _rows(samples: Sequence[Sample]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     first = _middle([sample for sample in samples if sample.tool == OURS])
     for tool in WHAT:
         own = [sample for sample in samples if sample.tool == tool]
@@ -255,7 +265,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--writers", type=int, default=32, help="processes that write at once (default: 32)")
     parser.add_argument("--runs", type=int, default=5, help="rounds; the table shows medians (default: 5)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="document to put the tables into")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.markdown and options.markdown.exists() and BEGIN not in options.markdown.read_text():
+        parser.error(f"{options.markdown} has no place for the tables: {BEGIN}")
+    return options
 
 
 if __name__ == "__main__":
