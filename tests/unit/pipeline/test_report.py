@@ -21,6 +21,7 @@ from pipeline.model import (
     Reason,
     RegistryEvidence,
     ScanReport,
+    StandingImage,
     SuiteReport,
     Tool,
     Unjudged,
@@ -286,3 +287,15 @@ def test_a_narrow_terminal_shows_the_beginning_of_each_line() -> None:
     assert "250.3 MB of 893.1 MB there, 123.1 MB/s, 5 s" in printed
     assert "d92bf2a12396 96.5 MB of 419.4 MB" in printed
     assert "5 s left" not in printed
+
+
+def test_a_superseded_delivery_says_where_the_newer_build_stands() -> None:
+    newer = StandingImage(path="apps/a.yaml", line=7, reference="r/i@x", order="newer")
+    older = StandingImage(path="apps/b.yaml", line=2, reference="r/i@y", order="older")
+    made = ManifestUpdate(status="superseded", before=(older, newer))
+    assert describe(made) == "superseded: apps/a.yaml:7 names a newer build already"
+
+
+def test_a_forced_delivery_is_told_as_such() -> None:
+    made = ManifestUpdate(status="committed", commit="f" * 40, branch="main", forced=True)
+    assert describe(made).endswith("(by force)")
