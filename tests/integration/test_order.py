@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
-from pipeline.model import ManifestUpdate, Problem
-from pipeline.reference import Digest, Repository
+from pipeline.model import ManifestUpdate, Problem, Pushed, PushedImage
+from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
 from stages.oci.order_key import NAME, OrderKey
@@ -245,7 +245,9 @@ def test_a_rollback_needs_something_to_go_back_to(place: Place) -> None:
         gone.run(have, place.desk())
 
 
-def test_what_was_deployed_before_is_found_far_back(place: Place) -> None:
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_what_was_deployed_before_is_found_far_back(place: Place, filters: str) -> None:
+    place.served.git("config", "uploadpack.allowFilter", filters)
     old = place.push(OLD)
     place.deliver(OLD, old)
     place.deliver(NEW)
@@ -257,6 +259,47 @@ def test_what_was_deployed_before_is_found_far_back(place: Place) -> None:
     have = made(place.image, NEW[0], Digest.of(b"x"), NOW.isoformat())
     back = Rollback(destination=place.update().destination).run(have, place.desk())
     assert (back.status, str(old) in place.stands()) == ("committed", True)
+
+
+def test_an_application_and_its_weights_go_back_and_give_way_together(place: Place) -> None:
+    weights = Repository(f"{place.image}-model")
+    update = replace(
+        place.update(),
+        model_image="digits-model",
+        model_repositories=(weights,),
+        targets=(Target(path=PATH), Target(path="apps/model.yaml", image=weights)),
+    )
+    manifest = "apiVersion: v1\nkind: Pod\nspec:\n  volumes:\n  - name: w\n    image:\n      reference: "
+    (place.folder / "content/apps/model.yaml").write_text(f"{manifest}{weights}:none-yet\n")
+    place.put("none-yet")
+
+    def pair(build: Build) -> tuple[Digest, Digest, ManifestUpdate]:
+        commit, hours = build
+        code = place.push(build)
+        model = keyed_images.push(place.registry, f"{place.name}-model", commit[:12])
+        have = made(place.image, commit, code, (NOW + timedelta(hours=hours)).isoformat())
+        reference = have[PushedImage].references[0]
+        there = reference.model_copy(update={"repository": weights, "digest": model, "tag": Tag(commit[:12])})
+        own = Pushed(name="digits-model", tag=there.tag, digest=model, references=(there,))
+        both = have.plus(have[PushedImage].model_copy(update={"model_image": own}))
+        return code, model, update.run(both, place.desk())
+
+    def stand() -> tuple[str, str]:
+        model = place.served.read("apps/model.yaml").strip().rpartition("@")[2]
+        return place.stands().strip().rpartition("digest: ")[2], model
+
+    old_code, old_model, first = pair(OLD)
+    assert first.status == "committed"
+    new_code, new_model, _ = pair(NEW)
+    assert stand() == (new_code, new_model)
+    *_, late = pair(MIDDLE)
+    assert (late.status, stand()) == ("superseded", (new_code, new_model))
+
+    have = made(place.image, NEW[0], new_code, NOW.isoformat())
+    Rollback(destination=update.destination).run(have, place.desk())
+    assert stand() == (old_code, old_model)
+    *_, again = pair(NEW)
+    assert (again.status, stand()) == ("superseded", (old_code, old_model))
 
 
 @pytest.mark.parametrize("rounds", [4])
