@@ -195,10 +195,10 @@ def _push_advice(said: str, branch: str) -> str:
         return "Commit as somebody whom the host knows: `author:` and `committer:` of `update:`."
     if any(sign in said for sign in _PROTECTED):
         return (
-            f"{branch} is protected. Have the pipeline propose its changes instead (pull-request mode of "
+            f"{branch} is protected. Have the pipeline propose its changes instead (`pull_request: {{}}` of "
             "`update:`), or allow its user, deploy key or App to push there."
         )
     return (
         f"Let the pipeline's user push to {branch} (branch protection, push rules, hooks), "
-        "or have it propose its changes instead (pull-request mode of `update:`)."
+        "or have it propose its changes instead (`pull_request: {{}}` of `update:`)."
     )

@@ -68,13 +68,13 @@ def hook(remote: ServedRepository, name: str, script: str) -> None:
 @pytest.mark.parametrize(
     ("said", "part"),
     [
-        ("error: GH006: Protected branch update failed for refs/heads/main.", "pull-request mode"),
-        ("error: GH013: Repository rule violations found for refs/heads/main.", "pull-request mode"),
+        ("error: GH006: Protected branch update failed for refs/heads/main.", "`pull_request: {}`"),
+        ("error: GH013: Repository rule violations found for refs/heads/main.", "`pull_request: {}`"),
         (
             "GitLab: You are not allowed to push code to protected branches on this project.",
-            "pull-request mode",
+            "`pull_request: {}`",
         ),
-        ("Gitea: Not allowed to push to protected branch main", "pull-request mode"),
+        ("Gitea: Not allowed to push to protected branch main", "`pull_request: {}`"),
         ("error: GH006: …\n- Commits must have verified signatures.", "`signing:`"),
         ("GitLab: Commit must be signed with a GPG key", "`signing:`"),
         ("GitLab: Commit message does not follow the pattern 'OPS-\\d+'", "`message:`"),

@@ -28,7 +28,9 @@ from pipeline.model import (
     Tool,
 )
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.commits import Commits
 from stages.gitops.repository import Author
+from stages.gitops.wording import Wording
 from stages.manifests.interface import Target
 from stages.update import Update
 from tests.support.git_server import GitServer, run_git
@@ -218,6 +220,18 @@ def test_the_message_says_what_is_deployed_for_people_and_for_programs(
         "Source-Repository: https://git.example.com/ml/digits",
         "Pipeline-Run: 20261122-080000-4f9c1d2e",
     ]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_the_users_own_words_stand_above_our_trailers(remote: ServedRepository, desk: Desk) -> None:
+    words = Wording(template="deploy({image}): {short_digest}", trailers={"Ticket": "OPS-1"})
+    _update(remote.url, commits=Commits(wording=words)).run(_made(), desk)
+    message = remote.git("log", "-1", "--format=%B").splitlines()
+    assert message[:2] == [f"deploy(digits): {_digest('new').short}", ""]
+    trailers = remote.git("log", "-1", "--format=%(trailers:only,unfold)").splitlines()
+    assert trailers == message[2:]
+    assert f"Digest: {_digest('new')}" in trailers
+    assert trailers[-1] == "Ticket: OPS-1"
 
 
 @pytest.mark.usefixtures("credentials")

@@ -75,3 +75,37 @@ def test_a_remote_that_hangs_is_worth_another_try() -> None:
     error = refused_push(_outcome(timed_out=True), URL, "main")
     assert isinstance(error, TemporaryRemoteError)
     assert "did not answer within 120 s" in error.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "stderr", "part"),
+    [
+        ("protected branch hook declined", "remote: GH006: Protected branch update failed", "pull_request"),
+        ("push declined due to repository rule violations", "remote: GH013: violations", "pull_request"),
+        ("pre-receive hook declined", "remote: GitLab: Not allowed to push to protected branches", "App"),
+        ("TF402455: Pushes to this branch are not permitted", "", "pull_request"),
+        (
+            "pre-receive hook declined",
+            "remote: GH013\nremote: - Commits must have verified signatures",
+            "signing",
+        ),
+        (
+            "pre-receive hook declined",
+            "remote: GitLab: Commit message does not follow the pattern",
+            "message",
+        ),
+        ("push declined due to email privacy restrictions", "remote: error: GH007: private email", "author"),
+        ("pre-receive hook declined", "remote: frozen", "hooks"),
+    ],
+)
+def test_a_declined_push_says_what_helps(reason: str, stderr: str, part: str) -> None:
+    stdout = f"!\t1:refs/heads/main\t[remote rejected] ({reason})\n"
+    error = refused_push(_outcome(stdout=stdout, stderr=stderr), URL, "main")
+    assert reason in error.message
+    assert part in error.advice
+
+
+def test_an_unknown_host_is_told_the_very_line() -> None:
+    said = _outcome(stderr="Host key verification failed.\nfatal: Could not read from remote repository.")
+    advice = diagnose(said, "ssh://git@git.example.com:2222/a.git").advice
+    assert "`ssh-keyscan -p 2222 git.example.com >> ~/.ssh/known_hosts`" in advice
