@@ -607,6 +607,23 @@ class ChangeRequest(Value):
     branch: str
 
 
+class Rollout(Value):
+    """What became of a commit in the cluster, where the configuration asks to wait for it.
+
+    live: what was watched runs the new image; degraded: it stayed broken; timeout: it was not live in time.
+    """
+
+    status: Literal["live", "degraded", "timeout"]
+    watched: tuple[str, ...] = Field(description="such as Deployment digits/server")
+    duration_s: float
+    subject: str = Field(default="", description="which of them is not live")
+    reason: str = Field(default="", description="one word of the API's own, such as ImagePullBackOff")
+    message: str = Field(default="", description="what was last seen")
+    answered: bool = Field(default=True, description="the last question was answered")
+    undone_by: str | None = Field(default=None, description="the commit that rolled it back")
+    not_undone: str = Field(default="", description="why it was not rolled back, where that was wanted")
+
+
 class ManifestUpdate(Artifact):
     """What the GitOps repository says now.
 
@@ -623,6 +640,7 @@ class ManifestUpdate(Artifact):
     branch: str | None = None
     commit: str | None = None
     files: tuple[FileChange, ...] = ()
+    head: str | None = Field(default=None, description="the branch's head, where it named the image already")
     attempts: int = Field(default=0, description="how often the edit was applied to a fresh head")
     order_key: str | None = Field(
         default=None, description="what the delivery is ordered by: time and commit"
@@ -631,4 +649,5 @@ class ManifestUpdate(Artifact):
     forced: bool = Field(default=False, description="written whatever stood there, as somebody asked for")
     request: ChangeRequest | None = Field(default=None, description="where people are asked")
     proofs: tuple[Proof, ...] = Field(default=(), description="one or more for each edited file")
+    rollout: Rollout | None = Field(default=None, description="None: nobody waited until it is live")
     note: str = ""
