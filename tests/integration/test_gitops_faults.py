@@ -169,3 +169,32 @@ def test_a_server_that_keeps_dying_is_given_up_and_said_so(remote: ServedReposit
     with pytest.raises(RemoteError, match="cannot be reached"):
         land(remote.url, desk)
     assert remote.head() == head
+
+
+# --- what stands in a repository -----------------------------------------------------------------------
+
+
+def test_names_modes_and_bytes_of_any_kind_survive(
+    create_repository: CreateRepository, desk: Desk, tmp_path: Path
+) -> None:
+    names = ['a "quoted"\tname.yaml', "näme with space.yaml", "back\\slash.yaml", "plain.sh"]
+    folder = tmp_path / "content"
+    folder.mkdir()
+    before = b"\xef\xbb\xbftag: old\r\nbytes: \xff\x00\r\n"
+    for name in names:
+        (folder / name).write_bytes(before)
+    (folder / "plain.sh").chmod(0o755)
+    served = create_repository(folder)
+    after = before.replace(b"old", b"new")
+
+    def everything(tree: Tree) -> tuple[EditedFile, ...]:
+        assert {tree.read(name) for name in names} <= {before, after}
+        return tuple(EditedFile(path=name, before=before, after=after, fields=()) for name in names)
+
+    GitBranch(url=served.url, branch="main").land(everything, "all of them\n", desk)
+
+    served.git("--work-tree", str(folder), "checkout", "--force", "main")
+    assert [(folder / name).read_bytes() for name in names] == [after] * len(names)
+    assert served.git("diff", "--summary", "main^", "main") == ""  # no mode has changed
+    assert len(served.git("diff", "--name-only", "-z", "main^", "main").strip("\0").split("\0")) == len(names)
+    served.git("fsck", "--strict")
