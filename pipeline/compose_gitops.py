@@ -1,5 +1,6 @@
 """The composition of everything that writes, or would write, to the GitOps repository."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs
 from pipeline.reference import Digest, Repository
 from pipeline.registry_section import RegistrySection
+from pipeline.report.phrases import describe
 from pipeline.update_section import TargetSection
 from policies import load_policies
+from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.promotion import Promotion, deployed
 from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
@@ -43,7 +46,21 @@ def update(configuration: Configuration) -> Update:
         order=section.order,
         insecure=configuration.values.insecure_registries,
         options=options(configuration),
+        request=_request(configuration),
+        describe=describe,
     )
+
+
+def _request(configuration: Configuration) -> RequestOptions | None:
+    """Return how people are asked; the branch is the same for every delivery to the same place."""
+    section = configuration.values.update.pull_request
+    if section is None:
+        return None
+    targets = configuration.values.update.targets
+    name = configuration.values.image.rpartition("/")[2]
+    parts = (name, re.sub(r"[^A-Za-z0-9]+", "-", targets[0].path if targets else "").strip("-"))
+    branch = section.branch or "/".join(("model-image-pipeline", *filter(None, parts)))
+    return RequestOptions(**section.model_dump(exclude={"branch"}), branch=branch)
 
 
 def target(section: TargetSection) -> Target:

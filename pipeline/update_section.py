@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
-from pipeline.section import Seconds, Section
+from pipeline.section import Seconds, Section, Words
 
 
 class ParametersSection(Section):
@@ -51,6 +51,27 @@ class AuthorSection(Section):
     """E-mail address in the commits."""
 
 
+class PullRequestSection(Section):
+    """People review the change before it lands: one branch and one request for it, kept up to date."""
+
+    branch: str | None = None
+    """Branch on which the change waits; default: model-image-pipeline/, the image's name and the first
+    target's path."""
+    provider: Literal["github", "gitlab"] | None = None
+    """Who hosts the repository; default: told by its address."""
+    api_url: str | None = None
+    """Address of the host's API; default: GitHub's https://HOST/api/v3 (https://api.github.com), GitLab's
+    https://HOST."""
+    labels: Words = ()
+    """Labels of the request."""
+    reviewers: Words = ()
+    """Users who are asked for a review; on GitHub also teams, as organisation/team."""
+    draft: bool = False
+    """Open it as a draft."""
+    auto_merge: bool = False
+    """Have the host merge it as soon as its rules allow."""
+
+
 class UpdateSection(Section):
     """The GitOps repository from which Argo CD or Flux rolls the image out."""
 
@@ -69,6 +90,8 @@ class UpdateSection(Section):
     {short_commit}, {branch} and {run}."""
     trailers: Trailers = Field(default={})
     """Trailers that are added to those of the pipeline, such as Signed-off-by: Robot <robot@example.com>."""
+    pull_request: PullRequestSection | None = None
+    """Ask people by pull request (GitLab: merge request); default: commit to the branch itself."""
     signing: SigningSection | None = None
     """How the commits are signed; default: not at all."""
     ssh_key: str | None = None

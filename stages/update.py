@@ -13,6 +13,7 @@ from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem,
 from pipeline.reference import Repository
 from stages.gitops.commits import Commits
 from stages.gitops.destination import Destination, history_of
+from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.message import commit_message
 from stages.gitops.order import Level
 from stages.gitops.repository import Author
@@ -66,6 +67,10 @@ class Update:
     """Registries that may be asked without TLS; loopback always may."""
     options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
     """What the configuration says of a registry's repository beside where it is."""
+    request: RequestOptions | None = None
+    """How people are asked by pull or merge request; None: the branch itself is written to."""
+    describe: Callable[[Artifact], str] = str
+    """What a stage found, in one line; a request shows it."""
 
     name: ClassVar[str] = "update"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source, BuiltImage, PushedImage)
@@ -77,7 +82,7 @@ class Update:
             missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
             return (missing,) if self.repository is not None else ()
         wishes = self.destination.sought
-        remote = self.destination.remote()
+        remote = self.destination.remote(desk)
         if remote is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
             if not self.repositories:
@@ -123,7 +128,7 @@ class Update:
         )
         message = commit_message(source, image, wishes, key, "forced" if self.forced else "")
         message = self.commits.wording.of(message, values(source, image, desk.run_name))
-        return self.destination.land(ordered, message, desk)
+        return self.destination.land(ordered, message, desk, have)
 
     def preview(
         self, source: Source, image: PushedImage, desk: Desk, *, root: Path | None = None
@@ -162,6 +167,8 @@ class Update:
             model_repositories=self.model_repositories,
             insecure=self.insecure,
             options=self.options,
+            request=self.request,
+            describe=self.describe,
         )
 
     def _key(self, source: Source, desk: Desk) -> OrderKey:

@@ -145,6 +145,9 @@ def told_by(reference: PushedReference) -> str:
 @describe.register
 def _(update: ManifestUpdate) -> str:
     files = ", ".join(file.path for file in update.files)
+    if (asked := update.request) is not None:
+        how = "closed by people" if update.status == "declined" else "opened" if asked.opened else "updated"
+        return f"request #{asked.number} {how}: {asked.url}{f': {files}' if files else ''}"
     if update.status == "committed":
         forced = " (by force)" if update.forced else ""
         return f"{(update.commit or '')[:12]} on {update.branch}: {files}{forced}"

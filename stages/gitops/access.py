@@ -51,6 +51,23 @@ class Access:
         address.hide(desk.redact)
         return address
 
+    def api_token(self, url: str, desk: Desk, environment: Mapping[str, str] = os.environ) -> str | None:
+        """Return the token for the API of the repository's host; None where there is none.
+
+        Raises:
+            ConfigurationError: the App's key is not usable.
+            RemoteError: GitHub gives the App no token.
+        """
+        given = environment.get(PASSWORD, "").strip() or None
+        by_ssh = ssh.host_of(url)
+        host = urlsplit(url).hostname if by_ssh is None else by_ssh[0]
+        if given is None and self.github_app is not None and host is not None:
+            return self.github_app.token(host, desk.redact, environment)
+        token = given or Address.parse(url, {}).password
+        if token is not None:
+            desk.redact.add(token)
+        return token
+
     def _ssh_command(self, folder: Path, desk: Desk, environment: Mapping[str, str]) -> str:
         ssh.require_known_hosts(self.known_hosts)
         key = ssh.deploy_key(self.ssh_key, environment)

@@ -1,21 +1,36 @@
 """The GitOps repository that is written to: an update, a rollback and a promotion all land there this way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.git import FOREIGN_VARIABLES
-from pipeline.model import Check, ManifestUpdate, Problem, StandingImage
+from pipeline.model import (
+    Artifact,
+    BenchmarkReport,
+    BuiltImage,
+    ChangeRequest,
+    Check,
+    ManifestUpdate,
+    Problem,
+    ScanReport,
+    StandingImage,
+    SuiteReport,
+)
 from pipeline.process import Command
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.commits import Commits
+from stages.gitops.forge import Options as RequestOptions
+from stages.gitops.forges import forge_of
 from stages.gitops.git import GitBranch
-from stages.gitops.interface import Remote
+from stages.gitops.interface import Landing, Remote
 from stages.gitops.order import Level, OrderedEdit, Rule, unknown
+from stages.gitops.pull_request import PullRequestBranch, Subject
 from stages.gitops.repository import Author
 from stages.gitops.wishes import Offer, Wish, wish
 from stages.manifests.editing import EditedFile
@@ -28,7 +43,14 @@ from stages.registries.options import RegistryOptions
 
 ANY_TAG, ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
 """What is looked for before there is an image."""
-_Status = Literal["committed", "unchanged", "superseded", "preview"]
+_Status = Literal["committed", "requested", "declined", "unchanged", "superseded", "preview"]
+_SHOWN: Mapping[type[Artifact], str] = {
+    SuiteReport: "test",
+    BuiltImage: "build",
+    ScanReport: "scan",
+    BenchmarkReport: "benchmark",
+}
+_NOTHING = Subject(digest="", references=())
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -58,6 +80,10 @@ class Destination:
     """Registries that may be spoken to without TLS; loopback always may."""
     options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
     """What the configuration says of a registry's repository beside where it is."""
+    request: RequestOptions | None = None
+    """How people are asked by pull or merge request; None: the branch itself is written to."""
+    describe: Callable[[Artifact], str] = str
+    """What a stage found, in one line; a request shows it."""
 
     @property
     def sought(self) -> tuple[Wish, ...]:
@@ -70,9 +96,20 @@ class Destination:
         """Return each target with the image it gets: the model's where it names it, else the other."""
         return tuple(wish(target, offers) for target in self.targets)
 
-    def remote(self) -> Remote | None:
-        """Return the way into the repository; None where there is none."""
-        return self.git_branch() if self.repository is not None else None
+    def remote(self, desk: Desk, subject: Subject = _NOTHING) -> Remote | None:
+        """Return the way into the repository; None where there is none.
+
+        Raises:
+            ConfigurationError: nobody can tell who hosts it.
+        """
+        if self.repository is None:
+            return None
+        branch = self.git_branch()
+        if self.request is None:
+            return branch
+        token = self.commits.access.api_token(self.repository, desk)
+        forge = forge_of(branch.shown_url, self.request, token)
+        return PullRequestBranch(base=branch, forge=forge, options=self.request, subject=subject)
 
     def git_branch(self) -> GitBranch:
         """Return the branch.
@@ -123,27 +160,53 @@ class Destination:
         )
         return OrderedEdit(tuple(wishes), rule)
 
-    def land(self, edit: OrderedEdit, message: str, desk: Desk) -> ManifestUpdate:
-        """Put the edit on the branch, unless a newer build stands there; in a dry run only show it.
+    def land(self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts) -> ManifestUpdate:
+        """Put the edit on the branch, or ask people to, unless a newer build stands there.
+
+        In a dry run it is only shown. `have` is the evidence that people are shown.
 
         Raises:
             ConfigurationError: the edit refuses, or nobody knows which build is the newer one.
             RemoteError: the repository or a registry refuses, or cannot be reached.
         """
-        remote = self.remote()
+        remote = self.remote(desk, self._subject(edit, have))
         assert remote is not None  # noqa: S101 - whoever lands an edit has looked
         if desk.dry_run:
             files = remote.preview(edit, desk)
             return self.made("preview", files, edit, note="dry run: nothing was pushed")
         landing = remote.land(edit, message, desk)
-        if landing.commit is not None:
-            return self.made(
-                "committed", landing.files, edit, commit=landing.commit, attempts=landing.attempts
-            )
-        status: _Status = "superseded" if edit.superseded is not None else "unchanged"
-        note = f"the manifests name this digest already, at commit {landing.head} of {self.branch}"
-        return self.made(
-            status, (), edit, attempts=landing.attempts, note=note if status == "unchanged" else ""
+        status = _status(landing, edit)
+        note = landing.note
+        if status == "unchanged":
+            note = f"the manifests name this digest already, at commit {landing.head} of {self.branch}"
+        made = self.made(
+            status, landing.files, edit, commit=landing.commit, attempts=landing.attempts, note=note
+        )
+        return made.model_copy(update={"request": self._requested(landing)})
+
+    def _subject(self, edit: OrderedEdit, have: Artifacts) -> Subject:
+        images = [image for _, image in edit.wishes]
+        return Subject(
+            digest=str(images[0].digest),
+            references=tuple(f"{image.repository}:{image.tag}@{image.digest}" for image in images),
+            evidence=tuple(
+                (stage, self.describe(found))
+                for kind, stage in _SHOWN.items()
+                if (found := have.get(kind) or have.skipped(kind)) is not None
+            ),
+            reopens=self.forced,
+        )
+
+    def _requested(self, landing: Landing) -> ChangeRequest | None:
+        asked = landing.request
+        if asked is None or self.request is None:
+            return None
+        return ChangeRequest(
+            number=asked.number,
+            url=asked.url,
+            state=asked.state,
+            opened=asked.made,
+            branch=self.request.branch,
         )
 
     def made(  # noqa: PLR0913 - what the record says
@@ -157,12 +220,12 @@ class Destination:
         note: str = "",
     ) -> ManifestUpdate:
         """Return what became of an edit."""
-        remote = self.remote()
+        url = self.git_branch().shown_url if self.repository is not None else None
         told = (*edit.notes, edit.told()) if edit is not None else ()
         return ManifestUpdate(
             status=status,
-            repository_url=remote.shown_url if remote is not None else None,
-            branch=self.branch if remote is not None else None,
+            repository_url=url,
+            branch=self.branch if url is not None else None,
             commit=commit,
             files=tuple(file.change() for file in files),
             attempts=attempts,
@@ -183,6 +246,14 @@ class Destination:
             unkeyed=frozenset(self.model_repositories),
         )
         return tuple(_check(found) for _, found in rule.weigh(tree, wishes) if found.order == "unknown")
+
+
+def _status(landing: Landing, edit: OrderedEdit) -> _Status:
+    if landing.commit is not None:
+        return "requested" if landing.request is not None else "committed"
+    if edit.superseded is not None:
+        return "superseded"
+    return "declined" if landing.request is not None else "unchanged"
 
 
 def _check(found: StandingImage) -> Check:

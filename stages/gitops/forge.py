@@ -15,6 +15,22 @@ _PUBLIC: Mapping[str, Provider] = {"github.com": "github", "gitlab.com": "gitlab
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How requests are made."""
+
+    branch: str
+    """The branch on which the change stands until it is merged."""
+    provider: Provider | None = None
+    """Who hosts the repository; None: told by its address."""
+    api_url: str | None = None
+    """Where the host's API is; None: told by the repository's address."""
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+    draft: bool = False
+    auto_merge: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a pull or merge request shall be."""
 

@@ -89,7 +89,7 @@ class Promotion:
         edit = self.destination.edit(
             wishes, key, desk, is_ancestor=history_of(root, desk), refuses=not desk.dry_run
         )
-        return self.destination.land(edit, self._message(image, wishes, key), desk)
+        return self.destination.land(edit, self._message(image, wishes, key), desk, have)
 
     def _key(self, desk: Desk) -> OrderKey:
         """Return the build's own key; where forced, the time now, as `pipeline run --force` has it."""

@@ -5,13 +5,13 @@ replaces only what was seen there (`--force-with-lease`). The base itself is nev
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
 from pipeline.model import Check
-from stages.gitops.forge import Forge, Request, Wish
+from stages.gitops import request_text
+from stages.gitops.forge import Forge, Options, Request, Wish
 from stages.gitops.git import NO_SUCH_BRANCH, Attempts, GitBranch
 from stages.gitops.interface import Edit, Landing
 from stages.gitops.repository import CommitTree, FilterUnusable, NewCommit, Repository
@@ -23,25 +23,14 @@ _DECLINED = "people closed the {noun} for this digest ({url}), so it is not open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How requests are made."""
-
-    branch: str
-    """The branch on which the change stands until it is merged."""
-    labels: tuple[str, ...] = ()
-    reviewers: tuple[str, ...] = ()
-    draft: bool = False
-    auto_merge: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What a request is about."""
 
     digest: str
-    title: str
-    body: Callable[[tuple[EditedFile, ...]], str]
-    """Makes the text of the request from what changes."""
+    references: tuple[str, ...]
+    """The images that the manifests get, whole."""
+    evidence: tuple[tuple[str, str], ...] = ()
+    """The stages' names, with what each found in one line."""
     reopens: bool = False
     """Ask again for a digest whose request people have closed."""
 
@@ -114,7 +103,7 @@ class PullRequestBranch:
             commit = seen
         elif not repository.push(commit, self.options.branch, replaces=seen):
             return None
-        asked, note = self._ask(request if waiting else None, files)
+        asked, note = self._ask(request if waiting else None, files, new.message)
         return Landing(files=files, commit=commit, attempts=0, head=head, request=asked, note=note)
 
     def _declined(self, request: Request) -> bool:
@@ -150,12 +139,16 @@ class PullRequestBranch:
             return False
         return self.subject.digest not in _commit_object(repository, seen)
 
-    def _ask(self, request: Request | None, files: tuple[EditedFile, ...]) -> tuple[Request, str]:
+    def _ask(
+        self, request: Request | None, files: tuple[EditedFile, ...], message: str
+    ) -> tuple[Request, str]:
+        changes = [file.change() for file in files]
+        text = request_text.body(message, self.subject.references, self.subject.evidence, changes)
         wish = Wish(
             branch=self.options.branch,
             base=self.base.branch,
-            title=self.subject.title,
-            body=f"{self.subject.body(files)}\n{_MARK.format(self.subject.digest)}\n",
+            title=request_text.title(message),
+            body=f"{text}\n{_MARK.format(self.subject.digest)}\n",
             labels=self.options.labels,
             reviewers=self.options.reviewers,
             draft=self.options.draft,

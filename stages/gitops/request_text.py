@@ -8,45 +8,45 @@ import html
 import re
 from collections.abc import Sequence
 
-from pipeline.model import FileChange, PushedImage, Source
+from pipeline.model import FileChange
 
 MOST_CHARACTERS = 60_000  # GitHub takes 65,536
-_MOST_TITLE = 120
-_ACTIVE = re.compile(r"([\\`*_\[\]<>|#@!~&])")
+_MOST_TITLE = 200
+_ACTIVE = re.compile(r"([\\`*_\[\]|#@!~])")
 
 
-def title(image: PushedImage, source: Source) -> str:
-    """Return one line for the list of requests."""
-    name = image.name.rpartition("/")[2]
-    return f"{name}: deploy {source.commit[:12]} (sha256:{image.digest.short})"[:_MOST_TITLE]
+def title(message: str) -> str:
+    """Return one line for the list of requests: the first one of the commit message."""
+    return message.partition("\n")[0][:_MOST_TITLE]
 
 
 def body(
-    image: PushedImage, source: Source, evidence: Sequence[tuple[str, str]], files: Sequence[FileChange]
+    message: str,
+    references: Sequence[str],
+    evidence: Sequence[tuple[str, str]],
+    files: Sequence[FileChange],
 ) -> str:
-    """Return the text of a request in Markdown; `evidence` are the stages' names with one line each."""
-    rows = [
-        ("image", ", ".join(_code(f"{one.repository}:{one.tag}") for one in image.references)),
-        ("digest", _code(image.digest)),
-        ("built from", _commit(source)),
-        *((name, plain(line)) for name, line in evidence),
-    ]
+    """Return the text of a request in Markdown.
+
+    It begins with the commit message's own text; `evidence` are the stages' names with one line each.
+    """
+    images = ", ".join(map(_code, dict.fromkeys(references)))
+    rows = [("image", images), *((name, plain(line)) for name, line in evidence)]
     table = ["| | |", "|---|---|", *(f"| **{name}** | {text} |" for name, text in rows)]
-    text = "\n".join([f"Roll out {_code(image.name)}.", "", *table, "", "### Change", ""])
+    text = "\n".join([plain(_paragraph(message)), "", *table, "", "### Change", ""])
     return f"{text}\n{_diffs(files, MOST_CHARACTERS - len(text))}\n"
 
 
 def plain(text: str) -> str:
     """Return a text of one line in which nothing is markup, a mention or a reference."""
-    return _ACTIVE.sub(r"\\\1", " ".join(text.split())).replace("\\@", "@\u200b").replace("\\#", "#\u200b")
+    shown = _ACTIVE.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return shown.replace("\\@", "@\u200b").replace("\\#", "#\u200b")
 
 
-def _commit(source: Source) -> str:
-    version = source.version.replace(source.commit, source.commit[:12])
-    branch = f" on {_code(source.branch)}" if source.branch else ""
-    url = source.repository_url or ""
-    where = f" of {_code(url)}" if url else ""
-    return f"{_code(version)}{branch}{where}"
+def _paragraph(message: str) -> str:
+    """Return what stands below the subject of a commit message; trailers are for programs."""
+    parts = message.split("\n\n")
+    return parts[1] if len(parts) > 2 else ""
 
 
 def _code(text: str) -> str:

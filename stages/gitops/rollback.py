@@ -63,7 +63,7 @@ class Rollback:
         level = "warn" if self.destination.order == "enforce" else self.destination.order
         going = replace(self.destination, order=level)
         edit = going.edit(wishes, key, desk, is_ancestor=history_of(source.root, desk))
-        return going.land(edit, self._message(wishes, present, key), desk)
+        return going.land(edit, self._message(wishes, present, key), desk, have)
 
     def _wishes(self, images: DeployedImages, desk: Desk) -> tuple[tuple[Wish, ...], tuple[Reference, ...]]:
         """Return what the targets shall name, and what they name now."""

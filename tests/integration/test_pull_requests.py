@@ -13,12 +13,12 @@ from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteErro
 from pipeline.model import Problem
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops import forge as forges
-from stages.gitops.forge import Place
+from stages.gitops.forge import Options, Place
 from stages.gitops.git import GitBranch
 from stages.gitops.github import GitHub
 from stages.gitops.gitlab import GitLab
 from stages.gitops.interface import Landing
-from stages.gitops.pull_request import Options, PullRequestBranch, Subject
+from stages.gitops.pull_request import PullRequestBranch, Subject
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.tree import Tree
@@ -97,8 +97,8 @@ def way(server: GitServer, repository: ServedRepository, api: forges.Forge) -> P
 def _subject(text: str, *, reopens: bool = False) -> Subject:
     return Subject(
         digest=_digest(text),
-        title=f"digits: deploy {text}",
-        body=lambda files: f"Evidence of {text}.\n{files[0].change().diff}",
+        references=(f"{IMAGE}:{text}@{_digest(text)}",),
+        evidence=(("test", f"Evidence of {text}"),),
         reopens=reopens,
     )
 
@@ -132,6 +132,7 @@ def test_opens_a_request_and_leaves_the_base_alone(
     assert f"digits:one@{_digest('one')}" in repository.git("show", f"{BRANCH}:digits.yaml")
     assert (change.title, change.base) == ("digits: deploy one", "main")
     assert "Evidence of one" in change.body
+    assert "```diff" in change.body
     assert sorted(change.labels) == ["deploy", "digits"]
     assert change.reviewers == ["ada"]
 

@@ -1,31 +1,18 @@
 """What a pull request says, with hostile names in it."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+import html
 
-from pipeline.model import FieldChange, FileChange, PushedImage, PushedReference, Source
-from pipeline.reference import Digest, Repository, Tag
+from pipeline.model import FieldChange, FileChange
 from stages.gitops import request_text
 
-DIGEST = Digest(f"sha256:{'ab' * 32}")
-COMMIT = "4f9c1d2e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d"
+REFERENCE = f"registry.example.com/team/digits:v1@sha256:{'ab' * 32}"
 
 
-def _source(branch: str) -> Source:
-    return Source(
-        root=Path("/project"), commit=COMMIT, committed_at=datetime(2026, 11, 22, tzinfo=UTC), branch=branch
+def _message(branch: str) -> str:
+    return (
+        f"digits: deploy 4f9c1d2e8a7b\n\nRoll out team/digits as it was built from {branch}.\n\n"
+        f"Image: {REFERENCE}\nTag: v1\n"
     )
-
-
-def _image() -> PushedImage:
-    reference = PushedReference(
-        repository=Repository("registry.example.com/team/digits"),
-        tag=Tag("v1"),
-        digest=DIGEST,
-        tag_existed=False,
-        duration_s=1,
-    )
-    return PushedImage(name="team/digits", tag=Tag("v1"), digest=DIGEST, references=(reference,))
 
 
 def _change(diff: str) -> FileChange:
@@ -34,14 +21,14 @@ def _change(diff: str) -> FileChange:
 
 
 def _body(*, branch: str = "main", line: str = "1 of 1 test passed", diff: str = "-a\n+b\n") -> str:
-    return request_text.body(_image(), _source(branch), [("test", line)], [_change(diff)])
+    return request_text.body(_message(branch), [REFERENCE], [("test", line)], [_change(diff)])
 
 
 def test_says_image_digest_commit_evidence_and_change() -> None:
     text = _body()
-    assert "registry.example.com/team/digits:v1" in text
-    assert DIGEST in text
-    assert COMMIT[:12] in text
+    assert REFERENCE in html.unescape(text)
+    assert text.startswith("Roll out team/digits as it was built from main.\n")
+    assert "Tag: v1" not in text
     assert "| **test** | 1 of 1 test passed |" in text
     assert "```diff\n-a\n+b\n```" in text
 
@@ -50,14 +37,13 @@ def test_a_hostile_branch_stays_text() -> None:
     text = _body(branch="x`</code><img src=x>|@everyone")
     assert "<img" not in text
     assert "@everyone" not in text
-    (row,) = [line for line in text.splitlines() if "built from" in line]
-    assert row.count("|") == 3
+    assert r"\`&lt;/code&gt;" in text.splitlines()[0]
 
 
 def test_a_hostile_evidence_line_stays_text() -> None:
     text = _body(line="a | b <b>x</b> @team closes #12\n# heading")
     (row,) = [line for line in text.splitlines() if "**test**" in line]
-    assert r"a \| b \<b\>x\</b\>" in row
+    assert r"a \| b &lt;b&gt;x&lt;/b&gt;" in row
     assert "@team" not in text
     assert "#12" not in text
 
@@ -74,6 +60,5 @@ def test_a_diff_without_end_is_left_out() -> None:
     assert "too long" in text
 
 
-def test_the_title_is_one_short_line() -> None:
-    text = request_text.title(_image(), _source("main"))
-    assert text == f"digits: deploy {COMMIT[:12]} (sha256:{DIGEST.short})"
+def test_the_title_is_the_first_line() -> None:
+    assert request_text.title(_message("main")) == "digits: deploy 4f9c1d2e8a7b"
