@@ -19,7 +19,7 @@ exit codes: 0 delivered, 1 a stage failed, 2 configuration, 3 refused by policy,
 
 settings: default < pipeline.yaml < PIPELINE_SECTION__KEY in the environment < --set section.key=value
 passwords: REGISTRY_USERNAME and REGISTRY_PASSWORD, or `docker login`;
-GITOPS_USERNAME and GITOPS_PASSWORD, or git's credential helpers"""
+GITOPS_USERNAME and GITOPS_PASSWORD, GITOPS_SSH_KEY, or git's credential helpers"""
 
 
 def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
