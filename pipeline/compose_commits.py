@@ -7,7 +7,7 @@ from pipeline.update_section import AuthorSection, UpdateSection
 from stages.gitops.access import Access
 from stages.gitops.commits import Commits
 from stages.gitops.fast_import import Author
-from stages.gitops.github_app import GitHubApp
+from stages.gitops.github_app import TO_PROPOSE, TO_PUSH, GitHubApp
 from stages.gitops.signing import Signing, is_key_id
 from stages.gitops.wording import Wording
 
@@ -21,7 +21,7 @@ def commits(section: UpdateSection, root: Path) -> Commits:
         access=Access(
             ssh_key=_file(section.ssh_key, root),
             known_hosts=_file(section.known_hosts, root),
-            github_app=_app(section.github_app, root),
+            github_app=_app(section.github_app, root, proposes=section.pull_request is not None),
         ),
     )
 
@@ -39,7 +39,7 @@ def _signing(section: SigningSection | None, root: Path) -> Signing | None:
     return Signing(format=section.format, key=key)
 
 
-def _app(section: GitHubAppSection | None, root: Path) -> GitHubApp | None:
+def _app(section: GitHubAppSection | None, root: Path, *, proposes: bool) -> GitHubApp | None:
     if section is None:
         return None
     return GitHubApp(
@@ -47,6 +47,7 @@ def _app(section: GitHubAppSection | None, root: Path) -> GitHubApp | None:
         installation_id=section.installation_id,
         private_key=_file(section.private_key, root),
         api_url=section.api_url,
+        permissions=TO_PROPOSE if proposes else TO_PUSH,
     )
 
 

@@ -15,12 +15,14 @@ from stages.gitops.ssh import read_key
 from stages.registries.extras import require
 
 APP_KEY = "GITOPS_GITHUB_APP_KEY"
-_PERMISSIONS = {"contents": "write"}
+TO_PUSH = {"contents": "write"}
+TO_PROPOSE = {**TO_PUSH, "pull_requests": "write"}
 _ADVICE = {
     401: "Check `app_id`, and that the private key belongs to this App and was not revoked.",
     403: "Check that the App's installation is not suspended.",
     404: "Check `installation_id`: it stands at the end of the URL of the App's installation.",
-    422: "Give the App the permission `Contents: Read and write`, and accept it in the installation.",
+    422: "Give the App the permission `Contents: Read and write`, for pull requests `Pull requests: Read and "
+    "write` too, and accept it in the installation.",
 }
 
 
@@ -34,7 +36,8 @@ class GitHubApp:
     """File with the key in PEM form; None: its content is in `GITOPS_GITHUB_APP_KEY`."""
     api_url: str | None = None
     """None: that of the repository's host."""
-    permissions: Mapping[str, str] = field(default_factory=lambda: _PERMISSIONS)
+    permissions: Mapping[str, str] = field(default_factory=lambda: TO_PUSH)
+    """What the token is for, and no more."""
 
     def token(self, host: str, redact: Redactor, environment: Mapping[str, str] = os.environ) -> str:
         """Return a token of the installation, for what is needed and no more.

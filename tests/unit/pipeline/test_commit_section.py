@@ -41,6 +41,13 @@ def test_keys_names_and_words_reach_the_stage(tmp_path: Path) -> None:
     assert configuration.secrets() == ()  # they are files, whose names may be shown
 
 
+def test_an_app_that_proposes_changes_asks_for_that_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "  pull_request: {}\n  github_app: {app_id: 7, installation_id: 42}\n")
+    app = update(read_config(path, ())).commits.access.github_app
+    assert app is not None
+    assert app.permissions == {"contents": "write", "pull_requests": "write"}
+
+
 def test_a_key_of_the_keyring_is_no_file(tmp_path: Path) -> None:
     path = written(tmp_path, "  signing: {format: openpgp, key: robot@example.com}\n")
     assert update(read_config(path, ())).commits.signing == Signing(format="openpgp", key="robot@example.com")
