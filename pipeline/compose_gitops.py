@@ -18,6 +18,7 @@ from pipeline.reference import Digest, Repository
 from pipeline.registry_section import RegistrySection
 from pipeline.report.phrases import describe
 from pipeline.update_section import TargetSection
+from pipeline.wait_section import WaitSection
 from policies import load_policies
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.promotion import Promotion, deployed
@@ -25,6 +26,10 @@ from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
 from stages.registries.connections import Registries
 from stages.registries.options import LoginOptions, RegistryOptions
+from stages.rollouts.argocd import ArgoCD
+from stages.rollouts.cluster import Cluster
+from stages.rollouts.interface import Watcher
+from stages.rollouts.waiting import Wait
 from stages.update import Author, Update
 
 
@@ -48,7 +53,22 @@ def update(configuration: Configuration) -> Update:
         options=options(configuration),
         request=_request(configuration),
         describe=describe,
+        wait=_wait(section.wait, configuration.root),
     )
+
+
+def _wait(section: WaitSection | None, root: Path) -> Wait | None:
+    """Return what has to become live, those who apply it before what they apply."""
+    if section is None:
+        return None
+    watchers: list[Watcher] = []
+    if section.argocd is not None:
+        given = section.argocd.model_dump(exclude={"ca_file"})
+        ca_file = section.argocd.ca_file
+        watchers.append(ArgoCD(**given, ca_file=root / Path(ca_file).expanduser() if ca_file else None))
+    found = (section.flux, section.kubernetes)
+    watchers += [Cluster(**one.model_dump()) for one in found if one is not None]
+    return Wait(watchers=tuple(watchers), time_limit_s=section.time_limit_s, on_failure=section.on_failure)
 
 
 def _request(configuration: Configuration) -> RequestOptions | None:

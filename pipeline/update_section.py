@@ -1,11 +1,12 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
 from pipeline.section import Seconds, Section, Words
+from pipeline.wait_section import WaitSection
 
 
 class ParametersSection(Section):
@@ -106,3 +107,15 @@ class UpdateSection(Section):
     order: Literal["enforce", "warn", "ignore"] = "enforce"
     """An older build never replaces a newer one: `superseded`. Where nobody knows which one is newer,
     `enforce` refuses, and `warn` writes and says so; `ignore` compares nothing."""
+    wait: WaitSection | None = None
+    """Watch, after the commit, until the new image is live; default: a run ends with the commit."""
+
+    @model_validator(mode="after")
+    def _waits_for_something(self) -> Self:
+        if self.wait is not None and self.pull_request is not None:
+            raise ValueError(
+                "`wait:` and `pull_request:` exclude each other: a request is merged later, by people"
+            )
+        if self.wait is not None and self.repository is None:
+            raise ValueError("`wait:` needs `repository:`: without it nothing is committed")
+        return self

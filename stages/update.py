@@ -24,6 +24,7 @@ from stages.manifests.interface import Target
 from stages.manifests.tree import Folder, Tree
 from stages.oci.order_key import OrderKey
 from stages.registries.options import RegistryOptions
+from stages.rollouts.waiting import Wait
 
 __all__ = ["Author", "Target", "Update"]
 
@@ -71,6 +72,8 @@ class Update:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    wait: Wait | None = None
+    """What has to become live after the commit; None: nobody waits."""
 
     name: ClassVar[str] = "update"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source, BuiltImage, PushedImage)
@@ -90,7 +93,7 @@ class Update:
             return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
-        checks = remote.check(desk)
+        checks = remote.check(desk) + self.destination.check_rollout(desk)
         if not all(check.passed for check in checks):
             return checks
         found = _check_targets(
@@ -169,6 +172,7 @@ class Update:
             options=self.options,
             request=self.request,
             describe=self.describe,
+            wait=self.wait,
         )
 
     def _key(self, source: Source, desk: Desk) -> OrderKey:

@@ -40,6 +40,8 @@ from stages.oci.order_key import IsAncestor, OrderKey
 from stages.registries.connections import Registries
 from stages.registries.deployed import DeployedImages
 from stages.registries.options import RegistryOptions
+from stages.rollouts.landed import until_live
+from stages.rollouts.waiting import Wait
 
 ANY_TAG, ANY_DIGEST = Tag("any"), Digest(f"sha256:{'0' * 64}")
 """What is looked for before there is an image."""
@@ -84,6 +86,8 @@ class Destination:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    wait: Wait | None = None
+    """What has to become live after a commit; None: nobody waits."""
 
     @property
     def sought(self) -> tuple[Wish, ...]:
@@ -168,6 +172,7 @@ class Destination:
         Raises:
             ConfigurationError: the edit refuses, or nobody knows which build is the newer one.
             RemoteError: the repository or a registry refuses, or cannot be reached.
+            StageFailed: the commit has landed, but it is not live in time.
         """
         remote = self.remote(desk, self._subject(edit, have))
         assert remote is not None  # noqa: S101 - whoever lands an edit has looked
@@ -182,7 +187,9 @@ class Destination:
         made = self.made(
             status, landing.files, edit, commit=landing.commit, attempts=landing.attempts, note=note
         )
-        return made.model_copy(update={"request": self._requested(landing)})
+        head = landing.head if status == "unchanged" else None
+        made = made.model_copy(update={"request": self._requested(landing), "head": head})
+        return until_live(made, self, have, desk)
 
     def _subject(self, edit: OrderedEdit, have: Artifacts) -> Subject:
         images = [image for _, image in edit.wishes]
@@ -234,6 +241,10 @@ class Destination:
             forced=self.forced and edit is not None,
             note="\n".join(part for part in (note, *told) if part),
         )
+
+    def check_rollout(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether everybody answers who will be asked whether a commit is live."""
+        return self.wait.check(desk) if self.wait is not None else ()
 
     def check_order(self, wishes: Sequence[Wish], tree: Tree, desk: Desk) -> tuple[Check, ...]:
         """Return what stands in the manifests that nothing can be compared with, before any work is done."""

@@ -62,8 +62,8 @@ class Promotion:
     gives: ClassVar[type[ManifestUpdate]] = ManifestUpdate
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return whether the branch is there and may be written to."""
-        return self.destination.git_branch().check(desk)
+        """Return whether the branch may be written to, and who is asked about the rollout answers."""
+        return self.destination.git_branch().check(desk) + self.destination.check_rollout(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
