@@ -8,10 +8,12 @@ from stages.manifests.cursor import Cursor
 from stages.manifests.quoting import quoted
 from stages.manifests.yaml_tree import STRING, AliasNode, MappingNode, Node, ScalarNode, SequenceNode
 
-_BOOLEAN = "tag:yaml.org,2002:bool"
+_BOOLEAN, INTEGER = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
 
-Item = str | tuple[tuple[str, str | bool], ...]
-"""A string, or a mapping of strings and truths."""
+Value = str | int
+"""A string, or a whole number or a truth, which are written without quotes."""
+Item = str | tuple[tuple[str, Value], ...]
+"""A string, or a mapping of strings, numbers and truths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class SetScalar:
     """Give a scalar that is there another value."""
 
     at: Cursor
-    value: str
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class AddKey:
 
     at: Cursor
     key: str
-    value: str
+    value: Value
     below: str | None = None
 
     def neighbour(self) -> tuple[Node, Node]:
@@ -57,7 +59,7 @@ class AddItem:
 Edit = SetScalar | AddKey | AddItem
 
 
-def written(value: str | bool, style: str) -> str:
+def written(value: Value, style: str) -> str:
     """Return a value as it is written in a style: a quote character, or plain where that is safe."""
     return quoted(value, style) if isinstance(value, str) else str(value).lower()
 
@@ -68,7 +70,7 @@ def shape(node: Node, edits: Sequence[Edit]) -> object:
         return "*", node.name
     if isinstance(node, ScalarNode):
         values = [edit.value for edit in edits if isinstance(edit, SetScalar) and edit.at.node is node]
-        return (node.anchor, STRING, values[-1]) if values else (node.anchor, node.tag, node.value)
+        return (node.anchor, *plain(values[-1])) if values else (node.anchor, node.tag, node.value)
     if isinstance(node, SequenceNode):
         more = [
             _item_shape(edit.item) for edit in edits if isinstance(edit, AddItem) and edit.at.node is node
@@ -80,11 +82,18 @@ def shape(node: Node, edits: Sequence[Edit]) -> object:
     for key, value in node.entries:
         pairs.append((shape(key, edits), shape(value, edits)))
         here = (edit for edit in added if edit.neighbour()[0] is key)
-        pairs += (((None, STRING, edit.key), (None, STRING, edit.value)) for edit in here)
+        pairs += (((None, STRING, edit.key), (None, *plain(edit.value))) for edit in here)
     return node.anchor, pairs
 
 
-def _item_shape(item: Item | bool) -> object:
+def plain(value: Value) -> tuple[str, str]:
+    """Return the tag of a value, and its text."""
+    if isinstance(value, str):
+        return STRING, value
+    return _BOOLEAN if isinstance(value, bool) else INTEGER, written(value, "")
+
+
+def _item_shape(item: Item | Value) -> object:
     if isinstance(item, tuple):
         return None, [(_item_shape(key), _item_shape(value)) for key, value in item]
-    return (None, STRING, item) if isinstance(item, str) else (None, _BOOLEAN, str(item).lower())
+    return None, *plain(item)

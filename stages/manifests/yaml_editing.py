@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pipeline.errors import ConfigurationError
 from pipeline.model import FieldChange
 from stages.manifests import yaml_tree
-from stages.manifests.edits import AddItem, AddKey, Edit, SetScalar, shape, written
+from stages.manifests.edits import AddItem, AddKey, Edit, SetScalar, Value, plain, shape, written
 from stages.manifests.quoting import quoted
 from stages.manifests.refusal import refusal
 from stages.manifests.unsafe import WRITE_IT_OUT, refuse_marked, refuse_unsafe
 from stages.manifests.yaml_tree import (
     BYTE_ORDER_MARK,
-    STRING,
-    AliasNode,
     Document,
     MappingNode,
     Node,
@@ -106,8 +104,8 @@ def _is_there(edit: Edit) -> bool:
     return (
         isinstance(edit, SetScalar)
         and isinstance(node, ScalarNode)
-        and (node.value, node.tag) == (edit.value, STRING)
-        and (node.style != "" or quoted(edit.value, "") == edit.value)
+        and (node.tag, node.value) == plain(edit.value)
+        and (node.style != "" or written(edit.value, "") == node.value)
     )
 
 
@@ -118,7 +116,7 @@ def _splice(file: YamlFile, edit: Edit) -> _Splice:
         return _appended(file, edit)
     node = edit.at.node
     assert isinstance(node, ScalarNode)  # noqa: S101 - refused before
-    value = quoted(edit.value, node.style)
+    value = written(edit.value, node.style)
     if node.value_start == node.span.end:  # nothing is written there: keep apart from what stands beside it
         before, after = (
             file.text[node.span.end - 1 : node.span.end],
@@ -126,29 +124,34 @@ def _splice(file: YamlFile, edit: Edit) -> _Splice:
         )
         value = f"{'' if before.isspace() else ' '}{value}{' ' if after == '#' else ''}"
     old = yaml_tree.text_of(node)
-    return _Splice(node.value_start, node.span.end, value, edit.at.path, old, edit.value)
+    return _Splice(node.value_start, node.span.end, value, edit.at.path, old, _told(edit.value))
 
 
 def _added(file: YamlFile, edit: AddKey) -> _Splice:
     mapping = edit.at.node
     assert isinstance(mapping, MappingNode)  # noqa: S101 - forms add keys to mappings alone
     key, above = edit.neighbour()
-    if not isinstance(above, AliasNode) and (not isinstance(above, ScalarNode) or above.style in {"|", ">"}):
+    last = _last_leaf(above)
+    if isinstance(last, ScalarNode) and last.style in {"|", ">"}:
         raise refusal(
             file.path,
-            above.line,
+            last.line,
             f"{edit.at.path}.{yaml_tree.text_of(key)} is a value of several lines",
             advice=f"Add the line `{edit.key}:` to {edit.at.path} once, above that value.",
         )
     style = key.style if isinstance(key, ScalarNode) and key.style in _QUOTES else ""  # JSON stays JSON
     name = quoted(edit.key, style) if style else edit.key
-    written = f"{name}: {quoted(edit.value, style)}"
+    line = f"{name}: {written(edit.value, style)}"
     if mapping.flow:
-        at, text = above.span.end, f", {written}"
+        at, text = above.span.end, f", {line}"
     else:
-        at, newline = _end_of_line(file.text, above.span.end)
-        text = f"{newline}{' ' * key.span.column}{written}"
-    return _Splice(at, at, text, f"{edit.at.path}.{edit.key}", None, edit.value)
+        at, newline = _end_of_line(file.text, last.span.end)
+        text = f"{newline}{' ' * key.span.column}{line}"
+    return _Splice(at, at, text, f"{edit.at.path}.{edit.key}", None, _told(edit.value))
+
+
+def _told(value: Value) -> str:
+    return plain(value)[1]
 
 
 def _appended(file: YamlFile, edit: AddItem) -> _Splice:
