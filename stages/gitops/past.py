@@ -69,7 +69,7 @@ def _fetched(repository: Repository, branch: str) -> str:
 
 
 def _commits(repository: Repository, branch: str, head: str, files: Sequence[str]) -> Iterator[str]:
-    """Yield the commits that changed one of the files, the newest first, fetching further back step by step."""
+    """Yield the commits that changed one of the files, the newest first, fetched in steps."""
     seen: set[str] = set()
     for depth in _DEPTHS:
         _deepen(repository, branch, depth)
