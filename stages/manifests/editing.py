@@ -15,6 +15,7 @@ from stages.manifests.helm_values import CHART, VALUES
 from stages.manifests.interface import Addressed, NewImage, Place, Target, same_image
 from stages.manifests.kustomize import FILE_NAMES
 from stages.manifests.refusal import refusal
+from stages.manifests.traffic import shares
 from stages.manifests.tree import Changed, Kind, Tree
 from stages.manifests.yaml_editing import YamlFile
 
@@ -80,10 +81,25 @@ def _edit_target(tree: Tree, target: Target, image: NewImage) -> Iterator[Edited
     files = tuple(_read(tree, path) for path in _paths(tree, target.path))
     chosen = _choose(files, target, image)
     for file in files:
-        edits = [e for f in chosen if f.resource.file is file for e in f.place.edits(image)]
-        after, fields = yaml_editing.apply(file, edits, marked=target.marker is not None)
+        here = [found for found in chosen if found.resource.file is file]
+        after, fields = _edited(file, here, target, image)
         if fields:
             yield EditedFile(path=file.path, before=file.content, after=after, fields=fields)
+
+
+def _edited(
+    file: YamlFile, chosen: Sequence[Found], target: Target, image: NewImage
+) -> tuple[bytes, tuple[FieldChange, ...]]:
+    marked, traffic = target.marker is not None, target.traffic
+    edits = [each for found in chosen for each in found.place.edits(image)]
+    if traffic is None:
+        return yaml_editing.apply(file, edits, marked=marked)
+    shift = shares(chosen, target, image)
+    if traffic.step == "shift":
+        return yaml_editing.apply(file, shift, marked=marked)
+    after, fields = yaml_editing.apply(file, edits, marked=marked)
+    # the image stands there already: how far its canary has come is not undone
+    return yaml_editing.apply(file, [*edits, *shift], marked=marked) if fields else (after, fields)
 
 
 def _read(tree: Tree, path: str) -> YamlFile:

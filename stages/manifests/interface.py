@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pipeline.reference import Digest, Reference, Repository, Tag
 from stages.manifests.cursor import Cursor
@@ -12,6 +12,18 @@ ANY_IMAGE = "*"
 """The name of a place that holds parts without a name, which the target itself points to."""
 NOTHING_YET = ":none-yet"
 """What stands for a tag where nothing was ever deployed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Which part of the requests goes to the image that was delivered last; the rest goes to the one before.
+
+    deliver: the image changes, and gets this part; shift: it stands there already, and gets this part;
+    rollback: another image comes back, and what was under way gets nothing more.
+    """
+
+    percent: int
+    step: Literal["deliver", "shift", "rollback"] = "deliver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,8 @@ class Target:
     """Name of the Helm parameter of an Argo CD Application that holds the tag."""
     digest_parameter: str | None = None
     """Name of the Helm parameter of an Argo CD Application that holds the digest."""
+    traffic: Traffic | None = None
+    """None: the image changes, and who gets it is none of our business."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from stages.manifests.kubernetes import container_image, pod_images
 from stages.manifests.whole_reference import address_at
 from stages.manifests.yaml_tree import MappingNode
 
-_COMPONENTS = ("predictor", "transformer", "explainer")
+COMPONENTS = ("predictor", "transformer", "explainer")
+"""What an InferenceService consists of; each has an image and a part of the requests of its own."""
 # what an InferenceService may call the server inside a component, each with an `image` and a `storageUri`
 _FRAMEWORKS = (
     *("model", "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface"),
@@ -42,7 +43,7 @@ class KServe:
         if spec is None:
             return
         if kind in _SERVICES:
-            for component in _COMPONENTS:
+            for component in COMPONENTS:
                 yield from _component(spec.get(component))
         elif kind in _RUNTIMES:
             yield from _workers(spec)

@@ -15,6 +15,8 @@ from stages.manifests.whole_reference import address_at, image_at
 _DEPLOYMENT = ("machinelearning.seldon.io", "SeldonDeployment")
 _MODEL = ("mlops.seldon.io", "Model")
 _SERVERS = {("mlops.seldon.io", "Server"), ("mlops.seldon.io", "ServerConfig")}
+CANARY = "canary"
+"""The name of the predictor that gets a new image first."""
 _OVERRIDES = ("init", "agent", "rclone")
 
 
@@ -35,8 +37,11 @@ class Seldon:
         if spec is None:
             return
         if document.kind() == _DEPLOYMENT:
-            for predictor in spec.list_at("predictors"):
-                yield from _predictor(predictor)
+            predictors = spec.list_at("predictors")
+            canaries = [each for each in predictors if each.text("name") == CANARY]
+            # with a strategy, what was delivered last stands in the canary alone
+            for predictor in canaries if target.traffic is not None and canaries else predictors:
+                yield from predictor_images(predictor)
         elif document.kind() == _MODEL:
             yield from address_at(spec.get("storageUri"))
         else:
@@ -45,7 +50,8 @@ class Seldon:
                 yield from container_image(spec.at("imageOverrides", container))
 
 
-def _predictor(predictor: Cursor) -> Iterator[Place]:
+def predictor_images(predictor: Cursor) -> Iterator[Place]:
+    """Return the images of one predictor of a SeldonDeployment."""
     for component in predictor.list_at("componentSpecs"):
         yield from pod_images(component.get("spec"))
     yield from _unit(predictor.get("graph"))

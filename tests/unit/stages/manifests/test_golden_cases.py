@@ -10,7 +10,7 @@ import yaml
 from pipeline.errors import ConfigurationError
 from pipeline.reference import Digest, Repository, Tag
 from stages.manifests.editing import EditedFile, edit
-from stages.manifests.interface import NewImage, Target
+from stages.manifests.interface import NewImage, Target, Traffic
 from stages.manifests.tree import Folder
 
 CASES = Path(__file__).parents[3] / "data" / "manifests"
@@ -24,8 +24,9 @@ def _load(name: str) -> dict[str, str]:
 
 
 def _target(case: dict[str, str], path: str) -> Target:
-    hints = {key: value for key, value in case.items() if key in HINTS}
-    return Target(path=path, **hints)
+    hints = {key: value for key, value in case.items() if key in HINTS - {"traffic"}}
+    traffic = Traffic(**yaml.safe_load(case["traffic"])) if "traffic" in case else None
+    return Target(path=path, traffic=traffic, **hints)
 
 
 def _image(case: dict[str, str]) -> NewImage:
