@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.model import Source
     from pipeline.plan import Plan
     from pipeline.record import Record, Runs
+    from pipeline.redaction import Redactor
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +51,14 @@ def _defect(error: Exception) -> InternalError:
     )
 
 
+def _redactor() -> "Redactor":
+    """Return what masks secrets, and tells the CI host of each of them."""
+    from pipeline.ci import announcer
+    from pipeline.redaction import Redactor
+
+    return Redactor(learnt=announcer())
+
+
 def _run(options: argparse.Namespace) -> int:
     from pipeline import runner
     from pipeline.record import Runs
@@ -78,7 +87,12 @@ def _deliver(options: argparse.Namespace, how: "runner.Options", runs: "Runs") -
     kind = PlanReporter if how.only_check else TerminalReporter
     reporter = kind(verbosity=verbosity, console=make_console(stderr=options.json))
     record = runner.deliver(
-        runs, lambda: read_source(_root(options)), lambda source: _compose(options, source), reporter, how
+        runs,
+        lambda: read_source(_root(options)),
+        lambda source: _compose(options, source),
+        reporter,
+        how,
+        redact=_redactor(),
     )
     if options.json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
@@ -119,7 +133,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from pipeline.plugins import diagnose
 
     configuration = read_config(_config_file(options), options.assignments)
-    with borrowed_desk(configuration.root, configuration.secrets()) as desk:
+    with borrowed_desk(configuration.root, configuration.secrets(), _redactor()) as desk:
         checks = diagnose(configuration, desk, write=options.write)
         return report(checks, desk.redact, as_json=options.json)
 
@@ -138,7 +152,8 @@ def _lock(options: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="pipeline-lock-") as folder,
         make_console(stderr=True).status("reading the model") as status,
     ):
-        lock = make_lock(configuration, Desk(folder=Path(folder), cache=runs.cache, say=status.update))
+        desk = Desk(folder=Path(folder), cache=runs.cache, redact=_redactor(), say=status.update)
+        lock = make_lock(configuration, desk)
     path = lock_path(configuration)
     unchanged = path.is_file() and path.read_text(encoding="utf-8") == lock.text()
     changes = lock_changes(path, lock)

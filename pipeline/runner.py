@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +58,7 @@ class Run:
     runs: Runs
     reporter: Reporter
     options: Options
-    redact: Redactor = field(default_factory=Redactor)
+    redact: Redactor
 
     def save(self, record: Record) -> None:
         """Keep the record as it is now, on disk too; secrets are masked in both."""
@@ -80,18 +80,20 @@ class Run:
         )
 
 
-def deliver(
+def deliver(  # noqa: PLR0913 - each comes from somebody else
     runs: Runs,
     read: Callable[[], Source],
     compose: Callable[[Source], Plan],
     reporter: Reporter,
     options: Options,
+    *,
+    redact: Redactor | None = None,
 ) -> Record:
     """Plan and run everything; whatever happens, the record is complete and nothing is left behind.
 
     `read` tells the commit, `compose` makes the plan; what they raise is recorded like a stage's failure.
     """
-    run = _start(runs, reporter, options)
+    run = _start(runs, reporter, options, redact or Redactor())
     others = process.children()  # of a program that delivers among other things
     try:
         _deliver(run, read, compose)
@@ -112,11 +114,11 @@ def deliver(
     return run.record
 
 
-def _start(runs: Runs, reporter: Reporter, options: Options) -> Run:
+def _start(runs: Runs, reporter: Reporter, options: Options, redact: Redactor) -> Run:
     now = datetime.now(UTC)
     folder = runs.create(f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
     record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
-    run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options)
+    run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options, redact=redact)
     for name, value in os.environ.items():
         if SECRET_NAME.search(name):
             run.redact.add(value)
