@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 MASK = "***"
 SHORTEST = 4  # masking every "a" of a log would hide nothing and ruin the log
-SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(^|_)KEY)$", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(^|_)KEY)$|^REGISTRY_PASSWORD_", re.IGNORECASE
+)
 """Names of variables and settings whose values are taken for secrets."""
 
 FREE_TEXT = frozenset(
