@@ -88,6 +88,22 @@ class Update:
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
 
+    def lacking(self, made: Artifact) -> str:
+        """Return why nothing is rolled out after a push that failed: a target's registry has no image.
+
+        A registry that no target names may have failed.
+        """
+        there: set[Repository] = set()
+        if isinstance(made, PushedImage):
+            images = (made, *([made.model_image] if made.model_image is not None else []))
+            there = {reference.repository for image in images for reference in image.references}
+        if not there:
+            return "No manifest was updated."
+        for target, image in self._wishes(self._unmade()):
+            if image.repository not in there:
+                return f"No manifest was updated: {target.path} gets {image.repository}, which has no image."
+        return ""
+
     def run(self, have: Artifacts, desk: Desk) -> ManifestUpdate:
         """Make the targets name the pushed digest, and return what changed.
 
