@@ -16,8 +16,9 @@ from pipeline.reference import Digest, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.exchange import Answer, Request, exchange, new_session
 from stages.oci.retries import Retries
+from stages.oci.web_tokens import lifetime_s
 from stages.registries.azure_refusals import permission_missing, refusal
-from stages.registries.azure_session import TIMEOUTS, AzureSession, claims_of
+from stages.registries.azure_session import TIMEOUTS, AzureSession
 from stages.registries.extras import require
 
 if TYPE_CHECKING:
@@ -157,8 +158,5 @@ def blocked(host: str) -> RemoteError:
 
 def _by_our_clock(token: str) -> datetime | None:
     """Return when a token ends, its life counted from now: the registry's clock and ours may differ."""
-    claims = claims_of(token)
-    begin, end = claims.get("iat"), claims.get("exp")
-    if not (isinstance(begin, int | float) and isinstance(end, int | float) and end > begin):
-        return None
-    return datetime.now(UTC) + timedelta(seconds=end - begin)
+    seconds = lifetime_s(token)
+    return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)

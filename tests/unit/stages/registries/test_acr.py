@@ -17,7 +17,7 @@ from stages.registries import recognise
 from stages.registries.acr import LARGEST_LAYER_BYTES, AcrRegistry
 from stages.registries.acr_address import CLOUDS, PUBLIC, AcrAddress, AzureCloud
 from stages.registries.azure_refusals import refusal
-from stages.registries.azure_session import AzureSession, claims_of
+from stages.registries.azure_session import AzureSession
 from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
 from stages.registries.federation import IdentityToken
 from stages.registries.generic import GenericRegistry
@@ -166,9 +166,3 @@ def test_a_refusal_of_the_registry_names_role_lock_or_firewall() -> None:
     assert "firewall" in walled.message
     for other in (RemoteError("something else"), TemporaryRemoteError("429: DENIED")):
         assert registry.explain(other, REPOSITORY) is other
-
-
-def test_a_token_that_is_none_says_nothing() -> None:
-    assert claims_of(TOKEN) == {"iss": "i", "sub": "s", "aud": "a"}
-    for text in ("", "a.b.c", "e30.W10.x", "e30.4pyT.x"):
-        assert claims_of(text) == {}
