@@ -217,6 +217,8 @@ class ScanSection(Section):
     """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
+    registry_findings: bool = False
+    """Count what the registries' own scanners found in the same digest too (ECR, Artifact Registry)."""
     timeout_s: Seconds = 600
     """Time limit in seconds."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
-from pipeline.model import RegistryEvidence
+from pipeline.model import RegistryEvidence, RegistryScan
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -22,11 +22,12 @@ from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.artifact_registry_address import ArtifactRegistryAddress, is_gcr, is_google
 from stages.registries.artifact_registry_api import ArtifactRegistryApi, GoogleImage, GoogleRepository
+from stages.registries.artifact_registry_findings import find_scan
 from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.google_refusals import permission_missing
 from stages.registries.google_session import GoogleSession
-from stages.registries.interface import RepositoryState
+from stages.registries.interface import NoScan, RepositoryState
 from stages.registries.options import RegistryOptions
 
 FORMAT, MODES = "DOCKER", frozenset({"STANDARD_REPOSITORY", "MODE_UNSPECIFIED"})
@@ -101,6 +102,10 @@ class ArtifactRegistry:
 
         cloud, question = "Google Artifact Registry", "GetDockerImage"
         return confirmed(client, content, look, cloud=cloud, question=question)
+
+    def find_scan(self, repository: Repository, digest: Digest) -> RegistryScan | NoScan:
+        """See `Scanning.find_scan`."""
+        return find_scan(self.api, repository, digest)
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission or repository behind the registry's answer."""

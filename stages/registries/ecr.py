@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
-from pipeline.model import RegistryEvidence
+from pipeline.model import RegistryEvidence, RegistryScan
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -24,8 +24,8 @@ from stages.registries.cloud_errors import CANNOT_ASK
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.ecr_api import EcrApi, EcrImage
-from stages.registries.ecr_findings import read_scan
-from stages.registries.interface import RepositoryState
+from stages.registries.ecr_findings import find_scan, read_scan
+from stages.registries.interface import NoScan, RepositoryState
 from stages.registries.options import RegistryOptions
 
 LARGEST_LAYER_BYTES = 52_000 << 20
@@ -106,6 +106,10 @@ class EcrRegistry:
             }
 
         return confirmed(client, content, look, cloud="Amazon ECR", question="DescribeImages")
+
+    def find_scan(self, repository: Repository, digest: Digest) -> RegistryScan | NoScan:
+        """See `Scanning.find_scan`."""
+        return find_scan(self.api, repository.path, digest)
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission, repository or region behind the registry's answer."""

@@ -130,7 +130,7 @@ class EcrApi:
             "look for the image",
             "describe_images",
             {**self._here, "repositoryName": name, "imageIds": [{"imageDigest": str(digest)}]},
-            absent=("ImageNotFoundException",),
+            absent=("ImageNotFoundException", "RepositoryNotFoundException"),
         )
         details = (answer or {}).get("imageDetails") or ()
         if not details:
