@@ -3,7 +3,6 @@
 Source: Azure Container Registry, "Authenticate with a registry using Entra and OAuth" (AAD-OAuth).
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from pipeline.errors import RemoteError, TemporaryRemoteError
 from pipeline.reference import Digest, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.exchange import Answer, Request, exchange, new_session
-from stages.oci.retries import Retries
 from stages.oci.web_tokens import lifetime_s
 from stages.registries.azure_refusals import permission_missing, refusal
 from stages.registries.azure_session import TIMEOUTS, AzureSession
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The user name that stands before a refresh token in a Basic login."""
 FIREWALLED = ("is not allowed access", "answered 403 Forbidden to /v2/")
-PATIENCE = Retries(attempts=4)
 
 T = TypeVar("T")
 
@@ -53,7 +50,7 @@ class AcrApi:
     def credentials(self) -> Credentials:
         """Return a new refresh token, good for about three hours; the realm takes it as an identity token."""
         token = self.ask("log in", self.session.access_token)
-        answer = PATIENCE.run(lambda: self._exchange(token), threading.Event(), lambda _: None)
+        answer = self._exchange(token)  # which whoever asks the registry tries again
         value = answer.json().get("refresh_token")
         if answer.status != HTTPStatus.OK or not isinstance(value, str):
             raise self._not_let_in(answer)
