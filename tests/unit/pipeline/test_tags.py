@@ -89,6 +89,8 @@ def test_a_branch_may_be_called_anything(branch: str, tag: str) -> None:
         ("...", "becomes '', which is no tag"),
         (COMMIT, "is called like a commit, whose tag it could move"),
         (COMMIT[:7], "is called like a commit"),
+        (f"#{COMMIT}", "is called like a commit"),  # what no tag begins with is left out
+        (f"ü.{COMMIT[:12]}", "is called like a commit"),
     ],
 )
 def test_a_branch_that_gives_no_tag_is_refused(branch: str | None, message: str) -> None:
