@@ -323,7 +323,7 @@ class Config(Section):
     tags: Templates = ()
     """Tags of the image instead of `tag`, from {commit}, {short_commit}, {version} (git describe), {branch},
     {date} (the commit's) and {model_version}. The first one is what manifests get, and never moves; of the
-    others, one without commit, version and date moves with every delivery."""
+    others, one without commit and version moves with every delivery."""
     model: ModelSection | None = None
     """The weights; without them the image is what the Dockerfile makes."""
     test: SuiteSection = SuiteSection()

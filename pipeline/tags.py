@@ -9,8 +9,9 @@ from pipeline.model import ImageTag, Source
 from pipeline.reference import Tag
 
 VARIABLES = ("commit", "short_commit", "version", "branch", "date", "model_version")
-FIXING = frozenset({"commit", "short_commit", "version", "date"})
-"""Variables that are others with the next commit, so that a tag with one of them names one content."""
+FIXING = frozenset({"commit", "short_commit", "version"})
+"""Variables that are others with the next commit, so that a tag with one of them names one content; a day
+has many commits."""
 SHORT = 12
 LONGEST = 128
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
@@ -97,7 +98,7 @@ def _branch(source: Source) -> str:
 
 
 def _fit(value: str) -> str:
-    """Return a value as it stands in a tag: a branch may be called anything, what no tag may have becomes -."""
+    """Return a value as it stands in a tag: a branch may be called anything, and what no tag has becomes -."""
     return _UNFIT.sub("-", value)
 
 
