@@ -153,8 +153,11 @@ class Transport:
         )
         error = refusal(answer, attempt)
         if answer.status < 500 and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            said = error.message.rpartition("/v2/: ")[2]
+            told = f": {said}" if said != answer.phrase else ""
             return RemoteError(
-                f"{self.endpoint.host} answered {answer.phrase} to /v2/, where a registry says 200 or 401",
+                f"{self.endpoint.host} answered {answer.phrase} to /v2/, where a registry says 200 or 401"
+                f"{told}",
                 advice="Check that `registries` names a registry, with the right port.",
             )
         return error

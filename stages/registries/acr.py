@@ -99,7 +99,7 @@ class AcrRegistry:
         if isinstance(error, TemporaryRemoteError | PermissionMissing):
             return error
         if any(sign in error.message for sign in FIREWALLED):
-            return blocked(self.host)
+            return blocked(self.host, error.message)
         if LOCKED in error.message:
             return self._locked(repository)
         denied = any(word in error.message for word in ("DENIED", "UNAUTHORIZED", "may not push to"))

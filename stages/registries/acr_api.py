@@ -3,6 +3,7 @@
 Source: Azure Container Registry, "Authenticate with a registry using Entra and OAuth" (AAD-OAuth).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The user name that stands before a refresh token in a Basic login."""
+ADDRESS = re.compile(r"client with IP '([^']+)'")
 FIREWALLED = ("is not allowed access", "answered 403 Forbidden to /v2/")
 
 T = TypeVar("T")
@@ -132,8 +134,8 @@ class AcrApi:
         return answer
 
     def _not_let_in(self, answer: Answer) -> RemoteError:
-        if FIREWALLED[0] in answer.content.decode(errors="replace"):
-            return blocked(self.host)
+        if FIREWALLED[0] in (said := answer.content.decode(errors="replace")):
+            return blocked(self.host, said)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             who = f"{self.session.name or 'us'} ({self.session.origin})"
             return permission_missing(self.session, f"Azure knows {who}, and the registry lets it do nothing")
@@ -143,13 +145,15 @@ class AcrApi:
         )
 
 
-def blocked(host: str) -> RemoteError:
+def blocked(host: str, said: str) -> RemoteError:
     """Return the error for a registry whose firewall does not let this machine through."""
     registry = host.partition(".")[0].partition("-")[0]
+    found = ADDRESS.search(said)
+    address = found[1] if found else "ADDRESS"
     return RemoteError(
         f"{host}: the registry's firewall does not let this machine through",
         advice="Run where its network rules allow it (a runner in the virtual network), or allow this "
-        f"address:\naz acr network-rule add --name {registry} --ip-address ADDRESS",
+        f"address:\naz acr network-rule add --name {registry} --ip-address {address}",
     )
 
 

@@ -18,7 +18,7 @@ from stages.oci.image_content import ImageContent
 from stages.oci.uploads import Monolithic, UploadStrategy
 from stages.registries import credentials as stored
 from stages.registries import distribution_api
-from stages.registries.aws_refusals import permission_missing, unknown_region
+from stages.registries.aws_refusals import permission_missing, reading_refused, unknown_region
 from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import CANNOT_ASK
 from stages.registries.cloud_evidence import confirmed
@@ -115,6 +115,8 @@ class EcrRegistry:
         """Name the missing permission, repository or region behind the registry's answer."""
         if "DENIED" in error.message:
             return permission_missing(error.message, self.host) or error
+        if error.message.endswith("403 Forbidden"):  # the answer to a HEAD, which has no words
+            return reading_refused(error.message, self.host)
         if "NAME_UNKNOWN" in error.message:
             return self._no_repository(repository)
         if isinstance(error, TemporaryRemoteError) and "could not be reached" in error.message:

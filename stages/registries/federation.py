@@ -35,6 +35,11 @@ class IdentityToken:
         found = claims_of(self.value)
         return ", ".join(f"{name} {found.get(name)!r}" for name in SHOWN_CLAIMS) if found else ""
 
+    @property
+    def issuer(self) -> str:
+        """Who says that they signed it; empty where it cannot be read."""
+        return str(claims_of(self.value).get("iss", ""))
+
 
 def identity_token(
     login: LoginOptions, audience: str, environment: Mapping[str, str] = os.environ

@@ -92,8 +92,9 @@ def test_create_asks_for_what_a_push_does_anyway() -> None:
     ("code", "kind", "words"),
     [
         (7000215, RemoteError, "refused the secret or password: AADSTS7000215: Said."),
-        (7000222, RemoteError, "refused the secret or password"),
-        (700024, RemoteError, "is not valid now"),
+        (7000222, RemoteError, "the client secret has expired"),
+        (700027, RemoteError, "does not know the certificate"),
+        (700024, RemoteError, "is too old, or not valid yet"),
         (700016, RemoteError, "does not know who we say we are"),
         (70043, RemoteError, "wants you to log in again"),
         (700213, RemoteError, "no federated credential for this job"),
@@ -126,7 +127,11 @@ def test_a_wrong_audience_is_told_apart(code: int) -> None:
         (ServiceRequestError("Failed to resolve"), TemporaryRemoteError, "could not be reached"),
         (ServiceRequestError("certificate verify failed: x"), RemoteError, "no trusted TLS connection"),
         (
-            ClientAuthenticationError("Chain failed\n\tAzureCliCredential: Azure CLI not found on path"),
+            ClientAuthenticationError(
+                "Chain failed\n\tEnvironmentCredential: authentication unavailable. Set variables\n"
+                "\tAzurePowerShellCredential: PowerShell is not installed\n"
+                "\tAzureCliCredential: Azure CLI not found on path"
+            ),
             NoCloudLogin,
             "there are no Azure credentials (AzureCliCredential: Azure CLI not found on path)",
         ),
@@ -163,6 +168,7 @@ def test_a_refusal_of_the_registry_names_role_lock_or_firewall() -> None:
     locked = registry.explain(RemoteError("cannot: REGISTRY_DISALLOWED_OPERATION (no)"), REPOSITORY)
     assert "--repository models/digits --write-enabled true" in locked.advice
     walled = registry.explain(RemoteError(f"{HOST} answered 403 Forbidden to /v2/, where …"), REPOSITORY)
+    assert walled.advice.endswith("--ip-address ADDRESS")
     assert "firewall" in walled.message
     for other in (RemoteError("something else"), TemporaryRemoteError("429: DENIED")):
         assert registry.explain(other, REPOSITORY) is other
