@@ -98,7 +98,7 @@ def _branch(source: Source) -> str:
 
 
 def _fit(value: str) -> str:
-    """Return a value as it stands in a tag: a branch may be called anything, and what no tag has becomes -."""
+    """Return a value as it stands in a tag: a branch may have any name; what no tag has becomes -."""
     return _UNFIT.sub("-", value)
 
 
