@@ -26,7 +26,7 @@ from stages.registries.ecr_address import EcrAddress
 from stages.registries.ecr_api import EcrApi, EcrImage
 from stages.registries.ecr_findings import find_scan, read_scan
 from stages.registries.interface import NoScan, RepositoryState
-from stages.registries.options import RegistryOptions
+from stages.registries.options import AMAZON, REPOSITORY, RegistryOptions
 
 LARGEST_LAYER_BYTES = 52_000 << 20
 
@@ -197,6 +197,7 @@ def private(host: str, options: RegistryOptions, *, only: bool) -> EcrRegistry:
             f"registries: {host} is said to be of kind `ecr`, and its name does not say account and region",
             advice="Write ACCOUNT.dkr.ecr.REGION.amazonaws.com/path, or leave `kind:` out.",
         )
+    options.refuse_others(f"Amazon ECR ({host})", AMAZON | REPOSITORY, "Leave it out.")
     session = AwsSession(
         host=host,
         region=address.region,

@@ -12,13 +12,23 @@ from stages.registries.ecr import LARGEST_LAYER_BYTES
 from stages.registries.ecr_api import by_our_clock
 from stages.registries.extras import require
 from stages.registries.generic import GenericRegistry
-from stages.registries.options import RegistryOptions
+from stages.registries.options import AMAZON, RegistryOptions
 
 REGION = "us-east-1"
 
 
 def public(host: str, options: RegistryOptions, *, only: bool) -> GenericRegistry:
-    """Return the public registry."""
+    """Return the public registry.
+
+    Raises:
+        ConfigurationError: something is configured that it does not know.
+    """
+    options.refuse_others(
+        host,
+        AMAZON,
+        "Leave it out, and make the repository once: `aws ecr-public create-repository --region us-east-1 "
+        "--repository-name NAME`.",
+    )
     session = AwsSession(host=host, region=REGION, login=options.login)
     return GenericRegistry(
         host=host,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import ConfigurationError
@@ -7,7 +9,9 @@ from stages.registries import recognise
 from stages.registries.ecr import LARGEST_LAYER_BYTES, EcrRegistry
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.generic import GenericRegistry
-from stages.registries.options import RegistryOptions
+from stages.registries.options import LoginOptions, RegistryOptions
+
+AMAZON = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +48,32 @@ def test_a_host_of_amazon_ecr_says_account_and_region(
 def test_other_hosts_are_none_of_amazon_ecr(host: str) -> None:
     assert EcrAddress.parse(host) is None
     assert isinstance(recognise(host), GenericRegistry)
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "keys"),
+    [
+        ("ghcr.io", RegistryOptions(immutable=True, tags={"team": "ml"}), "`immutable`, `tags`"),
+        ("ghcr.io", RegistryOptions(login=LoginOptions(role="arn")), "`login.role`"),
+        ("public.ecr.aws", RegistryOptions(create=True), "`create`"),
+        (AMAZON, RegistryOptions(login=LoginOptions(client_id="x")), "`login.client_id`"),
+        ("gcr.io", RegistryOptions(lifecycle=Path("lifecycle.json")), "`lifecycle`"),
+        ("gcr.io", RegistryOptions(login=LoginOptions(role="arn")), "`login.role`"),
+        ("modelteam.azurecr.io", RegistryOptions(login=LoginOptions(provider="p")), "`login.provider`"),
+    ],
+)
+def test_what_a_registry_has_no_use_for_is_refused_and_not_ignored(
+    host: str, options: RegistryOptions, keys: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        recognise(host, options=options)
+    assert host in caught.value.message
+    assert caught.value.message.endswith(f"has no {keys}")
+    assert caught.value.advice.startswith("Leave it out")
+
+
+def test_a_registry_that_makes_its_repositories_by_itself_may_be_told_to() -> None:
+    assert isinstance(recognise("ghcr.io", options=RegistryOptions(create=True)), GenericRegistry)
 
 
 def test_a_kind_that_is_named_is_taken() -> None:
