@@ -1,6 +1,7 @@
 """What boto3's exceptions mean for a push, each in words of its own and with what to do."""
 
 import difflib
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -169,7 +170,7 @@ def _no_role(response: dict[str, Any], session: AwsSession) -> RemoteError:
             advice="The account that owns the role needs an identity provider for that issuer:\n"
             f"aws iam create-open-id-connect-provider --url {issuer} --client-id-list {AUDIENCE}\n{told[1:]}",
         )
-    role = session.login.role or ""
+    role = session.login.role or os.environ.get("AWS_ROLE_ARN") or "its role"  # the variable is a pod's
     return RemoteError(
         f"{session.host}: AWS does not let this job assume {role}: {code}: {_short(said)}",
         advice="The role has to exist, and its trust policy has to name the identity provider and this job: "
@@ -200,11 +201,16 @@ def _unanswered(error: Exception, session: AwsSession, doing: str) -> RemoteErro
             advice="Name the file of your own certificate authority, if you have one, in AWS_CA_BUNDLE or "
             "REQUESTS_CA_BUNDLE.",
         )
-    return TemporaryRemoteError(
-        f"{host}: cannot {doing}: AWS's API could not be reached ({kind})",
-        advice=unknown_region(session)
-        or "Check the network, HTTPS_PROXY, and an endpoint in the AWS profile.",
-    )
+    from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.exceptions import HTTPClientError
+
+    if isinstance(error, NoConnection | HTTPClientError):
+        return TemporaryRemoteError(
+            f"{host}: cannot {doing}: AWS's API could not be reached ({kind})",
+            advice=unknown_region(session)
+            or "Check the network, HTTPS_PROXY, and an endpoint in the AWS profile.",
+        )
+    return RemoteError(f"{host}: cannot {doing}: {_short(str(error))}", advice=WHENCE)
 
 
 def _short(text: str) -> str:

@@ -44,7 +44,7 @@ def _ask(session: AwsSession) -> Credentials:
 
     try:
         answer = session.client("ecr-public").get_authorization_token()
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, RuntimeError) as error:  # the last as in `EcrApi.ask`
         raise refusal(error, session, "get a password") from error
     entry = answer["authorizationData"]
     username, _, password = base64.b64decode(entry["authorizationToken"]).decode().partition(":")

@@ -4,12 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    InvalidConfigError,
+    MissingDependencyException,
+    ReadTimeoutError,
+)
 
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
 from pipeline.reference import Repository
 from stages.oci.image_content import ImageContent
 from stages.registries import recognise
-from stages.registries.aws_refusals import permission_missing
+from stages.registries.aws_refusals import permission_missing, refusal
+from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import PermissionMissing
 from stages.registries.ecr_api import EcrRepository
 from stages.registries.extras import require
@@ -93,3 +102,29 @@ def test_a_library_that_is_missing_names_its_install_line() -> None:
     with pytest.raises(ToolMissing, match="'no_such_library', which is not installed") as caught:
         require("no_such_library", "aws", HOST)
     assert caught.value.advice == "pip install 'model-image-pipeline[aws]'"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (EndpointConnectionError(endpoint_url="https://x"), TemporaryRemoteError, "could not be reached"),
+        (ReadTimeoutError(endpoint_url="https://x"), TemporaryRemoteError, "could not be reached"),
+        (MissingDependencyException(msg="pip install botocore[crt]"), RemoteError, "botocore[crt]"),
+        (InvalidConfigError(error_msg="Infinite loop in profile a"), RemoteError, "profile a"),
+    ],
+)
+def test_only_what_may_pass_is_worth_another_try(
+    error: BotoCoreError, kind: type[RemoteError], words: str
+) -> None:
+    found = refusal(error, AwsSession(host=HOST, region="eu-west-1"), "get a password")
+    assert type(found) is kind
+    assert words in found.message
+
+
+def test_a_pods_role_that_is_not_trusted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+    said = {"Error": {"Code": "AccessDenied", "Message": "Not authorized"}}
+    error = ClientError(said, "AssumeRoleWithWebIdentity")
+    found = refusal(error, AwsSession(host=HOST, region="eu-west-1"), "get a password")
+    assert "assume arn:aws:iam::123456789012:role/pod: AccessDenied" in found.message
+    assert "--role-name pod " in found.advice
