@@ -22,7 +22,9 @@ AMAZON = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
         ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1", False, False),
         ("123456789012.dkr-ecr.eu-west-1.on.aws", "eu-west-1", False, True),
         ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "us-east-1", True, True),
+        ("123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", "cn-north-1", False, True),
         ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1", False, False),
+        ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", False, False),
     ],
 )
 def test_a_host_of_amazon_ecr_says_account_and_region(
