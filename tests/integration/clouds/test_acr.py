@@ -336,6 +336,16 @@ def test_a_firewall_is_named(cloud: Azure, pusher: Application, desk: Desk) -> N
     assert command in caught.value.advice
 
 
+def test_a_registry_that_does_not_exist_is_told_with_the_command_that_lists_them(
+    pusher: Application, desk: Desk, internet: Internet
+) -> None:
+    plan = check(push_to("modelteam.azurecr.us/models/x"), desk)
+    internet.proxy.refused.clear()
+    assert plan.problem is Problem.REMOTE
+    assert "modelteam.azurecr.us could not be reached" in plan.found
+    assert "`az acr list --query '[].loginServer'`" in plan.advice
+
+
 def test_a_secret_that_is_wrong_is_told(
     cloud: Azure, pusher: Application, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
