@@ -91,7 +91,7 @@ def test_a_fix_is_a_version_and_nothing_else(version: dict[str, str], fix: str |
 
 
 def test_where_and_what_a_package_is() -> None:
-    issue = {
+    issue: dict[str, object] = {
         "affectedPackage": "urllib3",
         "affectedVersion": {"kind": "NORMAL", "fullName": "1.0"},
         "packageType": "PYPI",
