@@ -23,7 +23,7 @@ from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import CANNOT_ASK
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
-from stages.registries.ecr_api import EcrApi, EcrImage
+from stages.registries.ecr_api import EcrApi, EcrImage, encryption
 from stages.registries.ecr_findings import find_scan, read_scan
 from stages.registries.interface import NoScan, RepositoryState
 from stages.registries.options import AMAZON, REPOSITORY, RegistryOptions
@@ -87,8 +87,8 @@ class EcrRegistry:
                 return  # the push itself finds out
             raise
         if self.options.create:
-            self.api.create_repository(repository.path, self.options)
-            desk.say(f"made the repository {repository}")
+            if self.api.create_repository(repository.path, self.options):
+                desk.say(f"made the repository {repository}")
         elif not self._created_on_push(repository):
             raise self._no_repository(repository)
 
@@ -177,6 +177,11 @@ class EcrRegistry:
                 "--image-scanning-configuration",
                 f"scanOnPush={str(options.scan_on_push).lower()}",
             )
+        if options.encryption is not None:  # which cannot be changed later
+            chosen = (f"{name}={value}" for name, value in encryption(options.encryption).items())
+            yield from ("--encryption-configuration", ",".join(chosen))
+        if options.tags:
+            yield from ("--tags", *(f"Key={key},Value={value}" for key, value in options.tags.items()))
 
     def _unknown_region(self) -> str:
         try:

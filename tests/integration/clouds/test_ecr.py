@@ -27,6 +27,7 @@ from stages.oci.distribution import RepositoryClient
 from stages.oci.transport import Transport
 from stages.push import Push
 from stages.registries import recognise
+from stages.registries.ecr import EcrRegistry
 from stages.registries.options import LoginOptions, RegistryOptions
 from tests.support.clouds.aws import ROLE, Keys, aws_refusal
 from tests.support.clouds.crane import Crane
@@ -221,6 +222,22 @@ def test_a_repository_is_made_as_configured(
     policy = client.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"]
     assert json.loads(policy) == {"rules": [rule]}
     assert "ECR scans on push" in check(stage, desk).found
+
+
+def test_a_repository_that_somebody_else_made_meanwhile_is_left_as_it_is(
+    cloud: Amazon, logged_in: Keys, tmp_path: Path
+) -> None:
+    (tmp_path / "lifecycle.json").write_text('{"rules": []}')
+    options = RegistryOptions(create=True, immutable=True, lifecycle=tmp_path / "lifecycle.json")
+    registry = recognise(HOST, options=options)
+    assert isinstance(registry, EcrRegistry)
+    name = make_repository(cloud)
+    assert not registry.api.create_repository(name, options)
+    client = cloud.plane.client("ecr")
+    (kept,) = client.describe_repositories(repositoryNames=[name])["repositories"]
+    assert kept["imageTagMutability"] == "MUTABLE"
+    with pytest.raises(client.exceptions.LifecyclePolicyNotFoundException):
+        client.get_lifecycle_policy(repositoryName=name)
 
 
 def test_a_lifecycle_policy_that_cannot_be_read_makes_nothing(

@@ -22,6 +22,7 @@ from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import PermissionMissing
 from stages.registries.ecr_api import EcrRepository
 from stages.registries.extras import require
+from stages.registries.options import RegistryOptions
 from stages.registries.readiness import require_fitting
 from tests.support.small_image import make_image
 
@@ -80,6 +81,16 @@ def test_a_repository_that_is_missing_is_told_with_its_command() -> None:
     command = explained.advice.splitlines()[1]
     assert command.startswith("aws ecr create-repository --region eu-west-1 --registry-id 123456789012 ")
     assert "--repository-name models/digits" in command
+
+
+def test_the_command_makes_the_repository_as_configured() -> None:
+    options = RegistryOptions(immutable=False, scan_on_push=True, encryption="alias/ml", tags={"team": "ml"})
+    error = RemoteError("NAME_UNKNOWN (The repository does not exist)")
+    command = recognise(HOST, options=options).explain(error, REPOSITORY).advice.splitlines()[1]
+    assert command.endswith(
+        " --image-scanning-configuration scanOnPush=true "
+        "--encryption-configuration encryptionType=KMS,kmsKey=alias/ml --tags Key=team,Value=ml"
+    )
 
 
 @pytest.mark.parametrize(
