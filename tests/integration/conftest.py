@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support import apt
+from tests.support import apt, example
 from tests.support import engine as engines
 from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
@@ -150,6 +150,12 @@ def kubectl() -> str:
     if shutil.which("kubectl") is None:
         apt.install_from_sid(["kubernetes-client"], why="kustomize, to render the manifests")
     return "kubectl"
+
+
+@pytest.fixture(scope="session")
+def prepared_example() -> Path:
+    """The example with its model, wheels and virtual environment."""
+    return example.prepare()
 
 
 @pytest.fixture
