@@ -71,6 +71,7 @@ class ArtifactRegistry:
             return RepositoryState(
                 exists=False,
                 created_on_push=self._created_on_push,
+                made_apart=True,
                 advice=self._no_repository(client.repository).advice,
             )
         self._require_permissions(client.repository)

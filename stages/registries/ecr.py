@@ -148,6 +148,7 @@ class EcrRegistry:
         return RepositoryState(
             exists=False,
             created_on_push=made,
+            made_apart=True,
             immutable_tags=self.options.immutable if self.options.create else None,
             advice=self._no_repository(repository).advice,
         )

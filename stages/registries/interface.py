@@ -21,6 +21,8 @@ class RepositoryState:
     exists: bool | None = None
     created_on_push: bool = False
     """It is missing, and the push makes it."""
+    made_apart: bool = False
+    """Nothing can be sent there before it is made; elsewhere it comes with its first image."""
     advice: str = ""
     """What makes it, where it is missing and the push does not."""
     immutable_tags: bool | None = None

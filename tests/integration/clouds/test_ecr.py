@@ -224,6 +224,15 @@ def test_a_repository_is_made_as_configured(
     assert "ECR scans on push" in check(stage, desk).found
 
 
+def test_the_doctor_makes_no_repository_that_is_left_to_the_push(
+    cloud: Amazon, logged_in: Keys, desk: Desk
+) -> None:
+    (found,) = push_to(new_name(), create=True).diagnose(desk, write=True)
+    assert found.passed, found
+    assert "no upload was tried: the repository has to be made first" in found.found
+    assert not cloud.registry.of("POST")
+
+
 def test_a_repository_that_somebody_else_made_meanwhile_is_left_as_it_is(
     cloud: Amazon, logged_in: Keys, tmp_path: Path
 ) -> None:
