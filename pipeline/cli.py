@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigurationError, InternalError, PipelineError
 from pipeline.parser import Command, make_parser
+from pipeline.passwords import take_password
 
 if TYPE_CHECKING:
     from pipeline import runner
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
         signal.signal(number, _interrupt)
     try:
+        if getattr(options, "password_stdin", False):
+            take_password(sys.stdin, os.environ)
         return int(options.do(options))
     except PipelineError as error:
         _print_error(error)
