@@ -1,4 +1,7 @@
-"""Amazon ECR Public: its passwords come from us-east-1; all else is as the specification says."""
+"""Amazon ECR Public: its passwords come from us-east-1; all else is as the specification says.
+
+Source: Amazon ECR Public User Guide, "Service quotas".
+"""
 
 import base64
 from functools import partial
@@ -8,13 +11,13 @@ from stages.oci.uploads import Monolithic
 from stages.registries import credentials as stored
 from stages.registries.aws_refusals import WHO, refusal
 from stages.registries.aws_session import AwsSession
-from stages.registries.ecr import LARGEST_LAYER_BYTES
 from stages.registries.ecr_api import by_our_clock
 from stages.registries.extras import require
 from stages.registries.generic import GenericRegistry
 from stages.registries.options import AMAZON, RegistryOptions
 
 REGION = "us-east-1"
+LARGEST_LAYER_BYTES = 10_000 << 20
 
 
 def public(host: str, options: RegistryOptions, *, only: bool) -> GenericRegistry:
@@ -35,6 +38,7 @@ def public(host: str, options: RegistryOptions, *, only: bool) -> GenericRegistr
         find_credentials=partial(stored.with_cloud, host, partial(_ask, session), only=only),
         uploads=Monolithic(),
         largest_blob_bytes=LARGEST_LAYER_BYTES,
+        makes_repositories=False,
     )
 
 

@@ -658,6 +658,8 @@ def test_the_policy_of_the_documentation_is_enough_and_not_too_much(
         pushed = push(stage, image, desk)
         assert recognise(HOST).mounts is False
         assert not check(push_to(new_name()), desk).passed  # after a look at the creation templates
+        with_source = replace(stage, mount_from=(pushed.repository,))
+        assert [each.found for each in with_source.check(desk)][1:] == ["there"]
     assert pushed.evidence is not None
     assert pushed.evidence.tags == (COMMIT,)
     used = {f"ecr:{operation}" for operation in cloud.plane.calls} | cloud.ecr.used

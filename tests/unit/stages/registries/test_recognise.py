@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import ConfigurationError
 from stages.registries import recognise
-from stages.registries.ecr import LARGEST_LAYER_BYTES, EcrRegistry
+from stages.registries.ecr import EcrRegistry
 from stages.registries.ecr_address import EcrAddress
 from stages.registries.generic import GenericRegistry
 from stages.registries.options import LoginOptions, RegistryOptions
@@ -34,7 +34,7 @@ def test_a_host_of_amazon_ecr_says_account_and_region(
     assert EcrAddress.parse(host) == address
     registry = recognise(host)
     assert isinstance(registry, EcrRegistry)
-    assert registry.largest_blob_bytes == LARGEST_LAYER_BYTES == 54_525_952_000
+    assert registry.largest_blob_bytes == 54_525_952_000
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,5 @@ def test_a_kind_that_is_named_is_taken() -> None:
 def test_the_public_registry_is_an_ordinary_one_with_its_own_login() -> None:
     registry = recognise("public.ecr.aws")
     assert isinstance(registry, GenericRegistry)
-    assert registry.largest_blob_bytes == LARGEST_LAYER_BYTES
+    assert registry.largest_blob_bytes == 10_000 << 20
+    assert not registry.makes_repositories
