@@ -95,7 +95,7 @@ class EcrApi:
         """Tell whether a creation template makes the repository when something is pushed."""
         answer = self.require("read the creation templates", "describe_repository_creation_templates", {})
         return any(
-            "CREATE_ON_PUSH" in (each.get("appliedFor") or ()) and _covers(str(each["prefix"]), name)
+            "CREATE_ON_PUSH" in (each.get("appliedFor") or ()) and covers(str(each["prefix"]), name)
             for each in answer.get("repositoryCreationTemplates") or ()
         )
 
@@ -216,8 +216,9 @@ def by_our_clock(ends_at: object, answer: Mapping[str, Any]) -> datetime | None:
     return datetime.now(UTC) + (ends_at - made_at) if isinstance(ends_at, datetime) else None
 
 
-def _covers(prefix: str, name: str) -> bool:
-    return prefix in {ROOT_TEMPLATE, name} or name.startswith(f"{prefix.rstrip('/')}/")
+def covers(prefix: str, name: str) -> bool:
+    """Tell whether a template is of a repository: below the prefix, which ends at a slash in any case."""
+    return prefix == ROOT_TEMPLATE or name.startswith(f"{prefix.rstrip('/')}/")
 
 
 def encryption(choice: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from stages.registries import recognise
 from stages.registries.aws_refusals import permission_missing, refusal
 from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import PermissionMissing
-from stages.registries.ecr_api import EcrRepository
+from stages.registries.ecr_api import EcrRepository, covers
 from stages.registries.extras import require
 from stages.registries.options import RegistryOptions
 from stages.registries.readiness import require_fitting
@@ -52,6 +52,14 @@ def test_exclusions_turn_a_repositorys_mutability_around(
 ) -> None:
     exclusions = ("*-dirty", "latest") if mutability.endswith("EXCLUSION") else ()
     assert EcrRepository(mutability=mutability, exclusions=exclusions).is_immutable(tag) is immutable
+
+
+@pytest.mark.parametrize(
+    ("prefix", "covered"),
+    [("ROOT", True), ("models", True), ("models/", True), ("models/digits", False), ("mod", False)],
+)
+def test_a_template_is_of_what_is_below_its_prefix(prefix: str, covered: bool) -> None:
+    assert covers(prefix, "models/digits") is covered
 
 
 def test_a_layer_of_more_than_52000_mebibytes_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
