@@ -7,12 +7,14 @@ from pipeline.desk import Desk
 from pipeline.errors import PipelineError
 from pipeline.model import BuiltImage, Check, Image, Problem, RegistryAnswer, Vulnerability
 from pipeline.reference import Digest, Repository
+from stages.registries.cloud_errors import NoCloudLogin
 from stages.registries.connections import Registries
 from stages.registries.examination import PROBLEMS
 from stages.registries.interface import NoScan, Scanning
 
 NOBODYS = Digest.of(b"")  # no manifest is empty: whoever asks for it learns only whether one may ask
 ADVICE = "Or leave `scan.registry_findings` out: then our own scanner decides alone."
+NO_LOGIN = "A `docker login` is not enough for this: findings are read by the cloud's own API."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class RegistryFindings:
             try:
                 found = registry.find_scan(repository, digest)
             except PipelineError as error:
-                error.advice = f"{error.advice}\n{ADVICE}".lstrip()
+                error.advice = _advice(error)
                 raise
             if isinstance(found, NoScan):
                 notes = (found.note,) if found.note else ()
@@ -97,7 +99,11 @@ class RegistryFindings:
                 registry.find_scan(repository, NOBODYS)
             except PipelineError as error:
                 problem = PROBLEMS.get(type(error), Problem.REMOTE)
-                advice = f"{error.advice}\n{ADVICE}".lstrip()
-                yield Check(subject=subject, found=error.message, problem=problem, advice=advice)
+                yield Check(subject=subject, found=error.message, problem=problem, advice=_advice(error))
             else:
                 yield Check(subject=subject, found="can be read")
+
+
+def _advice(error: PipelineError) -> str:
+    more = (NO_LOGIN, ADVICE) if isinstance(error, NoCloudLogin) else (ADVICE,)
+    return "\n".join((error.advice, *more)).lstrip()

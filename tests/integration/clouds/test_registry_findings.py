@@ -428,8 +428,9 @@ def test_without_a_login_nothing_is_known(
 ) -> None:
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    with pytest.raises(RemoteError, match="there are no Google credentials"):
+    with pytest.raises(RemoteError, match="there are no Google credentials") as caught:
         scanned(scan_of(google_repository), image, desk)
+    assert "A `docker login` is not enough for this" in caught.value.advice
 
 
 @dataclass(frozen=True, slots=True)
