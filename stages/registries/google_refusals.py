@@ -173,6 +173,14 @@ def _gone(said: str, session: GoogleSession) -> RemoteError:
     )
 
 
+def _too_long(said: str, session: GoogleSession) -> RemoteError:
+    return RemoteError(
+        f"{session.host}: the subject of the job's identity token is too long for Google: {_short(said)}",
+        advice="Map `google.subject` to something shorter, such as assertion.repository_id, and let the "
+        f"provider's condition name the branch (docs/registries.md).{_claims(session)}",
+    )
+
+
 def _issuer(said: str, session: GoogleSession) -> RemoteError:
     return RemoteError(
         f"{session.host}: Google does not trust whoever signed the job's identity token: {_short(said)}",
@@ -202,6 +210,7 @@ TOKEN_REFUSALS: tuple[tuple[str, Callable[[str, GoogleSession], RemoteError]], .
     (r"attribute condition", _condition),
     (r"invalid_target|Invalid value for \W*audience", _provider),
     (r"reasonable timeframe|iat and exp|not yet valid", _clock),
+    (r"127\s+bytes limit", _too_long),
     (r"is stale|ID Token.*expired", _stale),
     (r"issuer", _issuer),
     (r"getAccessToken|unable to acquire impersonated", _impersonation),

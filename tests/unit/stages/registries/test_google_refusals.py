@@ -48,6 +48,11 @@ def told(error: Exception) -> PipelineError:
             RemoteError,
             "does not trust whoever signed",
         ),
+        (
+            auth.OAuthError("The size of mapped attribute google.subject exceeds the 127 bytes limit."),
+            RemoteError,
+            "is too long for Google",
+        ),
         (auth.RefreshError("invalid_grant: Invalid JWT Signature."), RemoteError, "does not accept the key"),
         (auth.RefreshError("invalid_grant: account not found"), RemoteError, "Google knows no account"),
         (auth.OAuthError("Error code invalid_target: no"), RemoteError, "does not know the workload"),
