@@ -66,8 +66,16 @@ def test_only_words_for_people_are_masked_in_a_record() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["MY_TOKEN", "DJANGO_SECRET_KEY", "api_key", "DB_PASSWORD", "KEY", "SIGNING_KEY"]
-    + ["REGISTRY_PASSWORD", "REGISTRY_PASSWORD_GHCR_IO"],
+    [
+        "MY_TOKEN",
+        "DJANGO_SECRET_KEY",
+        "api_key",
+        "DB_PASSWORD",
+        "KEY",
+        "SIGNING_KEY",
+        "REGISTRY_PASSWORD",
+        "REGISTRY_PASSWORD_GHCR_IO",
+    ],
 )
 def test_names_of_secrets(name: str) -> None:
     assert SECRET_NAME.search(name)
