@@ -101,7 +101,8 @@ class Update:
             return "No manifest was updated."
         for target, image in self._wishes(self._unmade()):
             if image.repository not in there:
-                return f"No manifest was updated: {target.path} gets {image.repository}, which has no image."
+                named = f"{target.path} gets {image.repository}"
+                return f"No manifest was updated: {named}, which did not get the image."
         return ""
 
     def run(self, have: Artifacts, desk: Desk) -> ManifestUpdate:

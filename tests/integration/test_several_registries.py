@@ -165,7 +165,7 @@ def test_no_manifest_is_updated_whose_registry_has_no_image(
     assert done.returncode == 5, done.stdout
     assert [stage.status for stage in project.record().stages[-2:]] == [Status.FAILED, Status.PLANNED]
     missing = f"localhost:{line.port}/{project.name}/tiny"
-    assert f"No manifest was updated: apps/tiny gets {missing}, which has no image." in done.stdout
+    assert f"No manifest was updated: apps/tiny gets {missing}, which did not get the image." in done.stdout
     assert project.gitops.head() == before
 
 

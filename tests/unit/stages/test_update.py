@@ -101,7 +101,10 @@ def test_the_name_decides_for_image_and_registry(tmp_path: Path, named: str, exp
     [
         ((HOST, "b.example.com"), ""),
         ((HOST,), ""),  # no target names the other one
-        (("b.example.com",), f"No manifest was updated: pod.yaml gets {HOST}/digits, which has no image."),
+        (
+            ("b.example.com",),
+            f"No manifest was updated: pod.yaml gets {HOST}/digits, which did not get the image.",
+        ),
         ((), "No manifest was updated."),
     ],
 )
@@ -117,7 +120,8 @@ def test_weights_that_a_target_names_are_lacking_too() -> None:
     without = image.model_copy(update={"model_image": None})
     stage = update(Target(path="a"), Target(path="b", image=f"{HOST}/digits-model"))
     assert (
-        stage.lacking(without) == f"No manifest was updated: b gets {HOST}/digits-model, which has no image."
+        stage.lacking(without)
+        == f"No manifest was updated: b gets {HOST}/digits-model, which did not get the image."
     )
 
 
