@@ -55,6 +55,18 @@ def base_image(engine: Engine) -> str:
     return BASE_IMAGE
 
 
+@pytest.fixture(params=["containerd", "classic"])
+def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine that docker reaches in this test: one of either image store.
+
+    A test names it before the desk, so that the desk clears up what it left in this engine.
+    """
+    request.getfixturevalue("base_image")
+    chosen: Engine = request.getfixturevalue("engine" if request.param == "containerd" else "classic_engine")
+    monkeypatch.setenv("DOCKER_HOST", chosen.endpoint())
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry with a password, empty at first and shared by the session."""
