@@ -116,7 +116,8 @@ class Authenticator:
         self._keep_secret = keep_secret
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
-        self._credentials: tuple[Credentials | None] | None = None  # None: not looked for yet
+        self._credentials: tuple[Credentials | None] | None = None  # None: to be looked for
+        self._known: Credentials | None = None  # stays while another thread looks for new ones
         self._stale_at = math.inf
         self._tokens: dict[Scopes, _Token] = {}
         self._successors: dict[str, str] = {}  # identity tokens that came in the place of others
@@ -129,7 +130,7 @@ class Authenticator:
     @property
     def known(self) -> Credentials | None:
         """Who we were to the registry last; None for nobody, or where it has not asked. Asks no source."""
-        return self._credentials[0] if self._credentials else None
+        return self._known
 
     def _current(self) -> Credentials | None:
         """Return who we are, or None for nobody; its secret never shows in a log from here on."""
@@ -140,7 +141,7 @@ class Authenticator:
                 self._stale_at = time.monotonic() + found.fresh_s()
                 self._keep_secret(found.secret)
                 self._keep_secret(f"{found.username}:{found.secret}")
-            self._credentials = (found,)
+            self._credentials, self._known = (found,), found
         return self._credentials[0]
 
     def header(self, scopes: Scopes) -> str | None:

@@ -195,3 +195,17 @@ def test_the_source_of_a_login_is_not_asked_for_the_sake_of_an_error() -> None:
     open_to_all = connected(lambda request: Reply(200 if request.path == "/v2/" else 404), find)
     with open_to_all as (_, transport), pytest.raises(RemoteError, match="404 Not Found"):
         get(transport)
+
+
+def test_a_thread_that_is_refused_while_another_asks_anew_knows_who_it_was() -> None:
+    registry, known = PasswordRegistry(), []
+
+    def find() -> Credentials:
+        known.append(transport._authenticator.known)
+        return user(registry.password)
+
+    with connected(registry, find) as (_, transport):
+        get(transport)
+        registry.password = "password-2"
+        get(transport)
+    assert known == [None, user("password-1")]
