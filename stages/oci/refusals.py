@@ -12,7 +12,7 @@ from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Credentials, login_refused
 from stages.oci.exchange import Answer
 
-TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})  # the last are Cloudflare's
 TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "TOOMANYREQUESTS"})
 IMMUTABLE_CODES = frozenset({"TAG_INVALID", "REGISTRY_DISALLOWED_OPERATION"})  # Amazon's, Azure's
 QUOTED_CHARACTERS = 300  # of what the registry says, which may be a page of HTML
