@@ -47,8 +47,8 @@ def doctor(tmp_path: Path) -> Doctor:
 def test_it_says_what_a_push_would_meet_and_sends_nothing(doctor: Doctor, server: Server) -> None:
     done = doctor([server.address])
     assert (done.returncode, done.stderr) == (0, "")
-    found = f"✔ registry {server.address}/small  lets us in without a login; blobs can be mounted\n"
-    assert done.stdout == found
+    told = "lets us in without a login; the repository is missing: the push makes it; blobs can be mounted"
+    assert done.stdout == f"✔ registry {server.address}/small  {told}\n"
     assert {request.method for request in server.received} == {"GET"}
 
 
