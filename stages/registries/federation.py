@@ -76,8 +76,12 @@ def _from_github(audience: str, environment: Mapping[str, str]) -> IdentityToken
     def ask() -> Answer:
         with new_session() as session:
             answer = exchange(session, request, f"Bearer {environment[GITHUB_TOKEN]}")
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise TemporaryRemoteError(f"GitHub's token service says {answer.phrase}", advice="Run again.")
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
+            raise TemporaryRemoteError(
+                f"GitHub's token service says {answer.phrase}",
+                advice="Run again.",
+                retry_after_s=answer.retry_after_s,
+            )
         return answer
 
     answer = Retries(attempts=3).run(ask, threading.Event(), lambda _: None)
