@@ -50,6 +50,8 @@ requirements: ## Pin the dependencies again (needs uv on the PATH)
 		--custom-compile-command 'make requirements' --extra trivy --output-file requirements.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make requirements' --extra trivy --group dev --output-file requirements-dev.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make requirements' --all-extras --group build --output-file requirements-all.txt pyproject.toml
 
 clean: demo-clean ## Remove the virtual environment and caches too
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
