@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+    """Run the command line and return the exit code; on a CI host nothing that it prints is a command."""
+    from pipeline.ci import detect, guard
+
+    with guard(detect()):
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     options = make_parser(COMMANDS).parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
         signal.signal(number, _interrupt)
