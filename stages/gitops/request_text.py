@@ -4,15 +4,13 @@ Names of branches and files, and whatever tests print, may come from strangers: 
 nobody by `@`, or closes an issue.
 """
 
-import html
-import re
 from collections.abc import Sequence
 
+from pipeline.markup import code, fenced, plain
 from pipeline.model import FileChange
 
 MOST_CHARACTERS = 60_000  # GitHub takes 65,536
 _MOST_TITLE = 200
-_ACTIVE = re.compile(r"([\\`*_\[\]|#@!~])")
 
 
 def title(message: str) -> str:
@@ -30,17 +28,11 @@ def body(
 
     It begins with the commit message's own text; `evidence` are the stages' names with one line each.
     """
-    images = ", ".join(map(_code, dict.fromkeys(references)))
+    images = ", ".join(map(code, dict.fromkeys(references)))
     rows = [("image", images), *((name, plain(line)) for name, line in evidence)]
     table = ["| | |", "|---|---|", *(f"| **{name}** | {text} |" for name, text in rows)]
     text = "\n".join([plain(_paragraph(message)), "", *table, "", "### Change", ""])
     return f"{text}\n{_diffs(files, MOST_CHARACTERS - len(text))}\n"
-
-
-def plain(text: str) -> str:
-    """Return a text of one line in which nothing is markup, a mention or a reference."""
-    shown = _ACTIVE.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
-    return shown.replace("\\@", "@\u200b").replace("\\#", "#\u200b")
 
 
 def _paragraph(message: str) -> str:
@@ -49,19 +41,13 @@ def _paragraph(message: str) -> str:
     return parts[1] if len(parts) > 2 else ""
 
 
-def _code(text: str) -> str:
-    """Return a text as it is, in a code span that nothing in it can end."""
-    return f"<code>{html.escape(' '.join(text.split())).replace('|', '&#124;').replace('@', '&#64;')}</code>"
-
-
 def _diffs(files: Sequence[FileChange], room: int) -> str:
     """Return the diffs, each in a fence longer than any inside it; what has no room is named alone."""
     parts: list[str] = []
     for file in files:
-        fence = "`" * (max((len(run) for run in re.findall(r"`+", file.diff)), default=0) + 3)
-        part = f"{fence}diff\n{file.diff.rstrip()}\n{fence}\n"
+        part = fenced(file.diff, "diff")
         if len(part) > room:
-            part = f"{_code(file.path)}: the diff is too long to be shown here.\n"
+            part = f"{code(file.path)}: the diff is too long to be shown here.\n"
         parts.append(part)
         room -= len(part)
     return "\n".join(parts)
