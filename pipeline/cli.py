@@ -72,11 +72,16 @@ def _redactor() -> "Redactor":
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline import runner
+    from pipeline import handover, runner
+    from pipeline.compose_resume import finish
     from pipeline.record import Runs
 
+    options.key = handover.take_key(os.environ)
     how = runner.Options(dry_run=options.dry_run, reuse=not options.no_reuse, until=options.until)
-    return _deliver(options, how, Runs(_root(options)), _compose).exit_code
+    runs = Runs(_root(options))
+    record = _deliver(options, how, runs, _compose)
+    finish(runs, record, options.key)
+    return record.exit_code
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -158,10 +163,16 @@ def _deliver(
 
 
 def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
+    from pipeline.ci import detect
+    from pipeline.compose_resume import resumed
     from pipeline.plugins import compose
 
-    forced = getattr(options, "force", False)
-    return compose(_configuration(options), source, until=options.until, forced=forced)
+    configuration, forced = _configuration(options), getattr(options, "force", False)
+    plan = compose(configuration, source, until=options.until, forced=forced)
+    dry_run = getattr(options, "dry_run", False) or detect().proposal is not None
+    return resumed(
+        plan, configuration, options.resume, begin=options.begin, key=options.key, dry_run=dry_run
+    )
 
 
 def _configuration(options: argparse.Namespace) -> "Configuration":

@@ -69,6 +69,16 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Continuing(Protocol):
+    """A stage that takes over what another run made, maybe on another machine."""
+
+    @property
+    def continues(self) -> str:
+        """The name of that run."""
+        ...
+
+
+@runtime_checkable
 class Salvaging(Protocol):
     """A stage that may run although the one before it has failed, where what that one made is enough."""
 

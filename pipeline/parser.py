@@ -37,6 +37,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_config(run)
     _add_password(run)
     _add_until(run)
+    _add_resume(run)
     run.add_argument(
         "--dry-run",
         action="store_true",
@@ -203,8 +204,24 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_until(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(resume=None, begin=None, key=None)
     parser.add_argument(
         "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
+    )
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--resume",
+        metavar="RECORD",
+        help="go on where another run of the same commit ended: .pipeline/handover, which a run with --until "
+        "leaves, a run's name, or its record.json",
+    )
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        metavar="STAGE",
+        help="with --resume: stage to begin with; default: the first one that the record has no result of",
     )
 
 

@@ -13,7 +13,7 @@ from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
-from pipeline.interface import Policy, Preparing, Salvaging, Stage
+from pipeline.interface import Continuing, Policy, Preparing, Salvaging, Stage
 from pipeline.model import Artifact, Check, Source, Verdict
 from pipeline.plan import Plan, check, missing
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
@@ -247,8 +247,9 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
     # as it was before the work: what changed meanwhile is not what was worked on; but a scanner's database,
     # say, is known only once it was fetched
     identity = identity or reuse.identity(stage, have)
-    _entry(run, stage, identity=identity, artifact=made.model_dump(mode="json"))
-    return made, Status.PASSED
+    source = stage.continues if isinstance(stage, Continuing) else None
+    _entry(run, stage, identity=identity, reused_from=source, artifact=made.model_dump(mode="json"))
+    return made, Status.REUSED if source else Status.PASSED
 
 
 def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:

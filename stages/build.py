@@ -182,7 +182,8 @@ class Build:
             final = Layout.create(folder / "image")
             assembled = assemble(export.layout, final, additions, reference=tag, desk=desk)
             own = self._model_image(weights, assembled, builder, desk, final)
-            layout = images.keep(final.path, _together(assembled.root.digest, own))
+            name = store.common_name(assembled.root.digest, own.digest if own is not None else None)
+            layout = images.keep(final.path, name)
         return BuiltImage(
             name=self.image,
             tag=tag,
@@ -281,8 +282,3 @@ def _path_check(what: str, path: Path, there: bool, key: str) -> Check:
         return Check(subject=what, found=str(path))
     advice = f"Make it, or mend `{key}` in pipeline.yaml."
     return Check(subject=what, found=f"there is no {path}", problem=Problem.CONFIGURATION, advice=advice)
-
-
-def _together(digest: Digest, own: ModelImage | None) -> Digest:
-    """Return under which digest a layout is kept: its image's, or one that stands for both images in it."""
-    return digest if own is None else Digest.of(f"{digest}\n{own.digest}".encode())

@@ -61,6 +61,11 @@ def hold(layout: Path) -> None:
     fcntl.flock(_open_lock(layout), fcntl.LOCK_SH)
 
 
+def common_name(digest: Digest, other: Digest | None) -> Digest:
+    """Return under which digest a layout is kept: its image's, or one that stands for both images in it."""
+    return digest if other is None else Digest.of(f"{digest}\n{other}".encode())
+
+
 def is_whole(image: Image) -> bool:
     """Tell whether all of an image but its weights is in its layout."""
     layout = Layout(image.layout)
