@@ -20,7 +20,6 @@ from pipeline.redaction import Redactor
 from pipeline.report.annotations import Annotation
 from pipeline.report.openmetrics import metrics
 
-FOLDER = "reports"
 JUNIT = "junit.xml"
 CONTAINER_SCANNING = "gl-container-scanning-report.json"
 CODE_QUALITY = "gl-code-quality-report.json"
@@ -34,22 +33,21 @@ _SEVERITIES = {"error": "critical", "warning": "minor"}
 _LONGEST = {"name": 255, "description": 1_048_576, "solution": 7000, "system": 255}
 
 
-def write_reports(
-    record: Record, folder: Path, found: Sequence[Annotation], *, top: Path, redact: Redactor
+def write_reports(  # noqa: PLR0913 - each comes from somebody else
+    record: Record, run: Path, found: Sequence[Annotation], *, into: Path, top: Path, redact: Redactor
 ) -> tuple[Path, ...]:
-    """Write every report that the run has something for below `.pipeline/reports`, and return their paths.
+    """Write every report that the run has something for, and return their paths.
 
-    `folder` is the run's own, `top` the repository's: GitLab looks paths up from there. Reports of earlier
+    `run` is the run's folder, `top` the repository's: GitLab looks paths up from there. Reports of earlier
     runs are removed, so that none is taken for this one's.
 
     Raises:
         DiskFull: the file system has no room.
     """
-    into = folder.parent.parent / FOLDER
     texts = {
-        JUNIT: junit(_suites(record, folder), redact),
+        JUNIT: junit(_suites(record, run), redact),
         CONTAINER_SCANNING: container_scanning(record),
-        CODE_QUALITY: code_quality(found, _root(record, folder), top),
+        CODE_QUALITY: code_quality(found, _root(record, run), top),
         METRICS: metrics(record),
     }
     for name, text in texts.items():
@@ -60,8 +58,8 @@ def write_reports(
     return tuple(into / name for name, text in texts.items() if text is not None)
 
 
-def _root(record: Record, folder: Path) -> Path:
-    return record.source.root if record.source is not None else folder.parents[2]
+def _root(record: Record, run: Path) -> Path:
+    return record.source.root if record.source is not None else run.parents[2]
 
 
 # --- container scanning ------------------------------------------------------------------------------
@@ -214,16 +212,16 @@ def junit(files: Sequence[Path], redact: Redactor) -> str | None:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(whole, encoding="unicode")}\n'
 
 
-def _suites(record: Record, folder: Path) -> list[Path]:
+def _suites(record: Record, run: Path) -> list[Path]:
     """Return the JUnit files of the tests, also where an earlier run's result was taken again."""
     stage = record.stage("test")
     if stage is None or stage.artifact is None:
         return []
     pattern = next((setting.value for setting in record.configuration if setting.key == "test.junit"), None)
     if pattern:
-        return sorted(path for path in _root(record, folder).glob(str(pattern)) if path.is_file())
-    run = folder if stage.reused_from is None else folder.parent / stage.reused_from
-    return [run / "test" / "junit.xml"]
+        return sorted(path for path in _root(record, run).glob(str(pattern)) if path.is_file())
+    made_by = run if stage.reused_from is None else run.parent / stage.reused_from
+    return [made_by / "test" / "junit.xml"]
 
 
 # --- all ---------------------------------------------------------------------------------------------
