@@ -1,6 +1,7 @@
 """The command line: dispatch, exit code; no logic of its own."""
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -143,23 +144,36 @@ def _deliver(
     compose: "Callable[[argparse.Namespace, Source], Plan]",
 ) -> "Record":
     from pipeline import runner
-    from pipeline.report.terminal import PlanReporter, TerminalReporter, make_console
+    from pipeline.ci import detect
+    from pipeline.ci.publish import publish, say_what_ci_does
+    from pipeline.report.folded import reporter_of
+    from pipeline.report.terminal import make_console
     from pipeline.source import read_source
 
+    host, console = detect(), make_console(stderr=options.json)
+    if host.proposal is not None:  # whoever asks, and whatever the configuration says
+        how = dataclasses.replace(how, proposal=str(host.proposal))
     verbosity = -1 if options.quiet else int(options.verbose)
-    kind = PlanReporter if how.only_check else TerminalReporter
-    reporter = kind(verbosity=verbosity, console=make_console(stderr=options.json))
     record = runner.deliver(
         runs,
         lambda: read_source(_root(options)),
         lambda source: compose(options, source),
-        reporter,
+        reporter_of(host, console, verbosity=verbosity, only_check=how.only_check),
         how,
         redact=_redactor(),
     )
+    if verbosity > 0 or (how.only_check and verbosity == 0):
+        say_what_ci_does(host, console)
+    if not how.only_check:
+        publish(host, record, runs, console, key=f"{_config_file(options)} {options.environment or ''}")
     if options.json:
-        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
+        _print_json(record.model_dump(mode="json"))
     return record
+
+
+def _print_json(document: object) -> None:
+    """Print what was asked for; no string in it holds what a CI host takes for a command."""
+    print(json.dumps(document, indent=2).replace("##[", "#\\u0023["))  # noqa: T201
 
 
 def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
@@ -170,9 +184,7 @@ def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
     configuration, forced = _configuration(options), getattr(options, "force", False)
     plan = compose(configuration, source, until=options.until, forced=forced)
     dry_run = getattr(options, "dry_run", False) or detect().proposal is not None
-    return resumed(
-        plan, configuration, options.resume, begin=options.begin, key=options.key, dry_run=dry_run
-    )
+    return resumed(plan, configuration, options.resume, begin=options.begin, key=options.key, dry_run=dry_run)
 
 
 def _configuration(options: argparse.Namespace) -> "Configuration":
@@ -244,6 +256,12 @@ def _edit(options: argparse.Namespace) -> int:
     return report(wish, edit_folder(wish), dry_run=options.dry_run)
 
 
+def _matrix(options: argparse.Namespace) -> int:
+    from pipeline.matrix import report
+
+    return report(options)
+
+
 def _show(options: argparse.Namespace) -> int:
     from pipeline.record import Runs
     from pipeline.report.terminal import make_console, print_record
@@ -251,7 +269,7 @@ def _show(options: argparse.Namespace) -> int:
 
     record = by_name(Runs(_root(options)), options.run)
     if options.json:
-        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201
+        _print_json(record.model_dump(mode="json"))
     else:
         print_record(make_console(), record)
     return 0
@@ -262,7 +280,7 @@ def _config(options: argparse.Namespace) -> int:
 
     settings = _configuration(options).settings()
     if options.json:
-        print(json.dumps([setting.model_dump(mode="json") for setting in settings], indent=2))  # noqa: T201
+        _print_json([setting.model_dump(mode="json") for setting in settings])
     else:
         make_console().print(settings_table(settings))
     return 0
@@ -284,6 +302,7 @@ COMMANDS: Mapping[str, Command] = {
     "promote": _promote,
     "diff": _diff,
     "edit": _edit,
+    "matrix": _matrix,
     "show": _show,
     "config": _config,
     "schema": _schema,

@@ -119,14 +119,25 @@ def _complete(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the stages said before any work: their checks, and by the stages' names their needs of disk."""
+    """What the stages said before any work, by their names: checks, and needs of disk."""
 
-    checks: tuple[Check, ...]
+    by_stage: Mapping[str, tuple[Check, ...]]
     disk_needs: Mapping[str, tuple[DiskNeed, ...]]
 
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """All checks, each once: stages may ask the same."""
+        told = (one for checks in self.by_stage.values() for one in checks)
+        return tuple({(one.subject, one.found): one for one in told}.values())
 
-def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> Answers:
-    """Ask every stage that will run what it needs and whether it is there, all at once."""
+
+def check(
+    plan: Plan, desk_of: Callable[[Stage], Desk], *, optional: Callable[[Stage], bool] = lambda _: False
+) -> Answers:
+    """Ask every stage that will run what it needs and whether it is there, all at once.
+
+    An optional one that cannot even be asked has a check that failed.
+    """
     checks: dict[str, tuple[Check, ...]] = {}
     needs: dict[str, tuple[DiskNeed, ...]] = {}
     errors: dict[str, BaseException] = {}
@@ -135,7 +146,10 @@ def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> Answers:
         try:
             checks[stage.name] = stage.check(desk)
         except BaseException as error:  # raised below, in the thread that waits
-            errors[stage.name] = error
+            if isinstance(error, PipelineError) and optional(stage):
+                checks[stage.name] = (Check(subject=stage.name, found=error.message, problem=Problem.REMOTE),)
+            else:
+                errors[stage.name] = error
 
     def ask_for_room(stage: Stage, desk: Desk) -> None:
         try:
@@ -156,8 +170,7 @@ def check(plan: Plan, desk_of: Callable[[Stage], Desk]) -> Answers:
     for stage in plan.working:
         if stage.name in errors:
             raise errors[stage.name]
-    unique = {(one.subject, one.found): one for stage in plan.working for one in checks[stage.name]}
-    return Answers(tuple(unique.values()), needs)
+    return Answers({stage.name: checks[stage.name] for stage in plan.working}, needs)
 
 
 def disk_needs(stage: Stage, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:

@@ -91,6 +91,9 @@ class Record(Value):
     finished_at: datetime | None = None
     status: Status = Status.RUNNING
     dry_run: bool = False
+    proposal: str | None = Field(
+        default=None, description="the pull or merge request that the run was for: nothing was published"
+    )
     until: str | None = Field(
         default=None, description="the last stage that was asked for, where not all were"
     )

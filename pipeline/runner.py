@@ -14,8 +14,9 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
 from pipeline.interface import Continuing, Policy, Preparing, Salvaging, Stage
-from pipeline.model import Artifact, Check, Source, Verdict
+from pipeline.model import Artifact, Source, Verdict
 from pipeline.plan import Plan, check, missing
+from pipeline.proposal import publishes, within_reach
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
 
@@ -47,6 +48,13 @@ class Options:
     reuse: bool = True
     until: str | None = None
     only_check: bool = False
+    proposal: str | None = None
+    """The pull or merge request that the run is for: nothing leaves the machine, whatever is asked."""
+
+    @property
+    def stays_here(self) -> bool:
+        """Tell whether nothing may leave the machine."""
+        return self.dry_run or self.proposal is not None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +82,7 @@ class Run:
             folder=folder,
             cache=self.runs.cache,
             run_name=self.record.run,
-            dry_run=self.options.dry_run,
+            dry_run=self.options.stays_here,
             redact=self.redact,
             say=lambda line: self.reporter.say(self.redact(line)),
         )
@@ -117,7 +125,13 @@ def deliver(  # noqa: PLR0913 - each comes from somebody else
 def _start(runs: Runs, reporter: Reporter, options: Options, redact: Redactor) -> Run:
     now = datetime.now(UTC)
     folder = runs.create(f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
-    record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
+    record = Record(
+        run=folder.name,
+        started_at=now,
+        dry_run=options.stays_here,
+        proposal=options.proposal,
+        until=options.until,
+    )
     run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options, redact=redact)
     for name, value in os.environ.items():
         if SECRET_NAME.search(name):
@@ -133,21 +147,29 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
         run.redact.add(secret)
     planned = tuple(StageRecord(name=stage.name, gives=stage.gives.__name__) for stage in plan.stages)
     run.save(run.record.model_copy(update={"stages": planned, "configuration": plan.settings}))
-    run.save(run.record.model_copy(update={"checks": _checked(run, plan)}))
+    plan = _checked(run, plan)
     run.reporter.checked(run.record)
     if (error := missing(run.record.checks)) is not None:
         raise error
     if not run.options.only_check:
         _run_stages(run, plan)
+    for entry in run.record.stages[len(plan.stages) :]:  # out of a proposal's reach
+        run.reporter.ended(entry)
 
 
-def _checked(run: Run, plan: Plan) -> tuple[Check, ...]:
-    """Return all checks and the disk forecast.
+def _checked(run: Run, plan: Plan) -> Plan:
+    """Record all checks and the disk forecast; return the plan without what is out of a proposal's reach.
 
     Where room is short, what can be taken again from earlier runs needs none. It is looked for only then:
     to know whether a build can be taken again the weights must be known, and reading them may take minutes.
     """
-    answers = check(plan, run.desk)
+    asked = run.options.proposal
+    answers = check(plan, run.desk, optional=publishes if asked else lambda _: False)
+    if asked:
+        reach = within_reach(plan, answers, asked)
+        plan, answers = reach.plan, reach.answers
+        for name, skipped in reach.left_out.items():
+            _record(run, name, status=Status.SKIPPED, artifact=skipped.model_dump(mode="json"))
     records = disk.records(run.runs.folder)
     needs = (need for stage in plan.working for need in answers.disk_needs[stage.name])
     forecast = disk.forecast((records, *needs))
@@ -155,7 +177,8 @@ def _checked(run: Run, plan: Plan) -> tuple[Check, ...]:
     if fine and run.options.reuse and not all(one.passed for one in forecast):
         earlier = Runs(run.runs.folder.parent)  # a mere plan keeps its own record elsewhere
         forecast = disk.forecast((records, *reuse.disk_needs(plan, earlier, run.desk)))
-    return (*answers.checks, *forecast)
+    run.save(run.record.model_copy(update={"checks": (*answers.checks, *forecast)}))
+    return plan
 
 
 def _name_after(run: Run, source: Source) -> None:
@@ -258,7 +281,11 @@ def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:
 
 
 def _entry(run: Run, stage: Stage, **changes: object) -> StageRecord:
-    entry = run.record.stage(stage.name)
+    return _record(run, stage.name, **changes)
+
+
+def _record(run: Run, name: str, **changes: object) -> StageRecord:
+    entry = run.record.stage(name)
     assert entry is not None  # noqa: S101 - every stage of the plan was recorded as planned
     entry = entry.model_copy(update=changes)
     run.save(run.record.with_stage(entry))

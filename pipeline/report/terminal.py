@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.status import Status as Spinner
 from rich.table import Table
 
+from pipeline.markup import visible
 from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration, told_by
@@ -34,6 +35,11 @@ MARKS = {
 
 PLAIN = {"✔": "+", "✘": "x", "↻": "=", "■": "#", "…": ".", "·": ".", "→": ">", "≥": ">=", "≤": "<="}
 """What stands for a character in a log that can hold only ASCII."""
+
+
+def escape(text: str) -> str:
+    """Return text that neither Rich nor the terminal takes for anything but text."""
+    return without_markup(visible(text))
 
 
 class TerminalReporter:
@@ -188,7 +194,11 @@ def print_delivery(console: Console, record: Record) -> None:
             _print_update(console, made)
     if record.until is not None:
         console.print(f"stopped after {record.until}, as asked", style="dim")
-    if record.dry_run:
+    if record.proposal is not None:
+        console.print(
+            f"for {escape(record.proposal)}: nothing was pushed and no manifest was written", style="dim"
+        )
+    elif record.dry_run:
         console.print("dry run: nothing left this machine", style="dim")
 
 
@@ -204,7 +214,9 @@ def _print_pushed(console: Console, word: str, image: Pushed) -> None:
 def _print_update(console: Console, update: ManifestUpdate) -> None:
     if update.commit is not None:
         console.print(
-            f"commit  [bold]{update.commit}[/] on {update.branch} of {update.repository_url}", soft_wrap=True
+            f"commit  [bold]{update.commit}[/] on {escape(update.branch or '')} of "
+            f"{escape(update.repository_url or '')}",
+            soft_wrap=True,
         )
     for file in update.files if update.status == "preview" else ():
         console.print(escape(file.diff.rstrip()), soft_wrap=True)

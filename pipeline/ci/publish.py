@@ -1,0 +1,50 @@
+"""What a CI host gets of a run that has come to its end: each part is a reading of the record."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.ci.interface import Host
+from pipeline.ci.local import Local
+from pipeline.ci.streams import tell
+from pipeline.record import Record, Runs
+from pipeline.report.annotate import annotations
+from pipeline.report.markdown import comment, summary
+from pipeline.report.outputs import outputs
+
+FOLDER = "ci"
+"""Below `.pipeline`: what the host names no file for."""
+
+IN_CI = """\
+in CI on a branch: the same, with outputs, a summary and annotations for GitHub or GitLab
+in CI for a pull or merge request: push and manifests are only previewed, and one comment tells what came out"""
+
+
+def say_what_ci_does(host: Host, console: Console) -> None:
+    """Tell somebody at their own machine what would be different elsewhere."""
+    if isinstance(host, Local):
+        console.print(IN_CI, style="dim", highlight=False, soft_wrap=True)
+
+
+def publish(host: Host, record: Record, runs: Runs, console: Console, *, key: str) -> None:
+    """Hand the host annotations, outputs, summary and comment; `key` tells several deliveries apart.
+
+    Raises:
+        DiskFull: a file that the host named cannot be written.
+    """
+    if isinstance(host, Local):
+        return
+    folder, path = runs.folder / FOLDER, runs.path(record.run)
+    tell(console.file, host.annotations(annotations(record)))
+    host.write_outputs(outputs(record, path), folder)
+    host.write_summary(summary(record, path), folder)
+    if host.proposal is not None and (done := host.comment(comment(record, path), _short(key))):
+        console.print(done, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _short(key: str) -> str:
+    """Return a key that does not depend on where the checkout is, nor shows a name."""
+    here = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR") or str(Path.cwd())
+    return hashlib.sha256(key.replace(str(Path(here).resolve()), "").encode()).hexdigest()[:16]

@@ -1,0 +1,35 @@
+"""What later steps and jobs may want to know of a run, in plain words for programs."""
+
+from pathlib import Path
+
+from pipeline.ci.interface import Output
+from pipeline.model import BuiltImage, ManifestUpdate, PushedImage
+from pipeline.record import Record
+
+
+def outputs(record: Record, path: Path) -> dict[Output, str]:
+    """Return every output; empty where the run came to none. `path` is where the record lies.
+
+    `image` can be pulled; `tags` has one a line; `commit` and `pull-request` are the GitOps repository's.
+    """
+    built = digest = image = tags = commit = request = ""
+    for made in record.made():
+        if isinstance(made, BuiltImage):
+            built = str(made.digest)
+        if isinstance(made, PushedImage):
+            digest = str(made.digest)
+            image = next((f"{one.repository}@{one.digest}" for one in made.references), "")
+            names = [tag for one in made.references for tag in (one.tag, *one.tags)]
+            tags = "\n".join(dict.fromkeys(map(str, names)))
+        if isinstance(made, ManifestUpdate):
+            commit = made.commit or ""
+            request = made.request.url if made.request is not None else ""
+    return {
+        "verdict": str(record.status),
+        "digest": digest or built,
+        "image": image,
+        "tags": tags,
+        "commit": commit,
+        "pull-request": request,
+        "record": str(path),
+    }
