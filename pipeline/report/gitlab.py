@@ -165,30 +165,32 @@ def _cut(text: str, field: str) -> str:
 def code_quality(found: Sequence[Annotation], root: Path, top: Path) -> str:
     """Return GitLab's code quality report of what is to be said beside lines; an empty list if nothing is.
 
-    `root` is the folder of pipeline.yaml, which stands for what concerns no file.
+    `root` is the folder of pipeline.yaml, which stands for what concerns no file of the repository.
     """
     entries: dict[str, dict[str, Any]] = {}
     for each in found:
-        entry = _issue(each, _path(each.file, root, top))
+        entry = _issue(each, *_place(each, root, top.resolve()))
         entries.setdefault(entry["fingerprint"], entry)
     return _json(list(entries.values()))
 
 
-def _issue(found: Annotation, path: str) -> dict[str, Any]:
+def _issue(found: Annotation, path: str, line: int) -> dict[str, Any]:
     message = f"{found.title}: {found.message}"
     return {
         "description": message,
         "check_name": f"pipeline/{found.level}",
         "fingerprint": hashlib.sha256(f"{path}\n{message}".encode()).hexdigest(),
         "severity": _SEVERITIES[found.level],
-        "location": {"path": path, "lines": {"begin": max(found.line or 1, 1)}},
+        "location": {"path": path, "lines": {"begin": line}},
     }
 
 
-def _path(file: str | None, root: Path, top: Path) -> str:
-    """Return a path as GitLab wants it: from the repository's top, without `./`."""
-    path = root / (file or "pipeline.yaml")
-    return (path.relative_to(top) if path.is_relative_to(top) else path).as_posix()
+def _place(found: Annotation, root: Path, top: Path) -> tuple[str, int]:
+    """Return path and line as GitLab wants them: from the repository's top, without `./`."""
+    if found.file is not None and (path := root / found.file).is_relative_to(top):
+        return path.relative_to(top).as_posix(), max(found.line or 1, 1)
+    own = root / "pipeline.yaml"
+    return (own.relative_to(top) if own.is_relative_to(top) else Path(own.name)).as_posix(), 1
 
 
 # --- tests -------------------------------------------------------------------------------------------
