@@ -150,7 +150,7 @@ def _deliver(
     from pipeline.report.terminal import make_console
     from pipeline.source import read_source
 
-    host, console = detect(), make_console(stderr=options.json)
+    host, console, redact = detect(), make_console(stderr=options.json), _redactor()
     if host.proposal is not None:  # whoever asks, and whatever the configuration says
         how = dataclasses.replace(how, proposal=str(host.proposal))
     verbosity = -1 if options.quiet else int(options.verbose)
@@ -160,12 +160,14 @@ def _deliver(
         lambda source: compose(options, source),
         reporter_of(host, console, verbosity=verbosity, only_check=how.only_check),
         how,
-        redact=_redactor(),
+        redact=redact,
     )
     if verbosity > 0 or (how.only_check and verbosity == 0):
         say_what_ci_does(host, console)
     if not how.only_check:
-        publish(host, record, runs, console, key=f"{_config_file(options)} {options.environment or ''}")
+        publish(
+            host, record, runs, console, redact, key=f"{_config_file(options)} {options.environment or ''}"
+        )
     if options.json:
         _print_json(record.model_dump(mode="json"))
     return record

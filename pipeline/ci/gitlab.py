@@ -72,9 +72,12 @@ class GitLab:
     def write_outputs(self, outputs: Mapping[Output, str], folder: Path) -> None:
         """Write a dotenv report: `pull-request` becomes PULL_REQUEST.
 
-        It takes neither several lines nor quotes for a value; what is not plain ASCII is left out of it.
+        It takes neither several lines nor quotes for a value; what is not plain ASCII is left out of it. The
+        record's path is told as `artifacts:` has to name it.
         """
-        lines = [f"{name.upper().replace('-', '_')}={_value(value)}" for name, value in outputs.items()]
+        top = f"{self.environment.get('CI_PROJECT_DIR', '')}/"
+        told = {**outputs, "record": outputs.get("record", "").removeprefix(top)}
+        lines = [f"{name.upper().replace('-', '_')}={_value(value)}" for name, value in told.items()]
         write(folder / OUTPUTS_FILE, "\n".join(lines) + "\n")
 
     def write_summary(self, markdown: str, folder: Path) -> None:

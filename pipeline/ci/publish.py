@@ -2,15 +2,19 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from pipeline.ci.gitlab import GitLab
 from pipeline.ci.interface import Host
 from pipeline.ci.local import Local
 from pipeline.ci.streams import tell
 from pipeline.record import Record, Runs
+from pipeline.redaction import Redactor
 from pipeline.report.annotate import annotations
+from pipeline.report.gitlab import write_reports
 from pipeline.report.markdown import comment, summary
 from pipeline.report.outputs import outputs
 
@@ -19,7 +23,7 @@ FOLDER = "ci"
 
 IN_CI = """\
 in CI on a branch: the same, with outputs, a summary and annotations for GitHub or GitLab
-in CI for a pull or merge request: push and manifests are only previewed, and one comment tells what came out"""
+in CI for a pull or merge request: push and manifests are only previewed, and one comment tells the outcome"""
 
 
 def say_what_ci_does(host: Host, console: Console) -> None:
@@ -28,8 +32,10 @@ def say_what_ci_does(host: Host, console: Console) -> None:
         console.print(IN_CI, style="dim", highlight=False, soft_wrap=True)
 
 
-def publish(host: Host, record: Record, runs: Runs, console: Console, *, key: str) -> None:
-    """Hand the host annotations, outputs, summary and comment; `key` tells several deliveries apart.
+def publish(  # noqa: PLR0913 - each comes from somebody else
+    host: Host, record: Record, runs: Runs, console: Console, redact: Redactor, *, key: str
+) -> None:
+    """Hand the host annotations, outputs, reports, summary and comment; `key` tells several deliveries apart.
 
     Raises:
         DiskFull: a file that the host named cannot be written.
@@ -37,10 +43,16 @@ def publish(host: Host, record: Record, runs: Runs, console: Console, *, key: st
     if isinstance(host, Local):
         return
     folder, path = runs.folder / FOLDER, runs.path(record.run)
-    tell(console.file, host.annotations(annotations(record)))
+    found = tuple(
+        replace(one, title=redact(one.title), message=redact(one.message)) for one in annotations(record)
+    )
+    tell(console.file, host.annotations(found))
     host.write_outputs(outputs(record, path), folder)
-    host.write_summary(summary(record, path), folder)
-    if host.proposal is not None and (done := host.comment(comment(record, path), _short(key))):
+    if isinstance(host, GitLab):
+        top = Path(os.environ.get("CI_PROJECT_DIR") or Path.cwd())
+        write_reports(record, path.parent, found, into=folder, top=top, redact=redact)
+    host.write_summary(redact(summary(record, path)), folder)
+    if host.proposal is not None and (done := host.comment(redact(comment(record, path)), _short(key))):
         console.print(done, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 

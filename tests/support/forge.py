@@ -41,6 +41,16 @@ class Change:
     merges_itself: bool = False
 
 
+@dataclass(slots=True)
+class Comment:
+    """What somebody said about a request: GitHub calls it a comment of the issue, GitLab a note."""
+
+    number: int
+    change: int
+    author: str
+    body: str
+
+
 class Refusal(Exception):
     """An answer that is no success."""
 
@@ -58,10 +68,14 @@ class Forge:
     token: str = "forge-token"
     port: int = field(default_factory=free_port)
     may_push: bool = True
+    may_comment: bool = True
+    user: str = "github-actions[bot]"
+    """Whom the token stands for; GitHub does not tell a job's own token."""
     allows_auto_merge: bool = True
     refusals: list[HTTPStatus] = field(default_factory=list)
     """What the next requests are answered with, whatever they ask."""
     changes: list[Change] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     """Method and path of every request that changed something."""
 
@@ -95,6 +109,18 @@ class Forge:
     def change(self, number: int) -> Change:
         """Return a request."""
         found = [change for change in self.changes if change.number == number]
+        if not found:
+            raise Refusal(HTTPStatus.NOT_FOUND, "Not Found")
+        return found[0]
+
+    def say(self, change: int, author: str, body: str) -> Comment:
+        """Comment on a request."""
+        self.comments.append(Comment(100 + len(self.comments), change, author, body))
+        return self.comments[-1]
+
+    def comment(self, number: int) -> Comment:
+        """Return a comment."""
+        found = [one for one in self.comments if one.number == number]
         if not found:
             raise Refusal(HTTPStatus.NOT_FOUND, "Not Found")
         return found[0]
@@ -293,6 +319,67 @@ def _gitlab_users(asked: _Asked) -> object:
     return [{"id": PEOPLE[name], "username": name}] if name in PEOPLE else []
 
 
+def _allow_comments(asked: _Asked) -> None:
+    if not asked.forge.may_comment:
+        raise Refusal(HTTPStatus.FORBIDDEN, "Resource not accessible by integration")
+
+
+def _github_comment(forge: Forge, one: Comment) -> dict[str, Any]:
+    url = f"{forge.github}/repos/{PATH}/issues/comments/{one.number}"
+    page = f"{forge.url}/{PATH}/pull/{one.change}#issuecomment-{one.number}"
+    return {"id": one.number, "url": url, "html_url": page, "body": one.body, "user": {"login": one.author}}
+
+
+def _github_user(asked: _Asked) -> object:
+    if asked.forge.user == "github-actions[bot]":
+        raise Refusal(HTTPStatus.FORBIDDEN, "Resource not accessible by integration")
+    return {"login": asked.forge.user, "id": 1}
+
+
+def _github_comments(asked: _Asked) -> object:
+    number = asked.change.number
+    return [_github_comment(asked.forge, one) for one in asked.forge.comments if one.change == number]
+
+
+def _github_say(asked: _Asked) -> object:
+    _allow_comments(asked)
+    made = asked.forge.say(asked.change.number, asked.forge.user, asked.said["body"])
+    return _github_comment(asked.forge, made)
+
+
+def _github_edit_comment(asked: _Asked) -> object:
+    _allow_comments(asked)
+    found = asked.forge.comment(int(asked.match[1]))
+    found.body = asked.said["body"]
+    return _github_comment(asked.forge, found)
+
+
+def _gitlab_note(one: Comment) -> dict[str, Any]:
+    number = PEOPLE.get(one.author, 1)
+    return {"id": one.number, "body": one.body, "author": {"id": number, "username": one.author}}
+
+
+def _gitlab_user(asked: _Asked) -> object:
+    return {"id": PEOPLE.get(asked.forge.user, 1), "username": asked.forge.user}
+
+
+def _gitlab_notes(asked: _Asked) -> object:
+    number = asked.change.number
+    return [_gitlab_note(one) for one in asked.forge.comments if one.change == number]
+
+
+def _gitlab_say(asked: _Asked) -> object:
+    _allow_comments(asked)
+    return _gitlab_note(asked.forge.say(asked.change.number, asked.forge.user, asked.said["body"]))
+
+
+def _gitlab_edit_note(asked: _Asked) -> object:
+    _allow_comments(asked)
+    found = asked.forge.comment(int(asked.match[2]))
+    found.body = asked.said["body"]
+    return _gitlab_note(found)
+
+
 _HUB, _LAB = f"/api/v3/repos/{PATH}", f"/api/v4/projects/(?:{_ESCAPED}|1)"
 _ANSWERS: tuple[tuple[str, str, Callable[[_Asked], object], HTTPStatus], ...] = (
     ("GET", _HUB, _github_repository, HTTPStatus.OK),
@@ -302,6 +389,10 @@ _ANSWERS: tuple[tuple[str, str, Callable[[_Asked], object], HTTPStatus], ...] = 
     ("PATCH", rf"{_HUB}/pulls/(\d+)", _github_edit, HTTPStatus.OK),
     ("POST", rf"{_HUB}/issues/(\d+)/labels", _github_label, HTTPStatus.OK),
     ("POST", rf"{_HUB}/pulls/(\d+)/requested_reviewers", _github_review, HTTPStatus.CREATED),
+    ("GET", "/api/v3/user", _github_user, HTTPStatus.OK),
+    ("GET", rf"{_HUB}/issues/(\d+)/comments", _github_comments, HTTPStatus.OK),
+    ("POST", rf"{_HUB}/issues/(\d+)/comments", _github_say, HTTPStatus.CREATED),
+    ("PATCH", rf"{_HUB}/issues/comments/(\d+)", _github_edit_comment, HTTPStatus.OK),
     ("POST", "/api/graphql", _github_graph, HTTPStatus.OK),
     ("GET", _LAB, _gitlab_project, HTTPStatus.OK),
     ("GET", f"{_LAB}/merge_requests", _gitlab_list, HTTPStatus.OK),
@@ -309,6 +400,10 @@ _ANSWERS: tuple[tuple[str, str, Callable[[_Asked], object], HTTPStatus], ...] = 
     ("GET", rf"{_LAB}/merge_requests/(\d+)", _gitlab_get, HTTPStatus.OK),
     ("PUT", rf"{_LAB}/merge_requests/(\d+)", _gitlab_edit, HTTPStatus.OK),
     ("PUT", rf"{_LAB}/merge_requests/(\d+)/merge", _gitlab_merge, HTTPStatus.OK),
+    ("GET", "/api/v4/user", _gitlab_user, HTTPStatus.OK),
+    ("GET", rf"{_LAB}/merge_requests/(\d+)/notes", _gitlab_notes, HTTPStatus.OK),
+    ("POST", rf"{_LAB}/merge_requests/(\d+)/notes", _gitlab_say, HTTPStatus.CREATED),
+    ("PUT", rf"{_LAB}/merge_requests/(\d+)/notes/(\d+)", _gitlab_edit_note, HTTPStatus.OK),
     ("GET", "/api/v4/users", _gitlab_users, HTTPStatus.OK),
 )
 
