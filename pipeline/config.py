@@ -294,6 +294,9 @@ class Config(Section):
     chosen by `--environment`, and by `pipeline promote --from dev --to prod`."""
     policies: str | tuple[Any, ...] = "baseline"
     """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
+    depends_on: Words = ()
+    """Files and folders outside this one, relative to pipeline.yaml, whose changes concern this model too:
+    `pipeline matrix` then delivers it. What the configuration names (source, context, policies) need not be."""
     skip: SkipSection = SkipSection()
     """Stages to leave out, each with a reason."""
 

@@ -72,6 +72,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_promote(_verb(verbs, "promote", commands, "deploy to one environment what another one runs"))
     _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
     _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
+    _add_matrix(_verb(verbs, "matrix", commands, "print the models that a change concerns, for a CI host"))
     show = _verb(verbs, "show", commands, "show the record of a run")
     show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
     _add_folder(show)
@@ -207,6 +208,39 @@ def _add_until(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(resume=None, begin=None, key=None)
     parser.add_argument(
         "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
+    )
+
+
+def _add_matrix(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="look for models here alone; default: everywhere",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="REF",
+        help="commit or branch to compare with; default: what the CI host says, else all models are printed",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--gitlab",
+        dest="form",
+        action="store_const",
+        const="gitlab",
+        help="print a child pipeline instead of GitHub's matrix",
+    )
+    form.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="print a list with the reasons"
+    )
+    parser.set_defaults(form="github")
+    parser.add_argument(
+        "--template",
+        default="/templates/deliver.yml",
+        metavar="PATH",
+        help="with --gitlab: the template in this repository; default: /templates/deliver.yml",
     )
 
 

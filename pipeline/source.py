@@ -62,6 +62,39 @@ def read_version(root: Path) -> str:
     )
 
 
+def top_folder(root: Path) -> Path:
+    """Return the top of the work tree around a folder.
+
+    Raises:
+        ConfigurationError: the folder is in no git repository.
+    """
+    return (root / _git(root, "rev-parse", "--show-cdup").stdout.strip()).resolve()
+
+
+def files_named(top: Path, name: str) -> tuple[Path, ...]:
+    """Return the files of this name that git knows, relative to the top, in their order."""
+    found = _lines(top, "ls-files", "--cached", "--full-name", "--", f":(top,glob)**/{name}")
+    return tuple(sorted(Path(os.fsdecode(_unquoted(line))) for line in found))
+
+
+def find_commit(root: Path, name: str) -> str | None:
+    """Return the commit that a name means, or None where it is not in this clone."""
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return _git(root, *arguments, optional=True).stdout.strip() or None
+
+
+def fork_point(root: Path, commit: str) -> str | None:
+    """Return the last commit that is in the history of both this one and what is checked out."""
+    return _git(root, "merge-base", commit, "HEAD", optional=True).stdout.strip() or None
+
+
+def changed_since(top: Path, commit: str) -> tuple[Path, ...]:
+    """Return the paths, relative to the top, in which what is checked out differs from a commit."""
+    options = ("--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", "--no-relative")
+    found = _lines(top, "diff", *options, commit, "HEAD", "--")
+    return tuple(sorted(Path(os.fsdecode(_unquoted(line))) for line in found))
+
+
 def without_password(url: str) -> str:
     """Return the URL without the password that it may carry; over HTTP without the user, often a token."""
     found = _USER.match(url)
@@ -120,10 +153,15 @@ def _changes(top: Path) -> tuple[bytes, ...]:
 
     git writes names with other bytes than ASCII in quotes, so that they come through a pipe of text.
     """
-    lines: list[str] = []  # by the sink: what is kept in memory has a limit
     options = ("--porcelain=v1", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
-    _git(top, "status", *options, sink=lambda name, line: lines.append(line) if name == "stdout" else None)
-    return tuple(sorted(_unquoted(line[3:]) for line in lines if line))
+    return tuple(sorted(_unquoted(line[3:]) for line in _lines(top, "status", *options)))
+
+
+def _lines(root: Path, *arguments: str) -> tuple[str, ...]:
+    """Return the lines that git prints, but for empty ones."""
+    lines: list[str] = []  # by the sink: what is kept in memory has a limit
+    _git(root, *arguments, sink=lambda name, line: lines.append(line) if name == "stdout" else None)
+    return tuple(line for line in lines if line)
 
 
 def _unquoted(name: str) -> bytes:
