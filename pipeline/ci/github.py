@@ -84,7 +84,7 @@ class GitHub:
             all_of_it = [one for one in found if one.level == level]
             lines += [self._annotation(one) for one in all_of_it[:MOST_ANNOTATIONS]]
             if (left := len(all_of_it) - MOST_ANNOTATIONS) > 0:
-                lines.append(f"GitHub shows {MOST_ANNOTATIONS} annotations; {left} more: see the summary")
+                lines.append(f"{left} more {level}s are in the summary; GitHub shows {MOST_ANNOTATIONS}")
         return "\n".join(lines)
 
     def write_outputs(self, outputs: Mapping[Output, str], folder: Path) -> None:

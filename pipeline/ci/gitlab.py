@@ -76,8 +76,10 @@ class GitLab:
         record's path is told as `artifacts:` has to name it.
         """
         top = f"{self.environment.get('CI_PROJECT_DIR', '')}/"
-        told = {**outputs, "record": outputs.get("record", "").removeprefix(top)}
-        lines = [f"{name.upper().replace('-', '_')}={_value(value)}" for name, value in told.items()]
+        lines = [
+            f"{name.upper().replace('-', '_')}={_value(value.removeprefix(top) if name == 'record' else value)}"
+            for name, value in outputs.items()
+        ]
         write(folder / OUTPUTS_FILE, "\n".join(lines) + "\n")
 
     def write_summary(self, markdown: str, folder: Path) -> None:
