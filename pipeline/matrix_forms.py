@@ -13,6 +13,8 @@ from pipeline.matrix import Model
 Form = Callable[[Sequence[Model]], str]
 MOST_JOBS = 256
 """Of one matrix on GitHub."""
+MOST_INCLUDES = 150
+"""Of one pipeline on GitLab, unless its administrator allows more."""
 TEMPLATE = "/templates/deliver.yml"
 _PLAIN = re.compile(r"[A-Za-z0-9._/@+=,~-]*")
 """What GitLab takes as it stands; in other text it looks for variables."""
@@ -38,28 +40,30 @@ def plain(models: Sequence[Model]) -> str:
 
 
 def gitlab(models: Sequence[Model], template: str = TEMPLATE) -> str:
-    """Return a child pipeline with one job for each model, which starts the template's jobs in its folder.
+    """Return a child pipeline that includes the template once for each model: its folder, and the jobs' name.
 
     Raises:
-        ConfigurationError: GitLab would read a folder's name as something else.
+        ConfigurationError: GitLab would read a folder's name as something else, or there are too many models.
     """
-    jobs: dict[str, object] = {
-        f"deliver {model.folder.as_posix()}": _trigger(model, template) for model in models
-    }
-    if not jobs:  # a child pipeline without a job is an error
-        jobs = {"no model changed": {"script": ["true"], "variables": {"GIT_STRATEGY": "none"}}}
-    return yaml.safe_dump(jobs, sort_keys=False, width=1000).rstrip("\n")
+    if len(models) > MOST_INCLUDES:
+        raise ConfigurationError(
+            f"{len(models)} models are concerned, and GitLab includes at most {MOST_INCLUDES} files",
+            advice="Name folders: `pipeline matrix --gitlab models/a models/b`, in several child pipelines.",
+        )
+    child: dict[str, object] = {"include": [_include(model, template) for model in models]}
+    if not models:  # a child pipeline without a job is an error
+        child = {"no model changed": {"script": ["true"], "variables": {"GIT_STRATEGY": "none"}}}
+    return yaml.safe_dump(child, sort_keys=False, width=1000).rstrip("\n")
 
 
-def _trigger(model: Model, template: str) -> Mapping[str, object]:
+def _include(model: Model, template: str) -> Mapping[str, object]:
     folder = model.folder.as_posix()
     if not _PLAIN.fullmatch(folder):
         raise ConfigurationError(
             f"the folder {folder!r} holds characters that GitLab reads as something else",
             advice="Rename it: letters, digits and . _ / @ + = , ~ - stay what they are.",
         )
-    inputs = {"working-directory": folder}
-    return {"trigger": {"include": [{"local": template, "inputs": inputs}], "strategy": "depend"}}
+    return {"local": template, "inputs": {"working-directory": folder, "name": f"deliver {folder}"}}
 
 
 def _entry(model: Model) -> Mapping[str, str]:

@@ -263,12 +263,10 @@ def test_a_child_pipeline_has_a_job_for_each_model(monorepo: Path) -> None:
     base = commit(monorepo)
     commit(monorepo, models__a__serve_o_py="x")
     child = yaml.safe_load(matrix(monorepo, "--gitlab", "--base", base).stdout)
-    include = {"local": "/templates/deliver.yml", "inputs": {"working-directory": "models/a"}}
-    assert child == {"deliver models/a": {"trigger": {"include": [include], "strategy": "depend"}}}
+    inputs = {"working-directory": "models/a", "name": "deliver models/a"}
+    assert child == {"include": [{"local": "/templates/deliver.yml", "inputs": inputs}]}
     other = matrix(monorepo, "--gitlab", "--base", base, "--template", "/.gitlab/deliver.yml").stdout
-    assert (
-        yaml.safe_load(other)["deliver models/a"]["trigger"]["include"][0]["local"] == "/.gitlab/deliver.yml"
-    )
+    assert yaml.safe_load(other)["include"][0]["local"] == "/.gitlab/deliver.yml"
 
 
 def test_a_child_pipeline_is_never_empty(monorepo: Path) -> None:
@@ -279,6 +277,6 @@ def test_a_child_pipeline_is_never_empty(monorepo: Path) -> None:
 def test_the_template_knows_what_a_child_pipeline_gives_it(monorepo: Path) -> None:
     child = yaml.safe_load(matrix(monorepo, "--gitlab").stdout)
     spec = next(yaml.safe_load_all((ROOT / "templates" / "deliver.yml").read_text(encoding="utf-8")))
-    given = {name for job in child.values() for name in job["trigger"]["include"][0]["inputs"]}
+    given = {name for include in child["include"] for name in include["inputs"]}
     assert given
     assert given <= spec["spec"]["inputs"].keys()
