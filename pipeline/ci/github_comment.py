@@ -32,11 +32,12 @@ def comment(environment: Mapping[str, str], proposal: Proposal | None, markdown:
         base_url=environment.get("GITHUB_API_URL") or "https://api.github.com",
         timeout=_ANSWER_S,
         retry=None,
+        lazy=True,  # the number is enough to speak to the repository
         seconds_between_requests=None,
         seconds_between_writes=None,
     )
     try:
-        pull = client.get_repo(path, lazy=True).get_pull(proposal.number)
+        pull = client.get_repo(path).get_pull(proposal.number)
         return f"comment {_written(client, pull, markdown, key)}"
     except GithubException as error:
         may_not = error.status in _REFUSED

@@ -76,10 +76,8 @@ class GitLab:
         record's path is told as `artifacts:` has to name it.
         """
         top = f"{self.environment.get('CI_PROJECT_DIR', '')}/"
-        lines = [
-            f"{name.upper().replace('-', '_')}={_value(value.removeprefix(top) if name == 'record' else value)}"
-            for name, value in outputs.items()
-        ]
+        near = {name: v.removeprefix(top) if name == "record" else v for name, v in outputs.items()}
+        lines = [f"{name.upper().replace('-', '_')}={_value(value)}" for name, value in near.items()]
         write(folder / OUTPUTS_FILE, "\n".join(lines) + "\n")
 
     def write_summary(self, markdown: str, folder: Path) -> None:

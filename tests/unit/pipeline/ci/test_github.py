@@ -120,8 +120,8 @@ def test_a_summary_follows_what_the_step_wrote_before(tmp_path: Path) -> None:
         ({"GITHUB_EVENT_NAME": "pull_request_review"}, {"pull_request": {"number": 8}}, (8, True)),
         ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/pull/9/head"}, {}, (9, False)),
         ({"GITHUB_EVENT_NAME": "merge_group"}, {}, (None, False)),
-        ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/gh-readonly-queue/main/p"}, {}, (None, False)),
-        ({"GITHUB_EVENT_NAME": "issue_comment"}, {"issue": {"number": 4, "pull_request": {"x": 1}}}, (4, True)),
+        ({"GITHUB_REF": "refs/heads/gh-readonly-queue/main/p"}, {}, (None, False)),
+        ({}, {"issue": {"number": 4, "pull_request": {"url": "x"}}}, (4, True)),
         (
             {"GITHUB_EVENT_NAME": "workflow_run"},
             {
