@@ -26,6 +26,8 @@ OLDEST = (3, 11)
 ALWAYS = "trivy"
 BUILD = "hatchling"  # builds the package itself, without an isolated environment of unhashed packages
 
+PASSED_ON = ("config", "environment", "until")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARENT = re.compile(r"^    # +(?:via )?([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 _BLOCK = re.compile(r"^(?=[A-Za-z0-9])", re.MULTILINE)
@@ -217,7 +219,7 @@ def flags(environment: Mapping[str, str]) -> tuple[str, ...]:
         Mistake: an input has a value that it cannot have.
     """
     lines = (line.strip() for line in environment.get("INPUT_SET", "").splitlines())
-    one_by_one = {"--config": environment.get("INPUT_CONFIG"), "--until": environment.get("INPUT_UNTIL")}
+    one_by_one = {f"--{name}": environment.get(f"INPUT_{name.upper()}") for name in PASSED_ON}
     return (
         *(f"{flag}={value}" for flag, value in one_by_one.items() if value),
         *(f"--set={line}" for line in lines if line),

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from pipeline.reference import Repository
+from tests.support.commands import one_at_a_time
 from tests.support.git_server import Repository as ServedRepository
 from tests.support.git_server import run_git
 
@@ -19,7 +20,8 @@ OVERLAY = "gitops/apps/digits/overlays/production"
 def prepare() -> Path:
     """Make what git does not hold of the example: its model, wheels and virtual environment."""
     command = ["make", "--silent", "--directory", str(EXAMPLE), "prepare"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with one_at_a_time("example"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return EXAMPLE
 
