@@ -25,10 +25,13 @@ test: $(VENV)/installed ## Set up the same parts and run every test
 unit: $(VENV)/installed ## Run the tests that need no container engine
 	@$(BIN)/python -m pytest tests/unit tests/test_layers.py
 
-lint: $(VENV)/installed ## Check style, formatting and types
+lint: $(VENV)/installed ## Check style, formatting, types and workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy .github/scripts
+	@$(BIN)/zizmor --offline --quiet --no-progress action.yml .github examples/github
+	@$(BIN)/actionlint -shellcheck= -pyflakes=
 
 SIZES ?= 256M
 BENCH ?=
