@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
@@ -19,25 +18,7 @@ from pipeline.plan import Plan, check, missing
 from pipeline.proposal import publishes, within_reach
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
-
-
-class Reporter(Protocol):
-    """Shows a run while it goes on; it decides nothing."""
-
-    def checked(self, record: Record) -> None:
-        """The plan was made and checked."""
-
-    def begins(self, stage: StageRecord) -> None:
-        """A stage starts."""
-
-    def say(self, line: str) -> None:
-        """A stage tells how far it is; the next line may replace this one."""
-
-    def ended(self, stage: StageRecord) -> None:
-        """A stage came to an end, good or bad."""
-
-    def finished(self, record: Record, folder: Path) -> None:
-        """The run came to its end, good or bad."""
+from pipeline.report.interface import Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

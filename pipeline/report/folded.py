@@ -7,7 +7,8 @@ from rich.console import Console
 from pipeline.ci.interface import Host
 from pipeline.ci.streams import tell
 from pipeline.record import Record, StageRecord
-from pipeline.report.terminal import PlanReporter, TerminalReporter
+from pipeline.report.plan import PlanReporter
+from pipeline.report.terminal import TerminalReporter
 
 
 class FoldedReporter(TerminalReporter):

@@ -287,24 +287,3 @@ def settings_table(settings: tuple[Setting, ...]) -> Table:
         value = "" if setting.value is None else json.dumps(setting.value, ensure_ascii=False)
         table.add_row(setting.key, escape(value), escape(setting.origin), style=style)
     return table
-
-
-class PlanReporter(TerminalReporter):
-    """Shows a plan: what was checked, which stages would run, and what is missing."""
-
-    def checked(self, record: Record) -> None:
-        """Show the plan."""
-        if self._verbosity < 0:
-            return
-        if record.source is not None:
-            dirty = f" [yellow]+ {len(record.source.changes)} uncommitted[/]" if record.source.dirty else ""
-            self._console.print(f"commit [bold]{record.source.commit}[/]{dirty}")
-        self._console.print(f"stages {' → '.join(stage.name for stage in record.stages)}")
-        print_checks(self._console, record.checks)
-
-    def finished(self, record: Record, folder: Path) -> None:
-        """Show what is missing, or that nothing is."""
-        if record.failure is not None:
-            print_failure(self._console, record.failure)
-        elif self._verbosity >= 0:
-            self._console.print("everything that the run needs is there", style="green")
