@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -57,12 +58,11 @@ def run_pipeline(
 ) -> subprocess.CompletedProcess[str]:
     """Run the pipeline of a repository, each job in a copy of its own; secrets go by a file."""
     secrets = folder.parent / f"{folder.name}-variables.yml"
-    secrets.write_text(yaml.safe_dump(dict(variables)))
+    secrets.write_text(yaml.safe_dump({"GITLAB_CI": "true", **variables}))
     options = ("--force-shell-executor", "--shell-isolation", "--variables-file", f"../{secrets.name}")
     return subprocess.run(
         [str(program), *options, *arguments],
         cwd=folder,
-        env={**os.environ, "GCL_TIMESTAMPS": "false"},
         capture_output=True,
         text=True,
         check=False,
@@ -71,5 +71,6 @@ def run_pipeline(
 
 
 def artefacts(folder: Path, job: str) -> Path:
-    """Return where the artefacts of a job are kept."""
-    return folder / STATE / "artifacts" / job
+    """Return where the artefacts of a job are kept; odd characters of its name stand there in base64."""
+    safe = re.sub(r"[^\w-]", lambda found: base64.b64encode(found[0].encode()).decode().rstrip("="), job)
+    return folder / STATE / "artifacts" / safe

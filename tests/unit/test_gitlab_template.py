@@ -113,6 +113,12 @@ def test_no_job_outside_the_deliveries_reaches_an_environment() -> None:
         assert jobs()[name]["rules"][0] == {"if": "$CI_MERGE_REQUEST_IID", "when": "never"}
 
 
+def test_each_stage_waits_for_the_one_before_and_the_first_for_earlier_stages() -> None:
+    chain = [f"deliver:{stage}" for stage in ("test", "build", "scan", "benchmark", "push", "update")]
+    assert "needs" not in jobs()[chain[0]]
+    assert [jobs()[name]["needs"] for name in chain[1:]] == [[name] for name in chain[:-1]]
+
+
 def test_two_inclusions_share_no_name() -> None:
     one, other = filled(name="a"), filled(name="b")
     assert not one.keys() & other.keys()
