@@ -264,6 +264,14 @@ def _matrix(options: argparse.Namespace) -> int:
     return report(options)
 
 
+def _init(options: argparse.Namespace) -> int:
+    from pipeline.init import report
+    from pipeline.plugins import registries
+
+    configuration = _configuration(options)
+    return report(options, configuration, registries(configuration))
+
+
 def _show(options: argparse.Namespace) -> int:
     from pipeline.record import Runs
     from pipeline.report.terminal import make_console, print_record
@@ -305,6 +313,7 @@ COMMANDS: Mapping[str, Command] = {
     "diff": _diff,
     "edit": _edit,
     "matrix": _matrix,
+    "init": _init,
     "show": _show,
     "config": _config,
     "schema": _schema,

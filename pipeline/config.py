@@ -295,8 +295,8 @@ class Config(Section):
     policies: str | tuple[Any, ...] = "baseline"
     """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
     depends_on: Words = ()
-    """Files and folders outside this one, relative to pipeline.yaml, whose changes concern this model too:
-    `pipeline matrix` then delivers it. What the configuration names (source, context, policies) need not be."""
+    """Files and folders elsewhere in the repository whose changes concern this model too (`pipeline matrix`),
+    relative to pipeline.yaml; what the configuration names (source, context, policies) comes by itself."""
     skip: SkipSection = SkipSection()
     """Stages to leave out, each with a reason."""
 

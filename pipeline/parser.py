@@ -72,6 +72,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_promote(_verb(verbs, "promote", commands, "deploy to one environment what another one runs"))
     _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
     _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
+    _add_init(_verb(verbs, "init", commands, "write the workflow for a CI host: github or gitlab"))
     _add_matrix(_verb(verbs, "matrix", commands, "print the models that a change concerns, for a CI host"))
     show = _verb(verbs, "show", commands, "show the record of a run")
     show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
@@ -209,6 +210,12 @@ def _add_until(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
     )
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", choices=("github", "gitlab"), help="the CI host")
+    _add_config(parser)
+    parser.add_argument("--force", action="store_true", help="replace the file that is there")
 
 
 def _add_matrix(parser: argparse.ArgumentParser) -> None:

@@ -15,11 +15,13 @@ from pipeline.config import BuildSection, ModelSection
 from pipeline.desk import Desk
 from pipeline.edit import NewContent, Wish
 from pipeline.errors import ConfigurationError
+from pipeline.init_forms import Registry
 from pipeline.interface import Stage
 from pipeline.model import Check, ImageTag, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Runs
 from pipeline.reference import Digest, Repository, Tag
+from pipeline.registry_section import RegistrySection
 from pipeline.source import read_version
 from pipeline.tags import render
 from stages import DELIVERY
@@ -37,9 +39,11 @@ from stages.models.lock import Lock, Revised
 from stages.models.model import Model
 from stages.models.patterns import Selected
 from stages.models.registry_layers import RegistryLayers
+from stages.oci.authentication import environment_name
 from stages.oci.layer_compression import Compression
 from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
+from stages.registries import kind_of
 from stages.registries.connections import Registries
 from stages.registries.findings import RegistryFindings
 from stages.scan import Scan
@@ -312,6 +316,26 @@ def _push(configuration: Configuration) -> Push:
         options=gitops.options(configuration),
         mount_from=gitops.mounts(configuration),
     )
+
+
+def registries(configuration: Configuration) -> tuple[Registry, ...]:
+    """Return what each registry is, each host once."""
+    found: dict[str, Registry] = {}
+    for entry, repository in zip(
+        configuration.values.registries, configuration.values.repositories, strict=True
+    ):
+        section = entry if isinstance(entry, RegistrySection) else None
+        found.setdefault(
+            repository.host,
+            Registry(
+                host=repository.host,
+                kind=kind_of(repository.host, section.kind if section is not None else None),
+                suffix=environment_name(repository.host),
+                provider=section.login.provider if section is not None else None,
+                token_variable=section.login.id_token_variable if section is not None else None,
+            ),
+        )
+    return tuple(found.values())
 
 
 def diagnose(configuration: Configuration, desk: Desk, *, write: bool) -> tuple[Check, ...]:

@@ -62,6 +62,13 @@ def recognise(
     )
 
 
+def kind_of(host: str, named: Kind | None = None) -> Kind:
+    """Return what a registry is: as it is named, or recognised by its host."""
+    if named is not None:
+        return named
+    return next((kind for kind, fits, _ in CLOUDS if fits(host.lower())), "generic")
+
+
 def _makers(host: str, kind: Kind | None) -> list[Make]:
     """Return the adapters that fit, the best first."""
     fitting = [make for name, fits, make in CLOUDS if fits(host) and kind in {None, name}]

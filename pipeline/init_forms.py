@@ -1,0 +1,216 @@
+"""What `pipeline init` writes, line by line: nothing is asked for that the configuration does not use."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PROJECT = "model-image-pipeline/model-image-pipeline"
+PLACEHOLDER = "0" * 40
+"""Where the commit of a release belongs: the reader has to put it there, and cannot overlook it."""
+CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
+TOKENS = {"aws": "AWS_ID_TOKEN", "google": "GCP_ID_TOKEN", "azure": "AZURE_ID_TOKEN"}
+"""GitLab's identity tokens, as templates/deliver.yml names them."""
+_PIN = f"replace {PLACEHOLDER[:7]}… by the commit of the release that you want to run"
+_PLAIN_NAMES = ("REGISTRY_USERNAME", "GITOPS_USERNAME", "MLFLOW_TRACKING_URI")
+"""What is no secret: a variable of the CI host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A registry that is pushed to: its host, what it is, and how its variables end."""
+
+    host: str
+    kind: str
+    suffix: str
+    provider: str | None = None
+    """Google: the provider of the workload identity pool."""
+    token_variable: str | None = None
+    """The variable of the identity token, where pipeline.yaml names one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What the jobs need: names of secrets, never their values."""
+
+    image: str
+    folder: str
+    file: str
+    registries: tuple[Registry, ...]
+    clouds: tuple[str, ...]
+    extras: tuple[str, ...]
+    weights: str
+    """The URL of the weights; empty where they are in the repository."""
+    reading: tuple[str, ...]
+    """Secrets with which weights and dependencies are read: every job needs them."""
+    writing: tuple[str, ...]
+    """Secrets with which manifests are written."""
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the image's name."""
+        return self.image.rpartition("/")[2]
+
+    @property
+    def config(self) -> str:
+        """The path of pipeline.yaml from the top of the repository."""
+        return self.file if self.folder == "." else f"{self.folder}/{self.file}"
+
+    @property
+    def passwords(self) -> tuple[Registry, ...]:
+        """The registries that are logged in to by a user's name and a password."""
+        return tuple(each for each in self.registries if each.kind == "generic")
+
+
+def github(needs: Needs) -> tuple[str, tuple[str, ...]]:
+    """Return the workflow, and what to do in the repository's settings."""
+    text = "\n".join(_workflow(needs)) + "\n"
+    named = sorted({name for name in _names(needs) if "GHCR_IO" not in name})
+    notes = [_PIN]
+    notes += [f"variable {name}" for name in named if name.startswith(_PLAIN_NAMES)]
+    notes += [f"secret {name}" for name in named if not name.startswith(_PLAIN_NAMES)]
+    notes += [
+        f"{cloud}: trust this repository's identity tokens (docs/registries.md)" for cloud in needs.clouds
+    ]
+    return text, (*notes, *_weights_note(needs), *_no_gitops_note(needs))
+
+
+def gitlab(needs: Needs) -> tuple[str, tuple[str, ...]]:
+    """Return the pipeline, and what to do in the project's settings."""
+    text = "\n".join(_pipeline(needs)) + "\n"
+    named = sorted({name for name in _names(needs) if "REGISTRY_GITLAB_COM" not in name})
+    notes = [_PIN, *(f"CI/CD variable {name}, masked and protected" for name in named)]
+    for each in needs.registries:
+        token = TOKENS.get(_CLOUD_OF.get(each.kind, ""), "")
+        if token and each.token_variable is None:
+            notes.append(f"pipeline.yaml: `login: {{id_token_variable: {token}}}` for {each.host}")
+    return text, (*notes, *_weights_note(needs), *_no_gitops_note(needs))
+
+
+_CLOUD_OF = {"ecr": "aws", "artifact_registry": "google", "acr": "azure"}
+
+
+def _workflow(needs: Needs) -> Iterator[str]:
+    yield f"# Written by `pipeline init github` for {needs.config}. Yours to change."
+    yield f"name: deliver {needs.short_name}"
+    yield ""
+    yield "on:"
+    yield "  push:"
+    yield "    branches: [main]"
+    yield from _paths(needs)
+    yield "  pull_request:"
+    yield from _paths(needs)
+    yield ""
+    yield "permissions: {}"
+    yield ""
+    yield "concurrency: # a newer commit of a pull request ends the run before it; a delivery is finished"
+    yield f"  group: deliver-{needs.short_name}-${{{{ github.ref }}}}"
+    yield "  cancel-in-progress: ${{ github.event_name == 'pull_request' }}"
+    yield ""
+    yield "jobs:"
+    yield "  check: # tests, builds, scans and measures; nothing is pushed, and a fork reaches no secret"
+    yield "    name: check"
+    yield "    if: github.event_name == 'pull_request'"
+    yield from _job(needs, ("contents: read", "pull-requests: write # the comment with the verdicts"))
+    yield from _environment(("GITHUB_TOKEN: ${{ github.token }}", *map(_secret, needs.reading)))
+    yield ""
+    yield "  deliver:"
+    yield "    name: deliver"
+    yield "    if: github.event_name == 'push'"
+    yield "    environment: production # its rules say who may deliver, and it keeps the secrets"
+    yield from _job(needs, ("contents: read", *_permissions(needs)))
+    yield from _environment(tuple(_variables(needs)))
+
+
+def _paths(needs: Needs) -> Iterator[str]:
+    if needs.folder != ".":
+        yield f"    paths: [{json.dumps(f'{needs.folder}/**')}]"
+
+
+def _job(needs: Needs, permissions: tuple[str, ...]) -> Iterator[str]:
+    yield "    runs-on: ubuntu-24.04"
+    yield "    timeout-minutes: 60"
+    yield "    permissions:"
+    yield from (f"      {permission}" for permission in permissions)
+    yield "    steps:"
+    yield f"      - uses: {CHECKOUT}"
+    yield "        with:"
+    yield "          fetch-depth: 0 # tags and history, for `{version}` in tags"
+    yield "          persist-credentials: false"
+    yield f"      - uses: {PROJECT}@{PLACEHOLDER} # put the commit of a release here"
+    yield "        with:"
+    yield f"          config: {json.dumps(needs.config)}"
+    extras = ",".join(dict.fromkeys((*needs.extras, "github")))  # the comment needs the client
+    yield f"          extras: {extras}"
+
+
+def _permissions(needs: Needs) -> Iterator[str]:
+    if needs.clouds:
+        yield f"id-token: write # logs in to {', '.join(needs.clouds)} without a secret"
+    if any(each.host == "ghcr.io" for each in needs.registries):
+        yield "packages: write # pushes to ghcr.io"
+
+
+def _variables(needs: Needs) -> Iterator[str]:
+    for each in needs.passwords:
+        if each.host == "ghcr.io":
+            yield f"REGISTRY_USERNAME_{each.suffix}: ${{{{ github.actor }}}}"
+            yield f"REGISTRY_PASSWORD_{each.suffix}: ${{{{ github.token }}}}"
+        else:
+            yield _secret(f"REGISTRY_USERNAME_{each.suffix}")
+            yield _secret(f"REGISTRY_PASSWORD_{each.suffix}")
+    yield from map(_secret, dict.fromkeys((*needs.reading, *needs.writing)))
+
+
+def _secret(name: str) -> str:
+    kind = "vars" if name.startswith(_PLAIN_NAMES) else "secrets"
+    return f"{name}: ${{{{ {kind}.{name} }}}}"
+
+
+def _environment(variables: tuple[str, ...]) -> Iterator[str]:
+    if variables:
+        yield "        env:"
+        yield from (f"          {variable}" for variable in variables)
+
+
+def _pipeline(needs: Needs) -> Iterator[str]:
+    yield f"# Written by `pipeline init gitlab` for {needs.config}. Yours to change."
+    yield "workflow:"
+    yield "  rules:"
+    yield '    - if: $CI_PIPELINE_SOURCE == "merge_request_event"'
+    yield "    - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS"
+    yield "      when: never"
+    yield "    - if: $CI_COMMIT_BRANCH"
+    yield ""
+    if any(each.host == "registry.gitlab.com" for each in needs.passwords):
+        yield "variables:"
+        yield "  REGISTRY_USERNAME_REGISTRY_GITLAB_COM: $CI_REGISTRY_USER"
+        yield "  REGISTRY_PASSWORD_REGISTRY_GITLAB_COM: $CI_REGISTRY_PASSWORD"
+        yield ""
+    yield "include:"
+    yield f"  # put the commit of a release in the place of {PLACEHOLDER[:7]}…, twice"
+    yield f"  - component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
+    yield "    inputs:"
+    yield f'      ref: "{PLACEHOLDER}"'
+    yield f"      working-directory: {json.dumps(needs.folder)}"
+    yield f"      extras: {' '.join(dict.fromkeys((*needs.extras, 'gitlab')))}"
+    if needs.clouds:
+        yield f"      cloud: {needs.clouds[0] if len(needs.clouds) == 1 else 'all'}"
+    for each in needs.registries:
+        if each.provider is not None:
+            yield f"      google-audience: https://iam.googleapis.com/{each.provider}"
+
+
+def _names(needs: Needs) -> Iterator[str]:
+    for each in needs.passwords:
+        yield from (f"REGISTRY_{what}_{each.suffix}" for what in ("USERNAME", "PASSWORD"))
+    yield from (*needs.reading, *needs.writing)
+
+
+def _weights_note(needs: Needs) -> Iterator[str]:
+    if needs.weights:
+        yield f"let the jobs read the weights of {needs.weights} (docs/models.md)"
+
+
+def _no_gitops_note(needs: Needs) -> Iterator[str]:
+    if not needs.writing:
+        yield "`update.repository` in pipeline.yaml, once manifests shall be written"

@@ -1,0 +1,203 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.init_forms import PLACEHOLDER, PROJECT
+from tests.support.git_server import run_git
+
+ROOT = Path(__file__).parents[3]
+PROGRAMS = Path(sys.executable).parent
+FULL = """\
+image: team/tiny
+registries:
+  - ghcr.io/acme
+  - registry.example.com/acme
+  - url: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme
+  - url: europe-docker.pkg.dev/acme/models
+    login: {provider: projects/1/locations/global/workloadIdentityPools/a/providers/b}
+  - acmemodels.azurecr.io/models
+model: {source: "hf://acme/tiny"}
+build: {secrets: [{id: pip, environment: PIP_TOKEN}]}
+update:
+  repository: https://github.com/acme/gitops.git
+  targets: [{path: apps/tiny}]
+  pull_request: {}
+"""
+CONFIGURATIONS = {
+    "smallest": "image: tiny\n",
+    "ghcr": "image: tiny\nregistries: [ghcr.io/acme]\n",
+    "gitlab": "image: tiny\nregistries: [registry.gitlab.com/acme/models]\n",
+    "ecr": "image: tiny\nregistries: [123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme]\n",
+    "ssh": "image: tiny\nupdate: {repository: 'git@example.com:a/b.git', targets: [{path: a}], "
+    "signing: {format: ssh}}\n",
+    "full": FULL,
+}
+
+
+def init(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
+    command = [sys.executable, "-I", "-m", "pipeline", "init", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    run_git("init", "--quiet", "--initial-branch=main", str(tmp_path))
+    return tmp_path
+
+
+def written(folder: Path, configuration: str, host: str) -> tuple[dict[Any, Any], str, str]:
+    """Return what was written, as data and text, and what was printed."""
+    (folder / "pipeline.yaml").write_text(configuration)
+    done = init(folder, host)
+    assert done.returncode == 0, done.stderr
+    path = folder / (".github/workflows/deliver.yml" if host == "github" else ".gitlab-ci.yml")
+    text = path.read_text()
+    return yaml.safe_load(text), text, done.stdout
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_workflow_is_without_fault(repository: Path, name: str) -> None:
+    document, text, _ = written(repository, CONFIGURATIONS[name], "github")
+    path = str(repository / ".github/workflows/deliver.yml")
+    for command in (
+        ["actionlint", "-shellcheck=", "-pyflakes=", path],
+        ["zizmor", "--offline", "--no-config", "--persona=regular", path],
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", path],
+    ):
+        done = subprocess.run(
+            [str(PROGRAMS / command[0]), *command[1:]],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert document["permissions"] == {}
+    assert not re.search(r"^\s*(- )?run:", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_workflow_says_what_the_action_understands(repository: Path, name: str) -> None:
+    document, _, _ = written(repository, CONFIGURATIONS[name], "github")
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    known = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    steps = [step for job in document["jobs"].values() for step in job["steps"]]
+    ours = [step for step in steps if step["uses"].startswith(PROJECT)]
+    assert len(ours) == 2
+    for step in ours:
+        assert step["uses"] == f"{PROJECT}@{PLACEHOLDER}"
+        assert step["with"].keys() <= inputs.keys()
+        assert all(f"\n{extra} = [" in known for extra in step["with"]["extras"].split(","))
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_pipeline_says_what_the_template_understands(repository: Path, name: str) -> None:
+    document, _, _ = written(repository, CONFIGURATIONS[name], "gitlab")
+    template = (ROOT / "templates" / "deliver.yml").read_text(encoding="utf-8")
+    inputs = next(yaml.safe_load_all(template))["spec"]["inputs"]
+    (include,) = document["include"]
+    assert include["component"] == f"$CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
+    assert include["inputs"].keys() <= inputs.keys()
+    assert include["inputs"].get("cloud", "none") in inputs["cloud"]["options"]
+    assert include["inputs"]["ref"] == PLACEHOLDER
+
+
+def test_a_pull_request_reaches_no_secret_of_the_delivery(repository: Path) -> None:
+    document, _, _ = written(repository, FULL, "github")
+    check, deliver = document["jobs"]["check"], document["jobs"]["deliver"]
+    assert check["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert check["steps"][-1]["env"].keys() == {"GITHUB_TOKEN", "HF_TOKEN", "PIP_TOKEN"}
+    assert deliver["permissions"] == {"contents": "read", "id-token": "write", "packages": "write"}
+    assert deliver["steps"][-1]["env"] == {
+        "REGISTRY_USERNAME_GHCR_IO": "${{ github.actor }}",
+        "REGISTRY_PASSWORD_GHCR_IO": "${{ github.token }}",
+        "REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM": "${{ vars.REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM }}",
+        "REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM": "${{ secrets.REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM }}",
+        "HF_TOKEN": "${{ secrets.HF_TOKEN }}",
+        "PIP_TOKEN": "${{ secrets.PIP_TOKEN }}",
+        "GITOPS_PASSWORD": "${{ secrets.GITOPS_PASSWORD }}",
+        "GITOPS_USERNAME": "${{ vars.GITOPS_USERNAME }}",
+    }
+    assert check["if"] == "github.event_name == 'pull_request'"
+    assert deliver["steps"][-1]["with"]["extras"] == "aws,google,azure,huggingface,github"
+
+
+def test_what_is_not_used_is_not_asked_for(repository: Path) -> None:
+    document, text, told = written(repository, CONFIGURATIONS["smallest"], "github")
+    assert document["jobs"]["deliver"]["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+    assert "secret " not in told
+    assert "update.repository" in told
+
+
+def test_what_is_to_be_done_is_printed(repository: Path) -> None:
+    _, _, told = written(repository, FULL, "github")
+    for line in (
+        "replace 0000000… by the commit",
+        "secret REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM",
+        "variable REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM",
+        "secret GITOPS_PASSWORD",
+        "aws: trust this repository's identity tokens",
+        "let the jobs read the weights of hf://acme/tiny",
+    ):
+        assert line in told
+    assert "GHCR_IO" not in told
+    _, _, told = written(repository, CONFIGURATIONS["ssh"], "gitlab")
+    assert "CI/CD variable GITOPS_SSH_KEY" in told
+    assert "CI/CD variable GITOPS_SIGNING_KEY" in told
+
+
+def test_gitlab_gets_identities_and_its_own_registry(repository: Path) -> None:
+    document, _, told = written(repository, FULL, "gitlab")
+    inputs = document["include"][0]["inputs"]
+    provider = "projects/1/locations/global/workloadIdentityPools/a/providers/b"
+    assert (inputs["cloud"], inputs["google-audience"]) == ("all", f"https://iam.googleapis.com/{provider}")
+    assert "id_token_variable: AWS_ID_TOKEN" in told
+    (repository / ".gitlab-ci.yml").unlink()
+    document, _, told = written(repository, CONFIGURATIONS["gitlab"], "gitlab")
+    assert document["variables"]["REGISTRY_PASSWORD_REGISTRY_GITLAB_COM"] == "$CI_REGISTRY_PASSWORD"
+    assert "REGISTRY_PASSWORD" not in told
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_nothing_is_overwritten_unasked(repository: Path, host: str) -> None:
+    _, text, _ = written(repository, CONFIGURATIONS["ghcr"], host)
+    path = repository / (".github/workflows/deliver.yml" if host == "github" else ".gitlab-ci.yml")
+    path.write_text("mine")
+    done = init(repository, host)
+    assert (done.returncode, path.read_text()) == (2, "mine")
+    assert "--force" in done.stderr
+    assert init(repository, host, "--force").returncode == 0
+    assert path.read_text() == text
+
+
+def test_a_model_in_a_folder_has_a_workflow_of_its_own(repository: Path) -> None:
+    folder = repository / "models" / "a b"
+    folder.mkdir(parents=True)
+    (folder / "pipeline.yaml").write_text("image: team/a\n")
+    assert init(folder, "github").returncode == 0
+    document = yaml.safe_load((repository / ".github/workflows/deliver-a.yml").read_text())
+    assert document["jobs"]["deliver"]["steps"][-1]["with"]["config"] == "models/a b/pipeline.yaml"
+    assert document[True]["push"]["paths"] == ["models/a b/**"]  # `on` is true to YAML 1.1
+
+
+def test_a_folder_that_a_host_would_run_is_refused(repository: Path) -> None:
+    folder = repository / "${{ github.token }}"
+    folder.mkdir()
+    (folder / "pipeline.yaml").write_text("image: team/a\n")
+    for host in ("github", "gitlab"):
+        assert init(folder, host).returncode == 2
+
+
+def test_outside_of_a_repository_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("image: tiny\n")
+    assert init(tmp_path, "github").returncode == 2
