@@ -113,11 +113,11 @@ def run_workflow(  # noqa: PLR0913 - each of them is plain at the call
     command = [
         str(Path(sys.executable).with_name("act")),
         *(event, "--json", "--platform", "ubuntu-latest=-self-hosted"),
+        *("--platform", "ubuntu-24.04=-self-hosted"),
         *("--action-offline-mode", "--pull=false", "--no-cache-server", "--use-gitignore=false"),
         *("--workflows", str(folder / ".github/workflows" / workflow)),
-        *("--action-cache-path", str(scratch / "actions"), "--eventpath", str(scratch / "event")),
+        *("--action-cache-path", str(cache_folder() / "act"), "--eventpath", str(scratch / "event")),
         *("--secret-file", str(scratch / "secrets"), "--env-file", str(scratch / "environment")),
-        *("--env", f"RUNNER_TOOL_CACHE={cache_folder() / 'runner-tools'}"),
         *(["--no-skip-checkout"] if checkout else []),
         *_local_repositories(folder),
     ]

@@ -1,0 +1,261 @@
+"""action.yml and the reusable workflow, run by a runner: what users get, and what strangers cannot do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Artifacts
+from pipeline.model import BuiltImage, ManifestUpdate, PushedImage
+from pipeline.record import Record
+from pipeline.reference import Repository
+from tests.support import example
+from tests.support.act import Log, commit_all, copy_action, run_workflow
+from tests.support.git_server import GitServer
+from tests.support.git_server import Repository as ServedRepository
+from tests.support.project import Project
+from tests.support.registry import Registry
+
+CreateRepository = Callable[[Path | None], ServedRepository]
+pytestmark = pytest.mark.timeout(600)
+
+HOSTILE_BRANCH = '";touch${IFS}owned;"$(touch${IFS}owned)`touch${IFS}owned`'
+HOSTILE_MESSAGE = """::error::owned $(touch owned) `touch owned`
+
+::set-output name=digest::sha256:owned
+::add-mask::passed
+##[error]owned
+"""
+CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"
+DELIVER = f"""\
+on: [push, pull_request]
+permissions: {{contents: read}}
+jobs:
+  deliver:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: {CHECKOUT}
+      - {{uses: ./, id: deliver, with: {{working-directory: model}}}}
+      - id: after
+        if: always()
+        env: {{RECORD: "${{{{ steps.deliver.outputs.record }}}}"}}
+        run: |
+          echo "password $REGISTRY_PASSWORD"
+          find "$GITHUB_WORKSPACE" "$RUNNER_TEMP" -name owned
+          cat "$RECORD"
+"""
+
+
+def workspace(folder: Path, workflow: str = DELIVER) -> Path:
+    """Make what a user's repository is with the action in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_action(folder)
+    (folder / ".github/workflows/test.yml").write_text(workflow)
+    (folder / ".gitignore").write_text(
+        ".pipeline/\n/model/.venv\n/model/wheels/\n/model/model/*.safetensors\n"
+    )
+    return folder
+
+
+def tiny(project: Project, folder: Path) -> Path:
+    """Make a workspace with the tiny model in it."""
+    shutil.copytree(project.folder, workspace(folder) / "model", ignore=shutil.ignore_patterns(".git"))
+    return folder
+
+
+def run(project: Project, folder: Path, tmp_path: Path, **options: object) -> Log:
+    """Run the workspace's workflow, with what the project's delivery needs in the environment."""
+    log = run_workflow(
+        folder,
+        scratch=tmp_path / "runner",
+        workflow="test.yml",
+        environment=project.environment,
+        **options,  # type: ignore[arg-type] # passed on as it is
+    )
+    for secret in filter(None, (project.registry.password, project.environment["GITOPS_PASSWORD"])):
+        assert secret not in "".join(line for line in log.text.splitlines() if "add-mask" not in line)
+    return log
+
+
+def the_record(log: Log) -> Record:
+    text = log.printed("after")
+    return Record.model_validate_json(text[text.index("{\n") :])
+
+
+def test_the_example_is_delivered_whatever_branch_and_message_hold(  # noqa: PLR0913, PLR0917 - the real parts
+    prepared_example: Path,
+    base_image: str,
+    registry: Registry,
+    repository_name: str,
+    vulnerability_database: str,
+    git_server: GitServer,
+    project: Project,
+    tmp_path: Path,
+) -> None:
+    repository = Repository(f"{registry.address}/{repository_name}/digits")
+    tree = example.gitops_tree(tmp_path, repository)
+    project.gitops.commit(tree, "the example")
+    project.set(registries=f"{registry.address}/{repository_name}", benchmark__rate_rps="25")
+    folder = workspace(tmp_path / "user")
+    example.commit_copy(prepared_example, folder / "model")
+    shutil.rmtree(folder / "model" / ".git")
+    commit = commit_all(folder, branch=HOSTILE_BRANCH, message=HOSTILE_MESSAGE)
+
+    log = run(project, folder, tmp_path)
+
+    assert log.succeeded, log.text
+    record = the_record(log)
+    made = Artifacts(*record.made())
+    digest = made[PushedImage].digest
+    assert log.outputs("deliver") == {
+        "digest": digest,
+        "image": f"{repository}@{digest}",
+        "tags": commit,
+        "commit": project.gitops.head(),
+        "pull-request": "",
+        "verdict": "passed",
+        "record": log.outputs("deliver")["record"],
+    }
+    assert made[ManifestUpdate].commit == project.gitops.head()
+    assert "mermaid" in log.summary("deliver")
+    assert digest in log.summary("deliver")
+    assert "password ***" in log.printed("after")
+    assert log.annotations("deliver") == []
+    assert "/owned" not in log.printed("after")
+    assert not list(tmp_path.rglob("owned"))
+    assert "no cache service" in log.printed("deliver")
+
+
+STAGES = {
+    "test": ("test.command=python3 broken.py", "exit code 1", "failed"),
+    "build": ("build.dockerfile=broken.Dockerfile", "broken.Dockerfile:2", "failed"),
+    "scan": ("build.dockerfile=vulnerable.Dockerfile", "CVE-2020-14343", "refused"),
+    "benchmark": ("policies=budget.yaml", "0.001 ms", "refused"),
+    "push": (r"tags=taken\nbuild.dockerfile=other.Dockerfile", "taken", "failed"),
+    "update": ("update.repository=OTHER", "only the release bot may push here", "failed"),
+}
+VULNERABLE = "/usr/lib/python3/dist-packages/PyYAML-5.3.dist-info/METADATA"
+
+
+def broken_parts(model: Path) -> None:
+    dockerfile = (model / "Dockerfile").read_text()
+    (model / "broken.py").write_text("raise SystemExit('the accuracy is 0.31')")
+    (model / "broken.Dockerfile").write_text("FROM python:3.11-slim\nRUN echo building && false\n")
+    (model / "METADATA").write_text("Metadata-Version: 2.1\nName: PyYAML\nVersion: 5.3\n")
+    (model / "vulnerable.Dockerfile").write_text(
+        dockerfile.replace("USER", f"COPY METADATA {VULNERABLE}\nUSER")
+    )
+    (model / "other.Dockerfile").write_text(dockerfile.replace("USER", "COPY METADATA /other\nUSER"))
+    (model / "budget.yaml").write_text("rules: [{rule: performance, maximum_p99_ms: 0.001}]\n")
+
+
+def step(name: str, setting: str) -> str:
+    return f"""\
+      - uses: ./
+        id: {name}
+        continue-on-error: true
+        with: {{working-directory: model, set: "{setting}", until: "{name}"}}
+"""
+
+
+def test_each_stage_fails_in_its_own_words(
+    project: Project, create_repository: CreateRepository, tmp_path: Path
+) -> None:
+    other = create_repository(tmp_path / "gitops")
+    other.reject_pushes("only the release bot may push here")
+    steps = (step(name, setting.replace("OTHER", other.url)) for name, (setting, _, _) in STAGES.items())
+    folder = tiny(project, tmp_path / "user")
+    broken_parts(folder / "model")
+    beginning = DELIVER[: DELIVER.index("      - {uses: ./")]
+    taken = step("taken", "tags=taken").replace('until: "taken"', "until: push")
+    (folder / ".github/workflows/test.yml").write_text(beginning + taken + "".join(steps))
+    commit_all(folder)
+    log = run(project, folder, tmp_path)
+    for name, (_, words, verdict) in STAGES.items():
+        assert log.result(name) == "failure", name
+        assert log.outputs(name)["verdict"] == verdict
+        assert words in log.printed(name)
+        assert any(level == "error" and words in text for level, text in log.annotations(name)), name
+        assert words in log.summary(name)
+    assert "the accuracy is 0.31" in log.printed("test")
+    assert log.result("taken") == "success"
+    assert log.outputs("push")["image"] == ""
+    assert log.outputs("update")["commit"] == ""
+
+
+@pytest.mark.parametrize("head", ["team/digits", "stranger/digits"])
+def test_a_pull_request_pushes_and_commits_nothing(project: Project, head: str, tmp_path: Path) -> None:
+    folder = tiny(project, tmp_path / "user")
+    commit_all(folder)
+    before = project.gitops.head()
+    if head != "team/digits":  # nobody gives a fork's job any secret
+        for name in ("REGISTRY_USERNAME", "REGISTRY_PASSWORD", "GITOPS_USERNAME", "GITOPS_PASSWORD"):
+            project.environment[name] = ""
+        project.set(
+            skip={"scan": "the registry here gives its vulnerability database to nobody without a password"}
+        )
+    payload = {
+        "pull_request": {
+            "number": 7,
+            "head": {"ref": HOSTILE_BRANCH, "repo": {"full_name": head}},
+            "base": {"ref": "main", "repo": {"full_name": "team/digits"}},
+        }
+    }
+    log = run(project, folder, tmp_path, event="pull_request", payload=payload)
+    assert log.succeeded, log.text
+    assert project.tags() == []
+    assert project.gitops.head() == before
+    outputs = log.outputs("deliver")
+    assert (outputs["verdict"], outputs["image"], outputs["commit"]) == ("passed", "", "")
+    assert outputs["digest"] == Artifacts(*the_record(log).made())[BuiltImage].digest
+    assert not list(tmp_path.rglob("owned"))
+
+
+CALLING = """\
+on: [push, pull_request]
+permissions: {contents: read}
+jobs:
+  models:
+    permissions: {contents: read, id-token: write, packages: write, pull-requests: write}
+    uses: ./.github/workflows/deliver.yml
+    with: {set: "test.timeout_s=60"}
+    secrets:
+      REGISTRY_USERNAME: ${{ secrets.USERNAME }}
+      REGISTRY_PASSWORD: ${{ secrets.PASSWORD }}
+      GITOPS_USERNAME: ${{ secrets.GIT_USERNAME }}
+      GITOPS_PASSWORD: ${{ secrets.GIT_PASSWORD }}
+"""
+
+
+def test_the_reusable_workflow_delivers_each_model_of_a_repository(project: Project, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    called = workspace(sources / "called", CALLING)
+    commit_all(called)
+    models = sources / "caller"
+    for name in ("tiny", "second"):
+        shutil.copytree(project.folder, models / name, ignore=shutil.ignore_patterns(".git"))
+        text = (models / name / "pipeline.yaml").read_text()
+        (models / name / "pipeline.yaml").write_text(
+            text.replace("image: tiny", f"image: {name}").partition("update:")[0]
+        )
+    (models / ".gitignore").write_text(".pipeline/\n")
+    commit_all(models)
+    names = ("REGISTRY_USERNAME", "REGISTRY_PASSWORD", "GITOPS_USERNAME", "GITOPS_PASSWORD")
+    values = [project.environment.pop(name) for name in names]
+    del project.environment["PIPELINE_UPDATE__REPOSITORY"]  # both would write to one place
+    log = run_workflow(
+        called,
+        scratch=tmp_path / "runner",
+        workflow="test.yml",
+        secrets=dict(zip(("USERNAME", "PASSWORD", "GIT_USERNAME", "GIT_PASSWORD"), values, strict=True)),
+        environment={**project.environment, "STAND_IN_SOURCES": str(sources)},
+        checkout=True,
+    )
+    assert log.succeeded, log.text
+    delivered = {job: log.outputs("deliver", job) for job in log.jobs if "/deliver" in job}
+    assert [outputs["verdict"] for outputs in delivered.values()] == ["passed", "passed"]
+    assert len({outputs["image"] for outputs in delivered.values()}) == 2
+    assert set(log.jobs.values()) == {"success"}
