@@ -23,7 +23,8 @@ from policies import load_policies
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.promotion import Promotion, deployed
 from stages.gitops.rollback import Rollback
-from stages.manifests.interface import Target
+from stages.gitops.shift import Shift
+from stages.manifests.interface import Target, Traffic
 from stages.registries.connections import Registries
 from stages.registries.options import LoginOptions, RegistryOptions
 from stages.rollouts.argocd import ArgoCD
@@ -53,6 +54,7 @@ def update(configuration: Configuration) -> Update:
         options=options(configuration),
         request=_request(configuration),
         describe=describe,
+        proof=section.proof,
         wait=_wait(section.wait, configuration.root),
     )
 
@@ -85,8 +87,13 @@ def _request(configuration: Configuration) -> RequestOptions | None:
 
 def target(section: TargetSection) -> Target:
     """Return a manifest that names the image, as the edits know it."""
-    given = section.model_dump(exclude={"parameters"})
-    return Target(**given, tag_parameter=section.parameters.tag, digest_parameter=section.parameters.digest)
+    given = section.model_dump(exclude={"parameters", "strategy"})
+    return Target(
+        **given,
+        tag_parameter=section.parameters.tag,
+        digest_parameter=section.parameters.digest,
+        traffic=Traffic(section.strategy.canary_percent) if section.strategy is not None else None,
+    )
 
 
 def policies(configuration: Configuration) -> tuple[Policy, ...]:
@@ -112,6 +119,16 @@ def compose_rollback(
         record = stored.by_name(runs, to)
     image = stored.require_pushed(record) if record is not None else None
     return _plan(configuration, source, (Rollback(destination=destination, to=digest, pushed=image),))
+
+
+def compose_shift(
+    configuration: Configuration, source: Source, *, percent: int, paths: Sequence[str] = ()
+) -> Plan:
+    """Return the plan that gives the image under way another part of the requests."""
+    destination = update(configuration).destination
+    return _plan(
+        configuration, source, (Shift(destination=destination, percent=percent, paths=tuple(paths)),)
+    )
 
 
 def compose_promotion(  # noqa: PLR0913 - what the command line says

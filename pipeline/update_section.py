@@ -1,11 +1,11 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
-from pipeline.section import Seconds, Section, Words
+from pipeline.section import Number, Seconds, Section, Words
 from pipeline.wait_section import WaitSection
 
 
@@ -16,6 +16,14 @@ class ParametersSection(Section):
     """Name of the parameter that holds the tag."""
     digest: str | None = None
     """Name of the parameter that holds the digest."""
+
+
+class StrategySection(Section):
+    """How a new image comes to its users: at first to a part of the requests, and to all of them later."""
+
+    canary_percent: Annotated[int, Field(ge=0, le=99), Number]
+    """Percent of the requests that a new image gets, until `pipeline promote --percent` says more: 10 for a
+    canary, 0 for blue-green."""
 
 
 class TargetSection(Section):
@@ -41,6 +49,9 @@ class TargetSection(Section):
     """Only values that carry Flux's marker of this image policy, namespace:name."""
     parameters: ParametersSection = ParametersSection()
     """Helm parameters of an Argo CD Application that hold the tag and the digest."""
+    strategy: StrategySection | None = None
+    """Canary or blue-green, where the resource divides requests itself: KServe, Knative, Seldon Core 1.
+    Default: a new image gets all requests."""
 
 
 class AuthorSection(Section):
@@ -107,6 +118,9 @@ class UpdateSection(Section):
     order: Literal["enforce", "warn", "ignore"] = "enforce"
     """An older build never replaces a newer one: `superseded`. Where nobody knows which one is newer,
     `enforce` refuses, and `warn` writes and says so; `ignore` compares nothing."""
+    proof: Literal["auto", "require", "off"] = "auto"
+    """Kustomize and Helm render what changes before and after the edit, and only the image may differ. Where
+    the program is not there, `auto` goes on and says so, and `require` refuses; `off` proves nothing."""
     wait: WaitSection | None = None
     """Watch, after the commit, until the new image is live; default: a run ends with the commit."""
 

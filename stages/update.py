@@ -21,6 +21,8 @@ from stages.gitops.wishes import Offer, Wish
 from stages.gitops.wording import values
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import Target
+from stages.manifests.proof import Mode
+from stages.manifests.proof_check import check_proof
 from stages.manifests.tree import Folder, Tree
 from stages.oci.order_key import OrderKey
 from stages.registries.options import RegistryOptions
@@ -72,6 +74,8 @@ class Update:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    proof: Mode = "auto"
+    """What follows where what is rendered before and after the edit cannot be compared."""
     wait: Wait | None = None
     """What has to become live after the commit; None: nobody waits."""
 
@@ -99,7 +103,9 @@ class Update:
         found = _check_targets(
             wishes,
             lambda seek: remote.preview(seek, desk),
-            lambda one, tree: self.destination.check_order((one,), tree, desk),
+            lambda one, tree: (
+                self.destination.check_order((one,), tree, desk) + check_proof(self.proof, one, tree, desk)
+            ),
         )
         return checks + self._unnamed(wishes) + found
 
@@ -172,6 +178,7 @@ class Update:
             options=self.options,
             request=self.request,
             describe=self.describe,
+            proof=self.proof,
             wait=self.wait,
         )
 

@@ -35,6 +35,7 @@ from stages.gitops.repository import Author
 from stages.gitops.wishes import Offer, Wish, wish
 from stages.manifests.editing import EditedFile
 from stages.manifests.interface import Target
+from stages.manifests.proof import Mode, Prover
 from stages.manifests.tree import Tree
 from stages.oci.order_key import IsAncestor, OrderKey
 from stages.registries.connections import Registries
@@ -86,6 +87,8 @@ class Destination:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    proof: Mode = "auto"
+    """What follows where what is rendered before and after an edit cannot be compared."""
     wait: Wait | None = None
     """What has to become live after a commit; None: nobody waits."""
 
@@ -162,7 +165,7 @@ class Destination:
             is_ancestor=is_ancestor,
             refuses=refuses,
         )
-        return OrderedEdit(tuple(wishes), rule)
+        return OrderedEdit(tuple(wishes), rule, Prover(desk, self.proof))
 
     def land(self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts) -> ManifestUpdate:
         """Put the edit on the branch, or ask people to, unless a newer build stands there.
@@ -238,6 +241,7 @@ class Destination:
             attempts=attempts,
             order_key=str(edit.rule.key) if edit is not None else None,
             before=edit.weighed if edit is not None else (),
+            proofs=edit.proofs if edit is not None else (),
             forced=self.forced and edit is not None,
             note="\n".join(part for part in (note, *told) if part),
         )
