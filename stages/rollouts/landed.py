@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, Interrupted, PipelineError, RemoteError, StageFailed
+from pipeline.errors import (
+    ConfigurationError,
+    Interrupted,
+    PipelineError,
+    RemoteError,
+    StageFailed,
+    ToolMissing,
+)
 from pipeline.model import ManifestUpdate, PushedImage, Rollout, Source
 from stages.rollouts.interface import Awaited
 from stages.rollouts.revisions import History
@@ -44,12 +51,11 @@ def until_live(
         )
         stopped.made = made
         raise stopped from error
-    except (RemoteError, ConfigurationError) as error:
-        error.message = (
-            f"the commit {commit[:12]} has landed, but nobody knows whether it is live: {error.message}"
-        )
-        error.made = made
-        raise
+    except (RemoteError, ConfigurationError, ToolMissing) as error:
+        words = f"{commit[:12]} has landed, but nobody knows whether it is live: {error.message}"
+        unknown = type(error)(words, advice=error.advice)
+        unknown.made = made
+        raise unknown from error
     made = made.model_copy(update={"rollout": rollout})
     if rollout.status == "live":
         return made

@@ -6,7 +6,7 @@ Answers have the shapes of the real API: Status objects, lists, a plain text whe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +35,22 @@ class Step:
     pods: Sequence[Json] = ()
 
 
+Later = Callable[[], Step]
+"""A step that is not known before it is time for it: of a commit that is yet to be made."""
+
+
 @dataclass(slots=True)
 class Cluster:
     """What the API knows; each question for a resource takes it one step on, until the last one."""
 
-    steps: dict[str, list[Step | Reply]] = field(default_factory=dict)
+    steps: dict[str, list[Step | Reply | Later]] = field(default_factory=dict)
     """By path of the resource. A reply stands for what the API answers instead."""
     forbidden: set[str] = field(default_factory=set)
     """Plurals that the account may not read."""
     pods: list[Json] = field(default_factory=list)
     server: Server | None = None
 
-    def put(self, path: str, *steps: Step | Reply) -> None:
+    def put(self, path: str, *steps: Step | Reply | Later) -> None:
         """Let a resource go through these steps from now on."""
         self.steps[path] = list(steps)
 
@@ -69,8 +73,9 @@ class Cluster:
             return status(404, "NotFound", f'{plural}.{group} "{name}" not found')
         return self._step(self.steps[request.path])
 
-    def _step(self, steps: list[Step | Reply]) -> Reply:
+    def _step(self, steps: list[Step | Reply | Later]) -> Reply:
         step = steps.pop(0) if len(steps) > 1 else steps[0]
+        step = step() if callable(step) else step
         if isinstance(step, Reply):
             return step
         self.pods = list(step.pods)
