@@ -18,7 +18,7 @@ from stages.gitops.destination import Destination, history_of
 from stages.gitops.message import message, one_line, order_trailers
 from stages.gitops.past import State, states
 from stages.gitops.wishes import Offer, Wish
-from stages.manifests.interface import NewImage
+from stages.manifests.interface import NewImage, Target, Traffic
 from stages.oci.order_key import OrderKey
 from stages.registries.deployed import Deployed, DeployedImages
 
@@ -55,6 +55,7 @@ class Rollback:
         """
         images = self.destination.images(desk)
         wishes, present = self._wishes(images, desk)
+        wishes = tuple((_back(target), image) for target, image in wishes)
         found = [(one, require(images, one[1])) for one in wishes]
         source = have[Source]
         revision = next((there.key.revision for _, there in found if there.key), source.commit)
@@ -113,6 +114,11 @@ class Rollback:
                 *([f"Pipeline-Run: {one_line(key.run)}"] if key.run else []),
             ),
         )
+
+
+def _back(target: Target) -> Target:
+    """Return the target, of whose requests the image that is under way gets nothing more."""
+    return target if target.traffic is None else replace(target, traffic=Traffic(0, "rollback"))
 
 
 def require(images: DeployedImages, image: NewImage) -> Deployed:
