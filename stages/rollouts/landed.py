@@ -36,14 +36,12 @@ def until_live(
         RemoteError: an API does not accept us.
         Interrupted: somebody did not want to wait.
     """
-    wait, commit = destination.wait, made.commit or made.head
-    if wait is None or desk.dry_run or commit is None or made.status not in {"committed", "unchanged"}:
+    commit = made.commit or made.head
+    asked = destination.wait is not None and not desk.dry_run
+    if not asked or commit is None or made.status not in {"committed", "unchanged"}:
         return made
-
-    history = History(destination.git_branch(), desk)
-    awaited = Awaited(commit=commit, digests=digests_of(made), includes=history.includes)
     try:
-        rollout = wait.until_live(awaited, desk)
+        made = _watched(made, commit, destination, have, desk)
     except KeyboardInterrupt as error:
         stopped = Interrupted(
             f"interrupted while waiting until {commit[:12]} is live",
@@ -56,13 +54,24 @@ def until_live(
         unknown = type(error)(words, advice=error.advice)
         unknown.made = made
         raise unknown from error
-    made = made.model_copy(update={"rollout": rollout})
-    if rollout.status == "live":
-        return made
+    if made.rollout is not None and made.rollout.status != "live":
+        raise failure(made)
+    return made
+
+
+def _watched(
+    made: ManifestUpdate, commit: str, destination: "Destination", have: Artifacts, desk: Desk
+) -> ManifestUpdate:
+    """Return what was made with its rollout, which is undone where that is asked for."""
+    wait = destination.wait
+    assert wait is not None  # noqa: S101 - whoever comes here has looked
+    history = History(destination.git_branch(), desk)
+    awaited = Awaited(commit=commit, digests=digests_of(made), includes=history.includes)
+    rollout = wait.until_live(awaited, desk)
     is_rollback = have.get(PushedImage) is None  # back from there is what was broken before
-    if wait.on_failure == "rollback" and not is_rollback:
-        made = made.model_copy(update={"rollout": _undone(rollout, awaited, destination, have, desk)})
-    raise failure(made)
+    if rollout.status != "live" and wait.on_failure == "rollback" and not is_rollback:
+        rollout = _undone(rollout, awaited, destination, have, desk)
+    return made.model_copy(update={"rollout": rollout})
 
 
 def digests_of(made: ManifestUpdate) -> tuple[str, ...]:
