@@ -69,12 +69,16 @@ class Difference:
     @property
     def was(self) -> str:
         """The value before, for people."""
-        return _shown(self.old)
+        return self._shown(self.old)
 
     @property
     def now(self) -> str:
         """The value after, for people."""
-        return _shown(self.new)
+        return self._shown(self.new)
+
+    def _shown(self, value: object) -> str:
+        """Return a value for people, unless it is nobody's business."""
+        return "(secret)" if self.document.startswith("Secret") and value is not ABSENT else _shown(value)
 
     def __str__(self) -> str:
         return f"{self.place}: {self.was} -> {self.now}"
