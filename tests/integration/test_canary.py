@@ -73,6 +73,9 @@ def canary(project: Project, create_repository: CreateRepository, tmp_path: Path
     image = f"{project.registry.address}/{project.name}/tiny"
     for name, text in (("kserve", KSERVE), ("seldon", SELDON), ("rollout", ROLLOUT)):
         (content / "apps" / f"{name}.yaml").write_text(text.format(image=image))
+    (content / "apps" / "kustomization.yaml").write_text(
+        "resources: [kserve.yaml, seldon.yaml, rollout.yaml]\n"
+    )
     gitops = create_repository(content)
     for name in ("PIPELINE_REGISTRIES", "PIPELINE_UPDATE__REPOSITORY"):
         del project.environment[name]
@@ -118,12 +121,19 @@ def percent(project: Project) -> str:
 
 
 def test_a_canary_gets_a_tenth_then_half_then_all_and_nothing_after_a_rollback(canary: Project) -> None:
+    succeeded(canary, "run")  # nothing is there yet that could get the rest
+    (begin,) = lines(canary, "kserve", "image")
+    assert "@sha256:" in begin
+    assert percent(canary) == "canaryTrafficPercent: 100  # by the pipeline"
+    assert lines(canary, "seldon", "traffic") == ["traffic: 100", "traffic: 0"]
+
+    change_code(canary)
     succeeded(canary, "run")
     (first,) = lines(canary, "kserve", "image")
-    assert "@sha256:" in first
     assert percent(canary) == "canaryTrafficPercent: 10  # by the pipeline"
     assert lines(canary, "seldon", "traffic") == ["traffic: 90", "traffic: 10"]
-    assert [":none-yet" in line for line in lines(canary, "seldon", "image")] == [True, False]
+    tag = begin.partition("tiny:")[2]
+    assert [tag in line for line in lines(canary, "seldon", "image")] == [True, False]
 
     succeeded(canary, "promote", "--percent", "50")
     assert percent(canary) == "canaryTrafficPercent: 50  # by the pipeline"
