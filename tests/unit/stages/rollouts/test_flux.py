@@ -47,6 +47,12 @@ def test_a_kustomization_at_another_revision_is_not(revision: str) -> None:
     assert (seen.state, seen.reason) == ("progressing", "NotApplied")
 
 
+def test_a_kustomization_that_has_changed_itself_is_ready_as_it_was_before() -> None:
+    changed = kustomization(READY, f"main@sha1:{COMMIT}")
+    changed["metadata"] = {"generation": 2}
+    assert judge(changed, (), AWAITED).state == "progressing"
+
+
 def test_a_kustomization_whose_health_checks_fail_is_degraded_at_our_commit_only() -> None:
     failed = condition("Ready", "False", "HealthCheckFailed", "timeout waiting for Deployment/digits/server")
     ours = judge(kustomization(failed, f"main@sha1:{BEFORE}", f"main@sha1:{COMMIT}"), (), AWAITED)
