@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.desk import Desk
 from pipeline.errors import ManifestRefused, ToolMissing
 from pipeline.model import Proof
 from pipeline.reference import Digest, Repository, Tag
 from stages.manifests.editing import edit
-from stages.manifests.interface import NewImage, Target
+from stages.manifests.interface import NewImage, Target, Traffic
 from stages.manifests.proof import Mode, Prover
 from stages.manifests.tree import Folder
 from tests.support.helm import ensure_helm
@@ -374,3 +376,22 @@ def test_nothing_of_the_environment_reaches_the_renderer(
     prove(tree, edit(tree, wishes), wishes)
     assert prove._rendered
     assert "secret" not in repr(prove._rendered)
+
+
+CASES = Path(__file__).parents[1] / "data" / "manifests"
+HINTS = {field.name for field in fields(Target)} - {"path", "traffic"}
+EDITED = sorted(path.parent.name for path in CASES.glob("*/expected"))
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_no_golden_edit_is_refused(name: str, tmp_path: Path) -> None:
+    case = yaml.safe_load((CASES / name / "case.yaml").read_text())
+    hints = {key: value for key, value in case.items() if key in HINTS}
+    digest = Digest(case["digest"]) if "digest" in case else None
+    image = NewImage(repository=Repository(case["repository"]), tag=Tag(case["tag"]), digest=digest)
+    traffic = Traffic(**yaml.safe_load(case["traffic"])) if "traffic" in case else None
+    wishes = [(Target(path=case["path"], traffic=traffic, **hints), image)]
+    tree = Folder(CASES / name / "original")
+    files = edit(tree, wishes)
+    found = Prover(desk(tmp_path))(tree, files, wishes)
+    assert {proof.file for proof in found} == {file.path for file in files}
