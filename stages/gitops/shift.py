@@ -23,6 +23,7 @@ from stages.gitops.rollback import tag_of
 from stages.gitops.wishes import Wish
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import NewImage, Target, Traffic
+from stages.manifests.proof import Prover
 from stages.manifests.tree import Tree
 from stages.oci.order_key import OrderKey
 from stages.registries.deployed import Deployed, DeployedImages
@@ -39,7 +40,7 @@ class ShiftedEdit(OrderedEdit):
         """Return the files that change.
 
         Raises:
-            ManifestRefused: another image stands there by now, or requests are not divided there.
+            ManifestRefused: another image stands there by now, or requests cannot be divided there.
         """
         weighed = self.rule.weigh(tree, self.wishes)
         self.weighed = tuple(found for _, found in weighed)
@@ -49,7 +50,9 @@ class ShiftedEdit(OrderedEdit):
                     f"{found.place} names {found.reference} by now, and no longer {image.digest}",
                     advice="Look how that one does, then run the command again.",
                 )
-        return edit(tree, self.wishes)
+        files = edit(tree, self.wishes)
+        self.proofs = self.prover(tree, files, self.wishes) if self.prover is not None else ()
+        return files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,12 @@ class Shift:
         images = going.images(desk)
         wishes, last = _under_way(going, images, desk)
         rule = Rule(key=last.key, level="ignore", find=images.find)
-        made = going.land(ShiftedEdit(wishes, rule), self._message(wishes, last.key, desk), desk, have)
+        made = going.land(
+            ShiftedEdit(wishes, rule, Prover(desk, going.proof)),
+            self._message(wishes, last.key, desk),
+            desk,
+            have,
+        )
         if made.status == "unchanged":
             return made.model_copy(
                 update={"note": f"the image gets {self.percent} % of the requests already"}

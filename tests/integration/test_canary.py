@@ -135,6 +135,9 @@ def test_a_canary_gets_a_tenth_then_half_then_all_and_nothing_after_a_rollback(c
     tag = begin.partition("tiny:")[2]
     assert [tag in line for line in lines(canary, "seldon", "image")] == [True, False]
 
+    shown = succeeded(canary, "promote", "--percent", "50", "--dry-run")
+    assert "dry run: nothing was pushed" in shown.stdout
+    assert lines(canary, "seldon", "traffic") == ["traffic: 90", "traffic: 10"]
     succeeded(canary, "promote", "--percent", "50")
     assert percent(canary) == "canaryTrafficPercent: 50  # by the pipeline"
     assert lines(canary, "seldon", "traffic") == ["traffic: 50", "traffic: 50"]

@@ -144,3 +144,28 @@ def test_a_link_is_the_place_where_it_stands(project: Path) -> None:
     pipeline("run", "--until", "nothing", "--config", f"service/{FILE_NAME}", cwd=project)
     assert (project / "service" / ".pipeline").is_dir()
     assert not (project / ".pipeline").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--from", "dev"],
+        ["--percent", "50", "--to", "prod"],
+        ["--percent", "50", "--force"],
+        ["--from", "dev", "--to", "prod", "--target", "apps"],
+    ],
+)
+def test_a_promotion_is_between_environments_or_of_requests(flags: list[str], project: Path) -> None:
+    done = pipeline("promote", *flags, cwd=project)
+    assert done.returncode == 2
+    assert "promote takes either --from and --to, or --percent" in done.stderr
+
+
+@pytest.mark.parametrize("percent", ["100", "-1", "true", "much"])
+def test_a_canary_gets_a_part_of_the_requests(percent: str, project: Path) -> None:
+    strategy = f"update.targets=[{{path: a.yaml, strategy: {{canary_percent: {percent}}}}}]"
+    done = pipeline("config", "--set", strategy, cwd=project)
+    assert done.returncode == 2
+    assert "canary_percent" in done.stderr
+    assert pipeline("config", "--set", strategy.replace(percent, "0"), cwd=project).returncode == 0
