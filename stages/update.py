@@ -97,7 +97,7 @@ class Update:
             return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
-        checks = remote.check(desk) + self.destination.check_rollout(desk)
+        checks = remote.check(desk)
         if not all(check.passed for check in checks):
             return checks
         found = _check_targets(
@@ -107,7 +107,7 @@ class Update:
                 self.destination.check_order((one,), tree, desk) + check_proof(self.proof, one, tree, desk)
             ),
         )
-        return checks + self._unnamed(wishes) + found
+        return checks + self._unnamed(wishes) + found + self.destination.check_rollout(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
