@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigurationError, InternalError, PipelineError
 from pipeline.parser import Command, make_parser
+from pipeline.passwords import take_password
 
 if TYPE_CHECKING:
     from pipeline import runner
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.model import Source
     from pipeline.plan import Plan
     from pipeline.record import Record, Runs
+    from pipeline.redaction import Redactor
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
         signal.signal(number, _interrupt)
     try:
+        if getattr(options, "password_stdin", False):
+            take_password(sys.stdin, os.environ)
         return int(options.do(options))
     except PipelineError as error:
         _print_error(error)
@@ -49,6 +54,14 @@ def _defect(error: Exception) -> InternalError:
         f"a defect of the pipeline: {type(error).__name__}: {error}",
         advice=f"Please report it with {stream.name}; look for secrets in it first.",
     )
+
+
+def _redactor() -> "Redactor":
+    """Return what masks secrets, and tells the CI host of each of them."""
+    from pipeline.ci import announcer
+    from pipeline.redaction import Redactor
+
+    return Redactor(learnt=announcer())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,6 +111,7 @@ def _promote(options: argparse.Namespace) -> int:
             source,
             here=options.here,
             there=options.there,
+            redact=_redactor(),
             record=options.record,
             forced=options.force,
         )
@@ -124,7 +138,7 @@ def _require_one_promotion(options: argparse.Namespace) -> None:
 def _diff(options: argparse.Namespace) -> int:
     from pipeline.compose_gitops import preview
 
-    made = preview(_configuration(options), root=options.root, run=options.run)
+    made = preview(_configuration(options), _redactor(), root=options.root, run=options.run)
     sys.stdout.write("".join(file.diff for file in made.files))
     if made.note or not made.files:
         print(made.note or "nothing would change", file=sys.stderr)  # noqa: T201
@@ -145,7 +159,12 @@ def _deliver(
     kind = PlanReporter if how.only_check else TerminalReporter
     reporter = kind(verbosity=verbosity, console=make_console(stderr=options.json))
     record = runner.deliver(
-        runs, lambda: read_source(_root(options)), lambda source: compose(options, source), reporter, how
+        runs,
+        lambda: read_source(_root(options)),
+        lambda source: compose(options, source),
+        reporter,
+        how,
+        redact=_redactor(),
     )
     if options.json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - what was asked for
@@ -190,7 +209,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from pipeline.plugins import diagnose
 
     configuration = _configuration(options)
-    with borrowed_desk(configuration.root, configuration.secrets()) as desk:
+    with borrowed_desk(configuration.root, configuration.secrets(), _redactor()) as desk:
         checks = diagnose(configuration, desk, write=options.write)
         return report(checks, desk.redact, as_json=options.json)
 
@@ -209,7 +228,8 @@ def _lock(options: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="pipeline-lock-") as folder,
         make_console(stderr=True).status("reading the model") as status,
     ):
-        lock = make_lock(configuration, Desk(folder=Path(folder), cache=runs.cache, say=status.update))
+        desk = Desk(folder=Path(folder), cache=runs.cache, redact=_redactor(), say=status.update)
+        lock = make_lock(configuration, desk)
     path = lock_path(configuration)
     unchanged = path.is_file() and path.read_text(encoding="utf-8") == lock.text()
     changes = lock_changes(path, lock)

@@ -14,6 +14,7 @@ from pipeline.interface import Policy, Stage
 from pipeline.model import ManifestUpdate, PushedImage, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs
+from pipeline.redaction import Redactor
 from pipeline.reference import Digest, Repository
 from pipeline.registry_section import RegistrySection
 from pipeline.report.phrases import describe
@@ -138,6 +139,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
     *,
     here: str,
     there: str,
+    redact: Redactor,
     record: str | None = None,
     forced: bool = False,
 ) -> Plan:
@@ -149,7 +151,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
     """
     ours, theirs = (read_config(path, assignments, deployed_to=name) for name in (here, there))
     destination = replace(update(theirs), forced=forced).destination
-    with borrowed_desk(ours.root, (*ours.secrets(), *theirs.secrets())) as desk:
+    with borrowed_desk(ours.root, (*ours.secrets(), *theirs.secrets()), redact) as desk:
         references = deployed(update(ours).destination, desk)
     runs = Runs(ours.root)
     digests = [each.digest for each in references if each.repository in ours.values.repositories]
@@ -174,7 +176,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
 
 
 def preview(
-    configuration: Configuration, *, root: Path | None = None, run: str | None = None
+    configuration: Configuration, redact: Redactor, *, root: Path | None = None, run: str | None = None
 ) -> ManifestUpdate:
     """Return what a recorded run would commit now; to a folder, nobody else is asked.
 
@@ -184,7 +186,7 @@ def preview(
     """
     runs = Runs(configuration.root)
     source, image = _image(stored.by_name(runs, run)) if run is not None else stored.newest_image(runs)
-    with borrowed_desk(configuration.root, configuration.secrets()) as desk:
+    with borrowed_desk(configuration.root, configuration.secrets(), redact) as desk:
         return update(configuration).preview(source, image, desk, root=root)
 
 

@@ -199,6 +199,8 @@ class ScanSection(Section):
     """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
+    registry_findings: bool = False
+    """Count what the registries' own scanners found in the same digest too (ECR, Artifact Registry)."""
     timeout_s: Seconds = 600
     """Time limit in seconds."""
 
@@ -270,7 +272,7 @@ class Config(Section):
     tags: Templates = ()
     """Tags of the image instead of `tag`, from {commit}, {short_commit}, {version} (git describe), {branch},
     {date} (the commit's) and {model_version}. The first one is what manifests get, and never moves; of the
-    others, one without commit, version and date moves with every delivery."""
+    others, one without commit and version moves with every delivery."""
     model: ModelSection | None = None
     """The weights; without them the image is what the Dockerfile makes."""
     test: SuiteSection = SuiteSection()

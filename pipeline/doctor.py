@@ -16,9 +16,8 @@ from pipeline.report.terminal import make_console, print_checks, print_failure
 
 
 @contextmanager
-def borrowed_desk(root: Path, secrets: Sequence[str]) -> Iterator[Desk]:
+def borrowed_desk(root: Path, secrets: Sequence[str], redact: Redactor) -> Iterator[Desk]:
     """Lend a desk outside of a run: nothing of it stays, and no secret is shown."""
-    redact = Redactor()
     for name, value in os.environ.items():
         if SECRET_NAME.search(name):
             redact.add(value)

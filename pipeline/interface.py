@@ -69,6 +69,18 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Salvaging(Protocol):
+    """A stage that may run although the one before it has failed, where what that one made is enough."""
+
+    def lacking(self, made: Any) -> str:  # an artifact of any type
+        """Return why what a failed stage made is not enough, as a sentence for the user; empty where it is.
+
+        The run has failed in any case, and its exit code is that of the stage that failed.
+        """
+        ...
+
+
+@runtime_checkable
 class Storing(Protocol):
     """A stage that takes room on a disk: the plan adds up what all of them need, and refuses a run that does
     not fit."""

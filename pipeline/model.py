@@ -336,12 +336,21 @@ class Severity(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class FoundBy(Value):
+    """One scanner that found a vulnerability, and how bad it says that it is."""
+
+    scanner: str
+    severity: Severity
+    repository: Repository | None = Field(default=None, description="None: our own scanner, of no registry")
+
+
 class Vulnerability(Value):
     """A known weakness of an installed package."""
 
     id: str
     package: str
     installed_version: str
+    source_package: str = Field(default="", description="what the package was built from, where it is known")
     fixed_version: str | None = Field(default=None, description="None where no fix is known")
     severity: Severity
     severity_source: str | None = None
@@ -350,6 +359,9 @@ class Vulnerability(Value):
     title: str = ""
     url: str | None = None
     cvss_score: float | None = Field(default=None, ge=0, le=10)
+    found_by: tuple[FoundBy, ...] = Field(
+        default=(), description="of several scanners; the severity is their highest. Empty: the report's own"
+    )
 
 
 class VulnerabilityDatabase(Value):
@@ -368,8 +380,38 @@ class Unjudged(Value):
     reason: str
 
 
+class RegistryScan(Value):
+    """What the registry's own scanner found in an image."""
+
+    digest: Digest
+    scanner: Tool
+    completed_at: datetime | None = None
+    database_updated_at: datetime | None = None
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), description="what the registry says beside its findings")
+
+
+class RegistryAnswer(Value):
+    """What a registry said when it was asked for its scanner's findings in one digest.
+
+    Unless they were read, nothing is known from it: no finding then means nothing.
+    """
+
+    repository: Repository
+    digest: Digest
+    status: Literal["read", "no image", "no scan", "unfinished"]
+    scanner: str = ""
+    completed_at: datetime | None = None
+    database_updated_at: datetime | None = None
+    findings: int = Field(default=0, ge=0)
+    notes: tuple[str, ...] = Field(default=(), description="what the registry says beside it")
+
+
 class ScanReport(Evidence):
-    """What the scanner found in the application layers of one digest, and in the base of its model image."""
+    """What the scanner found in the application layers of one digest, and in the base of its model image.
+
+    With `scan.registry_findings`, what the scanners of registries found stands among the vulnerabilities too.
+    """
 
     digest: Digest
     scanner: Tool
@@ -378,6 +420,7 @@ class ScanReport(Evidence):
     packages: int = Field(ge=0, description="how many installed packages were compared with the database")
     vulnerabilities: tuple[Vulnerability, ...] = ()
     unjudged: tuple[Unjudged, ...] = Field(default=(), description="what could not be looked up, and why")
+    registries: tuple[RegistryAnswer, ...] = Field(default=(), description="asked for their own findings")
 
     @property
     def database_age(self) -> timedelta:
@@ -445,16 +488,6 @@ class PushedBlob(Value):
     sent_bytes: int = Field(
         default=0, ge=0, description="over the network, what had to be sent again counted again"
     )
-
-
-class RegistryScan(Value):
-    """What the registry's own scanner found in an image."""
-
-    digest: Digest
-    scanner: Tool
-    completed_at: datetime | None = None
-    database_updated_at: datetime | None = None
-    vulnerabilities: tuple[Vulnerability, ...] = ()
 
 
 class RegistryEvidence(Value):

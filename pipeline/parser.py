@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pipeline
+from pipeline.passwords import FLAG
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -18,7 +19,7 @@ exit codes: 0 delivered, 1 a stage failed, 2 configuration, 3 refused by policy,
 70 defect, 130 interrupted
 
 settings: default < pipeline.yaml < PIPELINE_SECTION__KEY in the environment < --set section.key=value
-passwords: REGISTRY_USERNAME and REGISTRY_PASSWORD, or `docker login`;
+passwords: REGISTRY_USERNAME with REGISTRY_PASSWORD or --password-stdin, or `docker login`;
 GITOPS_USERNAME and GITOPS_PASSWORD, GITOPS_SSH_KEY, or git's credential helpers"""
 
 
@@ -34,6 +35,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = _verb(verbs, "run", commands, "deliver the commit that is checked out")
     _add_config(run)
+    _add_password(run)
     _add_until(run)
     run.add_argument(
         "--dry-run",
@@ -51,12 +53,14 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_output(run)
     plan = _verb(verbs, "plan", commands, "check everything that a run needs, and start nothing")
     _add_config(plan)
+    _add_password(plan)
     _add_until(plan)
     _add_output(plan)
     doctor = _verb(
         verbs, "doctor", commands, "log in to every registry, and say what a push would meet there"
     )
     _add_config(doctor)
+    _add_password(doctor)
     doctor.add_argument(
         "--write", action="store_true", help="upload one kilobyte to each repository, and cancel the upload"
     )
@@ -203,6 +207,14 @@ def _add_edit(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PART=NAME",
         help="Helm parameter of an Argo CD Application: tag=NAME or digest=NAME",
+    )
+
+
+def _add_password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        FLAG,
+        action="store_true",
+        help="read the password of the user that REGISTRY_USERNAME names from standard input",
     )
 
 

@@ -40,6 +40,8 @@ from stages.models.registry_layers import RegistryLayers
 from stages.oci.layer_compression import Compression
 from stages.oci.model_image import WEIGHTS_FOLDER, OwnImage
 from stages.push import Push
+from stages.registries.connections import Registries
+from stages.registries.findings import RegistryFindings
 from stages.scan import Scan
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
@@ -256,7 +258,19 @@ def _scan(configuration: Configuration) -> Scan:
         databases=database.repositories or PUBLISHED,
         java_databases=database.java_repositories or PUBLISHED_JAVA,
     )
-    return Scan(scanner=trivy)
+    return Scan(scanner=trivy, outside=_registry_findings(configuration))
+
+
+def _registry_findings(configuration: Configuration) -> RegistryFindings | None:
+    values = configuration.values
+    if not values.scan.registry_findings:
+        return None
+    registries = Registries(
+        repositories=values.repositories,
+        insecure=values.insecure_registries,
+        options=gitops.options(configuration),
+    )
+    return RegistryFindings(registries=registries, model_repositories=values.model_repositories)
 
 
 def _benchmark(configuration: Configuration) -> Benchmark:

@@ -3,12 +3,16 @@
 import base64
 import json
 import re
+import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
 SHORTEST = 4  # masking every "a" of a log would hide nothing and ruin the log
-SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(^|_)KEY)$", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(^|_)KEY)$|^REGISTRY_PASSWORD_", re.IGNORECASE
+)
 """Names of variables and settings whose values are taken for secrets."""
 
 FREE_TEXT = frozenset(
@@ -19,18 +23,32 @@ FREE_TEXT = frozenset(
 in a digest, a path or a name would turn it into another one."""
 
 
-class Redactor:
-    """Replaces the secrets it was told of by `***`, also where they stand encoded for a URL or in base64."""
+def _tell_nobody(_: str) -> None:
+    return None
 
-    def __init__(self) -> None:
+
+class Redactor:
+    """Replaces the secrets it was told of by `***`, also where they stand encoded for a URL or in base64.
+
+    `learnt` is called once with each line of each of them, before anything can be said that holds it.
+    """
+
+    def __init__(self, learnt: Callable[[str], None] = _tell_nobody) -> None:
+        self._learnt = learnt
+        self._known: set[str] = set()
         self._needles: list[str] = []
+        self._lock = threading.Lock()  # several uploads may get a new token at the same time
 
     def add(self, secret: str) -> None:
         """Remember a secret; each line of a secret of several lines (a key, say) is one of its own."""
-        for line in {secret, *secret.splitlines()}:
-            text = line.strip()
-            if len(text) >= SHORTEST:
-                self._remember(text)
+        lines = dict.fromkeys(line.strip() for line in (*secret.splitlines(), secret))
+        with self._lock:
+            for text in lines:
+                if len(text) >= SHORTEST and text not in self._known:
+                    self._known.add(text)
+                    self._remember(text)
+                    if len(text.splitlines()) == 1:
+                        self._learnt(text)
 
     def _remember(self, text: str) -> None:
         encoded = base64.b64encode(text.encode()).decode()

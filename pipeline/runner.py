@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
-from pipeline.interface import Policy, Preparing, Stage
+from pipeline.interface import Policy, Preparing, Salvaging, Stage
 from pipeline.model import Artifact, Check, Source, Verdict
 from pipeline.plan import Plan, check, missing
 from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
@@ -58,7 +58,7 @@ class Run:
     runs: Runs
     reporter: Reporter
     options: Options
-    redact: Redactor = field(default_factory=Redactor)
+    redact: Redactor
 
     def save(self, record: Record) -> None:
         """Keep the record as it is now, on disk too; secrets are masked in both."""
@@ -80,18 +80,20 @@ class Run:
         )
 
 
-def deliver(
+def deliver(  # noqa: PLR0913 - each comes from somebody else
     runs: Runs,
     read: Callable[[], Source],
     compose: Callable[[Source], Plan],
     reporter: Reporter,
     options: Options,
+    *,
+    redact: Redactor | None = None,
 ) -> Record:
     """Plan and run everything; whatever happens, the record is complete and nothing is left behind.
 
     `read` tells the commit, `compose` makes the plan; what they raise is recorded like a stage's failure.
     """
-    run = _start(runs, reporter, options)
+    run = _start(runs, reporter, options, redact or Redactor())
     others = process.children()  # of a program that delivers among other things
     try:
         _deliver(run, read, compose)
@@ -112,11 +114,11 @@ def deliver(
     return run.record
 
 
-def _start(runs: Runs, reporter: Reporter, options: Options) -> Run:
+def _start(runs: Runs, reporter: Reporter, options: Options, redact: Redactor) -> Run:
     now = datetime.now(UTC)
     folder = runs.create(f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
     record = Record(run=folder.name, started_at=now, dry_run=options.dry_run, until=options.until)
-    run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options)
+    run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options, redact=redact)
     for name, value in os.environ.items():
         if SECRET_NAME.search(name):
             run.redact.add(value)
@@ -166,26 +168,66 @@ def _name_after(run: Run, source: Source) -> None:
 def _run_stages(run: Run, plan: Plan) -> None:
     have = Artifacts(plan.source)
     for stage in plan.stages:
-        entry = _entry(run, stage, status=Status.RUNNING, started_at=datetime.now(UTC))
-        run.reporter.begins(entry)
-        desk = run.desk(stage)
         try:
-            made, status = _make(run, plan, stage, have, desk)
-            verdicts = judge(made, plan.policies)
-            refused = [verdict for verdict in verdicts if verdict.refuses]
-            _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else status)
-            if refused:
-                raise PolicyRefused(stage.name, refused)
-        except BaseException as error:
-            _note_failure(run, stage, error)
+            have = have.plus(_run_stage(run, plan, stage, have))
+        except PipelineError as error:
+            if error.made is not None and (following := _salvaging(run, plan, stage, error)) is not None:
+                _salvage(run, plan, following, have.plus(error.made), error)
             raise
-        finally:
-            desk.clear()
-            logs = tuple(f"{stage.name}/{name}" for name in desk.commands)
-            started = entry.started_at or datetime.now(UTC)
-            duration_s = (datetime.now(UTC) - started).total_seconds()
-            run.reporter.ended(_entry(run, stage, logs=logs, duration_s=duration_s))
-        have = have.plus(made)
+
+
+def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
+    entry = _entry(run, stage, status=Status.RUNNING, started_at=datetime.now(UTC))
+    run.reporter.begins(entry)
+    desk = run.desk(stage)
+    try:
+        made, status = _make(run, plan, stage, have, desk)
+        verdicts = judge(made, plan.policies)
+        refused = [verdict for verdict in verdicts if verdict.refuses]
+        _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else status)
+        if refused:
+            raise PolicyRefused(stage.name, refused)
+    except BaseException as error:
+        _note_failure(run, stage, error)
+        raise
+    finally:
+        desk.clear()
+        logs = tuple(f"{stage.name}/{name}" for name in desk.commands)
+        started = entry.started_at or datetime.now(UTC)
+        duration_s = (datetime.now(UTC) - started).total_seconds()
+        run.reporter.ended(_entry(run, stage, logs=logs, duration_s=duration_s))
+    return made
+
+
+def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError) -> Stage | None:
+    """Return the next stage, where what the failed one made is enough for it and for the policies."""
+    rest = [stage for stage in plan.stages[plan.stages.index(failed) + 1 :] if stage.name not in plan.skipped]
+    if not rest or error.made is None:
+        return None
+    following = rest[0]
+    if not isinstance(following, Salvaging):
+        return None
+    if lacking := following.lacking(error.made):
+        _add(error, advice=lacking)
+        return None
+    verdicts = judge(error.made, plan.policies)
+    _entry(run, failed, verdicts=verdicts)
+    return None if any(verdict.refuses for verdict in verdicts) else following
+
+
+def _salvage(run: Run, plan: Plan, stage: Stage, have: Artifacts, error: PipelineError) -> None:
+    """Run a stage after one that failed: the run ends with that one's error, which then tells both."""
+    try:
+        _run_stage(run, plan, stage, have)
+    except (Interrupted, InternalError):
+        raise
+    except PipelineError as second:
+        _add(error, message=f"{stage.name} failed too: {second.message}", advice=second.advice)
+
+
+def _add(error: PipelineError, *, message: str = "", advice: str = "") -> None:
+    error.message = "\n".join(filter(None, (error.message, message)))
+    error.advice = "\n".join(filter(None, (error.advice, advice)))
 
 
 def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tuple[Artifact, Status]:

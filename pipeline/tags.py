@@ -9,11 +9,13 @@ from pipeline.model import ImageTag, Source
 from pipeline.reference import Tag
 
 VARIABLES = ("commit", "short_commit", "version", "branch", "date", "model_version")
-FIXING = frozenset({"commit", "short_commit", "version", "date"})
-"""Variables that are others with the next commit, so that a tag with one of them names one content."""
+FIXING = frozenset({"commit", "short_commit", "version"})
+"""Variables that are others with the next commit, so that a tag with one of them names one content; a day
+has many commits."""
 SHORT = 12
 LONGEST = 128
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
+NO_BEGINNING = ".-"
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
@@ -87,7 +89,7 @@ def _branch(source: Source) -> str:
             "tags: {branch} has no value: the commit is checked out without a branch",
             advice="Check a branch out (`git switch`), or leave {branch} out of `tags`.",
         )
-    if _COMMIT.fullmatch(source.branch):
+    if _COMMIT.fullmatch(_fit(source.branch).lstrip(NO_BEGINNING)):
         raise ConfigurationError(
             f"tags: the branch {source.branch!r} is called like a commit, whose tag it could move",
             advice="Rename the branch, or write it with a prefix: `branch-{branch}`.",
@@ -95,10 +97,14 @@ def _branch(source: Source) -> str:
     return source.branch
 
 
+def _fit(value: str) -> str:
+    """Return a value as it stands in a tag: a branch may have any name; what no tag has becomes -."""
+    return _UNFIT.sub("-", value)
+
+
 def _rendered(template: str, known: Mapping[str, Callable[[], str]], suffix: str) -> Tag:
-    # a branch may be called anything: what no tag may have becomes a dash
-    text = _VARIABLE.sub(lambda found: _UNFIT.sub("-", known[found[1]]()), template)
-    text = text.lstrip(".-") + suffix
+    text = _VARIABLE.sub(lambda found: _fit(known[found[1]]()), template)
+    text = text.lstrip(NO_BEGINNING) + suffix
     try:
         return Tag(text)
     except ValueError:

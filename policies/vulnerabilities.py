@@ -98,7 +98,7 @@ class VulnerabilitiesRule(Rule):
 
     def _describe(self, found: Vulnerability, today: date) -> str:
         fix = f", fixed in {found.fixed_version}" if found.fixed_version else ", no fix known"
-        text = f"{found.id} in {found.package} {found.installed_version}{fix}"
+        text = f"{found.id} in {found.package} {found.installed_version}{fix}{_finders(found)}"
         for one in self.exceptions:
             if one.covers(found):  # a live one would have taken it out
                 days = plural((today - one.expires).days, "day")
@@ -183,6 +183,12 @@ class UnjudgedRule(Rule):
         )
         subjects = ", ".join(each.subject for each in unjudged)
         return self.verdict(reasons, f"allowed unseen: {subjects}" if unjudged else "all could be looked up")
+
+
+def _finders(found: Vulnerability) -> str:
+    """Return who found it and how severe each says it is, where another scanner than our own did."""
+    told = ", ".join(f"{by.scanner}: {by.severity}" for by in found.found_by)
+    return f" ({told})" if told else ""
 
 
 def _remedy(found: Iterable[Vulnerability]) -> str:

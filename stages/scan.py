@@ -9,17 +9,23 @@ from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.errors import PipelineError
 from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
 from stages.oci.application_view import View, application_views
-from stages.scanners.interface import Scanner
+from stages.scanners.interface import OutsideScanners, Scanner
+from stages.scanners.merging import Answer, merged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """Let a scanner look into the application layers of every platform, and into the model image's base."""
+    """Let a scanner look into the application layers of every platform, and into the model image's base.
+
+    Registries may be asked what their own scanners found in the very same manifests.
+    """
 
     scanner: Scanner
+    outside: OutsideScanners | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
 
     name: ClassVar[str] = "scan"
@@ -27,8 +33,8 @@ class Scan:
     gives: ClassVar[type[ScanReport]] = ScanReport
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Tell whether the scanner and its database are there."""
-        return self.scanner.check(desk)
+        """Tell whether the scanner and its database are there, and whether registries let us ask."""
+        return (*self.scanner.check(desk), *(self.outside.check() if self.outside is not None else ()))
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the scanner needs; the layers are shared with the build by hard links."""
@@ -39,10 +45,11 @@ class Scan:
         """Return the digest of image, scanner, database and day (UTC); None where the database will change.
 
         A report is judged as of the day on which it was made (age of the database, exceptions that end), so
-        it must not be taken again on another one.
+        it must not be taken again on another one. Where registries are asked, only they know what they have
+        found since: None.
         """
         scanner = self.scanner.identity()
-        if scanner is None:
+        if scanner is None or self.outside is not None:
             return None
         today = self.now().astimezone(UTC).date()
         image = have[BuiltImage]
@@ -54,14 +61,15 @@ class Scan:
         """Return what the scanner found.
 
         Raises:
-            PipelineError: the scanner could not look. Without findings it did, but for what is `unjudged`.
+            PipelineError: the scanner could not look, or a registry does not let us ask. Without findings it
+                did, but for what is `unjudged`, and for registries that have no scan to read (`registries`).
         """
         image = have[BuiltImage]
         folder = desk.folder / "application"
         desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
         views = (*application_views(image, folder), *_base_views(image, folder))
         findings = self.scanner.scan(views, desk)
-        return ScanReport(
+        report = ScanReport(
             digest=image.digest,
             scanner=findings.scanner,
             scanned_at=self.now(),
@@ -70,9 +78,21 @@ class Scan:
             vulnerabilities=findings.vulnerabilities,
             unjudged=findings.unjudged,
         )
+        return report if self.outside is None else _with_answers(report, self.outside, image, desk)
 
 
 def _base_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:
     """Return views of what the weights' own image begins with; it may be nothing."""
     own = image.model_image
     return application_views(own, folder, "model-") if own is not None and own.application_size_bytes else ()
+
+
+def _with_answers(report: ScanReport, outside: OutsideScanners, image: BuiltImage, desk: Desk) -> ScanReport:
+    """Return the report with what others found; where one of them fails, the error has what is known."""
+    answers: list[Answer] = []
+    try:
+        answers.extend(outside.ask(image, desk))
+    except PipelineError as error:
+        error.made = merged(report, answers)
+        raise
+    return merged(report, answers)

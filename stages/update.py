@@ -112,6 +112,23 @@ class Update:
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
 
+    def lacking(self, made: Artifact) -> str:
+        """Return why nothing is rolled out after a push that failed: a target's registry has no image.
+
+        A registry that no target names may have failed.
+        """
+        there: set[Repository] = set()
+        if isinstance(made, PushedImage):
+            images = (made, *([made.model_image] if made.model_image is not None else []))
+            there = {reference.repository for image in images for reference in image.references}
+        if not there:
+            return "No manifest was updated."
+        for target, image in self.destination.sought:
+            if image.repository not in there:
+                named = f"{target.path} gets {image.repository}"
+                return f"No manifest was updated: {named}, which did not get the image."
+        return ""
+
     def run(self, have: Artifacts, desk: Desk) -> ManifestUpdate:
         """Make the targets name the pushed digest, and return what changed.
 

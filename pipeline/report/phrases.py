@@ -1,7 +1,7 @@
 """What an artifact says in one line, and how sizes and times are written for people."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 from pipeline.model import (
@@ -12,6 +12,7 @@ from pipeline.model import (
     Pushed,
     PushedImage,
     PushedReference,
+    RegistryAnswer,
     ScanReport,
     Severity,
     Skipped,
@@ -75,7 +76,37 @@ def _(report: ScanReport) -> str:
     hours = report.database_age.total_seconds() / 3600
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{_findings(report.vulnerabilities)} in {plural(report.packages, 'package')}, {age}"
-    return "; ".join((text, *(f"{each.subject} {each.reason}" for each in report.unjudged)))
+    unjudged = (f"{each.subject} {each.reason}" for each in report.unjudged)
+    return "; ".join((text, *unjudged, *_told_by_registries(report)))
+
+
+NOT_READ = {
+    "no image": "does not have this image yet",
+    "no scan": "has not scanned it",
+    "unfinished": "has not finished its scan",
+}
+
+
+def _told_by_registries(report: ScanReport) -> Iterator[str]:
+    """Yield what each registry's own scanner found, or why nothing is known from it; platforms together."""
+    told: dict[tuple[str, str], list[RegistryAnswer]] = {}
+    for answer in report.registries:
+        told.setdefault((answer.repository, answer.status), []).append(answer)
+    for (repository, status), answers in told.items():
+        notes = "".join(
+            f" ({note})" for note in dict.fromkeys(note for each in answers for note in each.notes)
+        )
+        if status in NOT_READ:
+            yield f"{repository} {NOT_READ[status]}{notes}"
+            continue
+        scanners = dict.fromkeys(each.scanner for each in answers)
+        alone = sum(
+            all(by.repository == repository for by in found.found_by)
+            for found in report.vulnerabilities
+            if found.found_by
+        )
+        count = plural(sum(each.findings for each in answers), "finding")
+        yield f"{' and '.join(scanners)} of {repository}: {count}, {alone or 'none'} of its own{notes}"
 
 
 def _findings(vulnerabilities: Sequence[Vulnerability]) -> str:

@@ -4,7 +4,6 @@ Source: distribution's token authentication specification, and RFC 6749 for iden
 """
 
 import base64
-import json
 import math
 import re
 import threading
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import Endpoint, without_query
 from stages.oci.exchange import TIMEOUTS, Answer, Request, Timeouts, exchange
+from stages.oci.web_tokens import claims_of, lifetime_s
 
 if TYPE_CHECKING:
     import requests
@@ -92,6 +92,10 @@ class _Token:
     def live(self) -> bool:
         return time.monotonic() < self.ends_at
 
+    @property
+    def header(self) -> str:
+        return f"Bearer {self.value}"
+
 
 class Authenticator:
     """Keeps what a registry let us in with: one token per set of scopes, renewed before it expires."""
@@ -112,7 +116,8 @@ class Authenticator:
         self._keep_secret = keep_secret
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
-        self._credentials: tuple[Credentials | None] | None = None  # None: not looked for yet
+        self._credentials: tuple[Credentials | None] | None = None  # None: to be looked for
+        self._known: Credentials | None = None  # stays while another thread looks for new ones
         self._stale_at = math.inf
         self._tokens: dict[Scopes, _Token] = {}
         self._successors: dict[str, str] = {}  # identity tokens that came in the place of others
@@ -122,7 +127,12 @@ class Authenticator:
         """How the registry wants to be asked: `basic`, `bearer`, or None where it has not asked."""
         return self._challenge.scheme if self._challenge else None
 
-    def credentials(self) -> Credentials | None:
+    @property
+    def known(self) -> Credentials | None:
+        """Who we were to the registry last; None for nobody, or where it has not asked. Asks no source."""
+        return self._known
+
+    def _current(self) -> Credentials | None:
         """Return who we are, or None for nobody; its secret never shows in a log from here on."""
         if self._credentials is None or time.monotonic() >= self._stale_at:
             found = self._find_credentials()
@@ -131,7 +141,7 @@ class Authenticator:
                 self._stale_at = time.monotonic() + found.fresh_s()
                 self._keep_secret(found.secret)
                 self._keep_secret(f"{found.username}:{found.secret}")
-            self._credentials = (found,)
+            self._credentials, self._known = (found,), found
         return self._credentials[0]
 
     def header(self, scopes: Scopes) -> str | None:
@@ -147,18 +157,18 @@ class Authenticator:
         """Return another header after a 401; None where there is no other than the refused one."""
         with self._lock:
             self._challenge = Challenge.parse(headers) or self._challenge
-            if not self._changed_since(refused):
+            if not self._changed_since(scopes, refused):
                 self._credentials = None  # they may have expired: their source is asked again
-            token = self._tokens.get(scopes)
-            if token is not None and f"Bearer {token.value}" == refused:
-                del self._tokens[scopes]  # another thread may have renewed it already
+                self._tokens.pop(scopes, None)
             header = self._header(scopes)
         return header if header != refused else None
 
-    def _changed_since(self, refused: str | None) -> bool:
-        """Tell whether another thread has found other credentials than the refused ones already."""
-        found = self._credentials[0] if self._credentials else None
-        return self.scheme == "basic" and found is not None and found.basic != refused
+    def _changed_since(self, scopes: Scopes, refused: str | None) -> bool:
+        """Tell whether another thread has renewed already what was refused."""
+        if self.scheme == "basic":
+            return self.known is not None and self.known.basic != refused
+        token = self._tokens.get(scopes)
+        return token is not None and token.header != refused
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Remember how the registry wants to be asked."""
@@ -169,23 +179,29 @@ class Authenticator:
         if self._challenge is None:
             return None
         if self._challenge.scheme == "basic":
-            credentials = self.credentials()
+            credentials = self._current()
             return credentials.basic if credentials else None
         token = self._tokens.get(scopes)
         if token is None or not token.live:
             token = self._tokens[scopes] = self._ask(self._challenge, scopes)
-        return f"Bearer {token.value}"
+        return token.header
 
     def _ask(self, challenge: Challenge, scopes: Scopes) -> _Token:
-        credentials = self.credentials()
+        kept = self._credentials
+        answer = self._asked(challenge, scopes, self._current())
+        if answer.status == HTTPStatus.UNAUTHORIZED and kept is not None and self._credentials is kept:
+            # good once, such as an hour's token that a helper gave without saying so
+            self._credentials = None
+            answer = self._asked(challenge, scopes, self._current())
+        if answer.status != HTTPStatus.OK:
+            raise self._refusal(answer, self.known)
+        return self._read(answer)
+
+    def _asked(self, challenge: Challenge, scopes: Scopes, credentials: Credentials | None) -> Answer:
         self._endpoint.require_allowed(challenge.realm)
         if credentials is not None and credentials.identity_token:
-            answer = self._exchange_identity(challenge, scopes, credentials)
-        else:
-            answer = self._get_token(challenge, scopes, credentials)
-        if answer.status != HTTPStatus.OK:
-            raise self._refusal(answer, credentials)
-        return self._read(answer)
+            return self._exchange_identity(challenge, scopes, credentials)
+        return self._get_token(challenge, scopes, credentials)
 
     def _get_token(self, challenge: Challenge, scopes: Scopes, credentials: Credentials | None) -> Answer:
         query = [("service", challenge.service)] if challenge.service else []
@@ -227,11 +243,9 @@ class Authenticator:
                 advice="Its token service does not follow the specification: ask its administrator.",
             )
         self._keep_secret(value)
-        lifetime = document.get("expires_in")
-        lifetime_s = (
-            float(lifetime) if isinstance(lifetime, (int, float)) and lifetime > 0 else DEFAULT_LIFETIME_S
-        )
-        return _Token(value, time.monotonic() + lifetime_s * LIVE_SHARE)
+        told = document.get("expires_in")
+        said_s = float(told) if isinstance(told, int | float) and told > 0 else lifetime_s(value)
+        return _Token(value, time.monotonic() + (said_s or DEFAULT_LIFETIME_S) * LIVE_SHARE)
 
     def _refusal(self, answer: Answer, credentials: Credentials | None) -> RemoteError:
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
@@ -274,10 +288,9 @@ def granted(header: str | None, repository_path: str) -> frozenset[str] | None:
     The token is not verified: this only saves a long build whose push would be refused.
     """
     try:
-        payload = (header or "").removeprefix("Bearer ").split(".")[1]
-        access = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["access"]
+        access = claims_of((header or "").removeprefix("Bearer "))["access"]
         return frozenset(
             action for entry in access if entry["name"] == repository_path for action in entry["actions"]
         )
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None

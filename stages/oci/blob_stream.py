@@ -30,7 +30,7 @@ class Blob:
     read: Callable[[int], Iterator[bytes]]
     """Yields the bytes from an offset on, in pieces of a megabyte or so."""
     name: str = ""
-    """The file that it holds, for messages; empty where that is none, or many."""
+    """The file that it holds, or the first of them, for messages; empty where that is none."""
     hashed: HashedOnce = field(default_factory=HashedOnce, compare=False, repr=False)
     """Tells those who push this blob to several places whether one of them hashes it already."""
 

@@ -6,6 +6,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pipeline.errors import RemoteError
 
+DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
@@ -55,9 +57,9 @@ def hostname(netloc: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str]:
-    """Return the part of a URL that decides who gets our authorization."""
+    """Return the part of a URL that decides who gets our authorization; a default port may be left out."""
     parts = _split(url)
-    return parts.scheme, parts.netloc.lower()
+    return parts.scheme, parts.netloc.lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ""))
 
 
 def without_query(url: str) -> str:

@@ -101,14 +101,19 @@ def _blob(
     recipe = recipes.get(descriptor.digest)
     if recipe is not None:
         source = files or FolderFiles(folder=Path(recipe.source))
-        name = f"{recipe.source}: {recipe.files[0].path}" if len(recipe.files) == 1 else ""
-        return Blob(descriptor=descriptor, read=partial(stream, recipe, source), name=name)
+        return Blob(descriptor=descriptor, read=partial(stream, recipe, source), name=_name(recipe))
     if not layout.has(descriptor.digest):
         raise StageFailed(
             f"{descriptor.digest} ({descriptor.media_type}) is missing in {layout.path}",
             advice="Run the build stage again.",
         )
     return Blob(descriptor=descriptor, read=partial(_read, layout, descriptor.digest))
+
+
+def _name(recipe: ModelLayer) -> str:
+    first, *others = recipe.files
+    more = f" or one of {len(others)} small files packed with it" if others else ""
+    return f"{recipe.source}: {first.path}{more}"
 
 
 def _read(layout: Layout, digest: Digest, offset: int = 0) -> Iterator[bytes]:

@@ -63,7 +63,7 @@ class ImagePush:
         for tag in further:
             self._push_tag(tag)
         for tag in self._tags:
-            self._verify(tag.tag)
+            self._verify(tag)
         pushed = PushedReference(
             repository=self.client.repository,
             tag=self.tag,
@@ -146,15 +146,21 @@ class ImagePush:
             ) from refused
         return True
 
-    def _verify(self, tag: Tag) -> None:
+    def _verify(self, tag: ImageTag) -> None:
         """Ask by tag what everybody will get from now on."""
-        there = self.client.find_manifest(tag)
-        if there != self._digest:
-            raise RemoteError(
-                f"{self.client.repository}:{tag} is {there or 'missing'}, not {self._digest} as pushed",
-                advice="Another run may have pushed the same tag at the same time, or the registry rewrites "
-                "manifests. Nothing is deployed from this run: run again.",
+        there = self.client.find_manifest(tag.tag)
+        if there == self._digest:
+            return
+        if there is not None and tag.moves and tag.tag != self.tag:
+            self.say(
+                f"{self.client.repository}:{tag.tag} is {there} by now: another delivery has moved it on"
             )
+            return
+        raise RemoteError(
+            f"{self.client.repository}:{tag.tag} is {there or 'missing'}, not {self._digest} as pushed",
+            advice="Another run may have pushed the same tag at the same time, or the registry rewrites "
+            "manifests. Nothing is deployed from this run: run again.",
+        )
 
     def _report(self, pushed: PushedReference) -> None:
         counts = Counter(blob.how for blob in pushed.blobs)

@@ -3,6 +3,7 @@
 Source: OCI distribution specification 1.1, "Error codes".
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.authentication import Credentials, login_refused
 from stages.oci.exchange import Answer
 
-TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})  # the last are Cloudflare's
 TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "TOOMANYREQUESTS"})
 IMMUTABLE_CODES = frozenset({"TAG_INVALID", "REGISTRY_DISALLOWED_OPERATION"})  # Amazon's, Azure's
 QUOTED_CHARACTERS = 300  # of what the registry says, which may be a page of HTML
@@ -39,7 +40,10 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
         attempt.credentials is None or attempt.scheme == "basic"
     ):
         return login_refused(attempt.host, attempt.credentials)
-    message = f"{attempt.host}: cannot {attempt.doing} in {attempt.repository}: {said or answer.phrase}"
+    where = f" in {attempt.repository}" if attempt.repository else ""
+    message = f"{attempt.host}: cannot {attempt.doing}{where}: {said or answer.phrase}"
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return TemporaryRemoteError(message, advice=limited(answer), retry_after_s=answer.retry_after_s)
     if answer.status in TEMPORARY or codes & TEMPORARY_CODES:
         return TemporaryRemoteError(
             message,
@@ -53,6 +57,16 @@ def refusal(answer: Answer, attempt: Attempt) -> RemoteError:
         )
     kind = TagRefused if codes & IMMUTABLE_CODES or "immutab" in said.lower() else RemoteError
     return kind(message, advice=_advice(answer.status, codes, attempt))
+
+
+def limited(answer: Answer) -> str:
+    """Say what to do about a limit of requests, and how long it lasts where the registry tells."""
+    wait_s = answer.retry_after_s
+    when = f"in {math.ceil(wait_s / 60)} minutes" if wait_s is not None and wait_s > 60 else "in some minutes"
+    return (
+        f"The registry limits how often it may be asked. Run again {when}: what it has already is not sent "
+        "again. A login, another account or a larger plan has a limit of its own."
+    )
 
 
 def credentials_expired(answer: Answer) -> bool:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Retries:
     """How often to try, and how long to wait in between: doubled each time, with jitter."""
 
-    attempts: int = 5
+    attempts: int = 7
     first_wait_s: float = 0.5
     longest_wait_s: float = 60.0
 

@@ -71,7 +71,7 @@ class Transport:
         if self._authenticator.scheme == "basic":
             purpose = Purpose(doing="log in", repository="", scopes=scopes, expect=(HTTPStatus.OK,))
             self.send(Request(method="GET", url="/v2/"), purpose)
-        return (self._authenticator.credentials() if self._authenticator.scheme else None), header
+        return self._authenticator.known, header
 
     def send(self, request: Request, purpose: Purpose) -> Answer:
         """Send a request once, and once more when a token expired; return an answer of an expected status.
@@ -96,7 +96,7 @@ class Transport:
             doing=purpose.doing,
             host=self.endpoint.host,
             repository=purpose.repository,
-            credentials=self._authenticator.credentials(),
+            credentials=self._authenticator.known,
             scheme=self._authenticator.scheme,
         )
         raise refusal(answer, attempt)
@@ -153,8 +153,11 @@ class Transport:
         )
         error = refusal(answer, attempt)
         if answer.status < 500 and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            said = error.message.rpartition("/v2/: ")[2]
+            told = f": {said}" if said != answer.phrase else ""
             return RemoteError(
-                f"{self.endpoint.host} answered {answer.phrase} to /v2/, where a registry says 200 or 401",
+                f"{self.endpoint.host} answered {answer.phrase} to /v2/, where a registry says 200 or 401"
+                f"{told}",
                 advice="Check that `registries` names a registry, with the right port.",
             )
         return error

@@ -5,7 +5,7 @@ Source: OCI distribution specification 1.1, "Pushing a blob in chunks" and "Canc
 
 from http import HTTPStatus
 
-from pipeline.errors import RemoteError
+from pipeline.errors import RemoteError, TemporaryRemoteError
 from stages.oci.distribution import RepositoryClient
 from stages.oci.exchange import Request
 from stages.oci.transport import Purpose
@@ -17,6 +17,7 @@ WHOLE_ONLY = (400, 404, 405, 415, 416, 501)
 CANCELLED = (200, 202, 204)
 NOT_CANCELLED = (400, 404, 405, 500, 501)
 NOT_ALLOWED = (401, 403)
+NO_RIGHT = "; to cancel it takes the right to delete: the registry forgets it in time"
 
 
 def try_upload(client: RepositoryClient) -> str:
@@ -44,19 +45,29 @@ def try_upload(client: RepositoryClient) -> str:
         body=TRIAL,
     )
     sent = client.transport.send(request, _purpose(client, "upload", (*TAKEN, *WHOLE_ONLY)))
-    cancelled = client.transport.send(
-        Request(method="DELETE", url=sent.location or begun.location),
-        _purpose(client, "cancel an upload", (*CANCELLED, *NOT_CANCELLED, *NOT_ALLOWED), rights=",delete"),
-    )
     if sent.status in TAKEN:
         took = "took 1 kB"
     else:
         took = f"opened an upload, which takes no part of a blob ({sent.phrase}), so nothing was sent"
+    return f"{took}{_cancel(client, sent.location or begun.location)}"
+
+
+def _cancel(client: RepositoryClient, location: str) -> str:
+    """Cancel an upload; return how that went. Whatever comes of it, the registry has taken the upload."""
+    purpose = _purpose(
+        client, "cancel an upload", (*CANCELLED, *NOT_CANCELLED, *NOT_ALLOWED), rights=",delete"
+    )
+    try:
+        cancelled = client.transport.send(Request(method="DELETE", url=location), purpose)
+    except TemporaryRemoteError as error:
+        return f"; it was not cancelled ({error.message}): the registry forgets it in time"
+    except RemoteError:  # its token service refuses even to be asked for the right
+        return NO_RIGHT
     if cancelled.status in CANCELLED:
-        return f"{took}, and the upload was cancelled"
+        return ", and the upload was cancelled"
     if cancelled.status in NOT_ALLOWED:
-        return f"{took}; to cancel it takes the right to delete: the registry forgets it in time"
-    return f"{took}; it cannot be cancelled here ({cancelled.phrase}): the registry forgets it in time"
+        return NO_RIGHT
+    return f"; it cannot be cancelled here ({cancelled.phrase}): the registry forgets it in time"
 
 
 def _purpose(client: RepositoryClient, doing: str, expect: tuple[int, ...], rights: str = "") -> Purpose:

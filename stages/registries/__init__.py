@@ -42,9 +42,18 @@ def recognise(
 
     `insecure` names the hosts that may be spoken to without TLS; `only` says that the run has no other
     registry, so that the credentials for "the" registry are meant for it.
+
+    Raises:
+        ConfigurationError: something is configured that such a registry does not know.
     """
     for make in _makers(host.lower(), options.kind):
         return make(host, options, only=only)
+    options.refuse_others(
+        host,
+        frozenset({"create"}),
+        "Leave it out: such a registry makes a repository with its first image, and is logged in to by "
+        "`docker login` or REGISTRY_USERNAME and REGISTRY_PASSWORD.",
+    )
     return GenericRegistry(
         host=host,
         find_credentials=lambda: find(host, only=only),

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError, ToolMissing
+from pipeline.errors import PipelineError, RemoteError, TemporaryRemoteError, ToolMissing
 from pipeline.model import RegistryEvidence
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
@@ -25,11 +25,10 @@ from stages.registries.azure_session import AzureSession
 from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.interface import RepositoryState
-from stages.registries.options import RegistryOptions
+from stages.registries.options import AZURE, RegistryOptions
 
 LARGEST_LAYER_BYTES = 200 << 30
 LOCKED = "REGISTRY_DISALLOWED_OPERATION"
-ONLY_ELSEWHERE = ("immutable", "scan_on_push", "encryption", "tags", "lifecycle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +95,15 @@ class AcrRegistry:
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the role, lock or firewall behind the registry's answer."""
+        if isinstance(error, TemporaryRemoteError) and f"{self.host} could not be reached" in error.message:
+            advice = (
+                f"{error.advice} `az acr list --query '[].loginServer'` shows the registries that are yours."
+            )
+            return TemporaryRemoteError(error.message, advice=advice, retry_after_s=error.retry_after_s)
         if isinstance(error, TemporaryRemoteError | PermissionMissing):
             return error
         if any(sign in error.message for sign in FIREWALLED):
-            return blocked(self.host)
+            return blocked(self.host, error.message)
         if LOCKED in error.message:
             return self._locked(repository)
         denied = any(word in error.message for word in ("DENIED", "UNAUTHORIZED", "may not push to"))
@@ -151,14 +155,12 @@ def registry(host: str, options: RegistryOptions, *, only: bool) -> AcrRegistry:
     Raises:
         ConfigurationError: something is configured that ACR does not know.
     """
-    unknown = [name for name in ONLY_ELSEWHERE if getattr(options, name)]
-    if unknown:
-        raise ConfigurationError(
-            f"registries: Azure Container Registry has no {', '.join(f'`{name}`' for name in unknown)} "
-            f"for a repository ({host})",
-            advice="Leave it out: the first push makes the repository, and what is to hold for it is set for "
-            "the registry. A tag is locked by `az acr repository update --image … --write-enabled false`.",
-        )
+    options.refuse_others(
+        f"Azure Container Registry ({host})",
+        AZURE | {"create"},
+        "Leave it out: the first push makes the repository, and what is to hold for it is set for the "
+        "registry. A tag is locked by `az acr repository update --image … --write-enabled false`.",
+    )
     address = AcrAddress.parse(host)
     session = AzureSession(
         host=host, cloud=address.cloud if address is not None else PUBLIC, login=options.login

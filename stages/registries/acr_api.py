@@ -3,7 +3,7 @@
 Source: Azure Container Registry, "Authenticate with a registry using Entra and OAuth" (AAD-OAuth).
 """
 
-import threading
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,9 @@ from pipeline.errors import RemoteError, TemporaryRemoteError
 from pipeline.reference import Digest, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.exchange import Answer, Request, exchange, new_session
-from stages.oci.retries import Retries
+from stages.oci.web_tokens import lifetime_s
 from stages.registries.azure_refusals import permission_missing, refusal
-from stages.registries.azure_session import TIMEOUTS, AzureSession, claims_of
+from stages.registries.azure_session import TIMEOUTS, AzureSession
 from stages.registries.extras import require
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The user name that stands before a refresh token in a Basic login."""
+ADDRESS = re.compile(r"client with IP '([^']+)'")
 FIREWALLED = ("is not allowed access", "answered 403 Forbidden to /v2/")
-PATIENCE = Retries(attempts=4)
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class AcrApi:
     def credentials(self) -> Credentials:
         """Return a new refresh token, good for about three hours; the realm takes it as an identity token."""
         token = self.ask("log in", self.session.access_token)
-        answer = PATIENCE.run(lambda: self._exchange(token), threading.Event(), lambda _: None)
+        answer = self._exchange(token)  # which whoever asks the registry tries again
         value = answer.json().get("refresh_token")
         if answer.status != HTTPStatus.OK or not isinstance(value, str):
             raise self._not_let_in(answer)
@@ -134,8 +134,8 @@ class AcrApi:
         return answer
 
     def _not_let_in(self, answer: Answer) -> RemoteError:
-        if FIREWALLED[0] in answer.content.decode(errors="replace"):
-            return blocked(self.host)
+        if FIREWALLED[0] in (said := answer.content.decode(errors="replace")):
+            return blocked(self.host, said)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             who = f"{self.session.name or 'us'} ({self.session.origin})"
             return permission_missing(self.session, f"Azure knows {who}, and the registry lets it do nothing")
@@ -145,20 +145,19 @@ class AcrApi:
         )
 
 
-def blocked(host: str) -> RemoteError:
+def blocked(host: str, said: str) -> RemoteError:
     """Return the error for a registry whose firewall does not let this machine through."""
     registry = host.partition(".")[0].partition("-")[0]
+    found = ADDRESS.search(said)
+    address = found[1] if found else "ADDRESS"
     return RemoteError(
         f"{host}: the registry's firewall does not let this machine through",
         advice="Run where its network rules allow it (a runner in the virtual network), or allow this "
-        f"address:\naz acr network-rule add --name {registry} --ip-address ADDRESS",
+        f"address:\naz acr network-rule add --name {registry} --ip-address {address}",
     )
 
 
 def _by_our_clock(token: str) -> datetime | None:
     """Return when a token ends, its life counted from now: the registry's clock and ours may differ."""
-    claims = claims_of(token)
-    begin, end = claims.get("iat"), claims.get("exp")
-    if not (isinstance(begin, int | float) and isinstance(end, int | float) and end > begin):
-        return None
-    return datetime.now(UTC) + timedelta(seconds=end - begin)
+    seconds = lifetime_s(token)
+    return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
-from pipeline.model import RegistryEvidence
+from pipeline.model import RegistryEvidence, RegistryScan
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -22,12 +22,13 @@ from stages.registries import credentials as stored
 from stages.registries import distribution_api
 from stages.registries.artifact_registry_address import ArtifactRegistryAddress, is_gcr, is_google
 from stages.registries.artifact_registry_api import ArtifactRegistryApi, GoogleImage, GoogleRepository
+from stages.registries.artifact_registry_findings import find_scan
 from stages.registries.cloud_errors import CANNOT_ASK, NoCloudLogin, PermissionMissing
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.google_refusals import permission_missing
 from stages.registries.google_session import GoogleSession
-from stages.registries.interface import RepositoryState
-from stages.registries.options import RegistryOptions
+from stages.registries.interface import NoScan, RepositoryState
+from stages.registries.options import GOOGLE, REPOSITORY, RegistryOptions
 
 FORMAT, MODES = "DOCKER", frozenset({"STANDARD_REPOSITORY", "MODE_UNSPECIFIED"})
 READ = "artifactregistry.repositories.downloadArtifacts"
@@ -70,6 +71,7 @@ class ArtifactRegistry:
             return RepositoryState(
                 exists=False,
                 created_on_push=self._created_on_push,
+                made_apart=True,
                 advice=self._no_repository(client.repository).advice,
             )
         self._require_permissions(client.repository)
@@ -102,6 +104,10 @@ class ArtifactRegistry:
         cloud, question = "Google Artifact Registry", "GetDockerImage"
         return confirmed(client, content, look, cloud=cloud, question=question)
 
+    def find_scan(self, repository: Repository, digest: Digest) -> RegistryScan | NoScan:
+        """See `Scanning.find_scan`."""
+        return find_scan(self.api, repository, digest)
+
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission or repository behind the registry's answer."""
         if isinstance(error, ALREADY_SAID):
@@ -110,8 +116,21 @@ class ArtifactRegistry:
             return self._no_repository(repository)
         said = error.message
         if said.endswith("403 Forbidden"):  # the answer to a HEAD, which has no words
-            said = f"a read was refused, for which it takes the permission {READ}"
+            resource = ArtifactRegistryAddress.parse(repository).resource
+            said = f"a read was refused, for which it takes the permission {READ} on {resource}"
+        if isinstance(error, TemporaryRemoteError) and f"{self.host} could not be reached" in said:
+            return self._unreachable(error, repository)
         return permission_missing(said, self.host) or error
+
+    def _unreachable(self, error: TemporaryRemoteError, repository: Repository) -> TemporaryRemoteError:
+        if is_gcr(self.host):
+            return error
+        location = ArtifactRegistryAddress.parse(repository).location
+        advice = (
+            f"{error.advice} Is {location} a location of Artifact Registry? `gcloud artifacts locations "
+            "list` shows them."
+        )
+        return TemporaryRemoteError(error.message, advice=advice, retry_after_s=error.retry_after_s)
 
     def _named(self) -> Credentials | None:
         """Return the password of the environment: with one, the API knows us as somebody else."""
@@ -125,9 +144,10 @@ class ArtifactRegistry:
         """
         if self._named() is not None:
             return
-        for permission in self.api.missing_permissions(ArtifactRegistryAddress.parse(repository)):
-            missing = permission_missing(f"this login does not have the permission {permission}", self.host)
-            if missing is not None:
+        address = ArtifactRegistryAddress.parse(repository)
+        for permission in self.api.missing_permissions(address):
+            said = f"this login does not have the permission {permission} on {address.resource}"
+            if (missing := permission_missing(said, self.host)) is not None:
                 raise missing
 
     def _inspect_without_api(
@@ -224,6 +244,11 @@ def artifact_registry(host: str, options: RegistryOptions, *, only: bool) -> Art
             f"registries: {host} is said to be of kind `artifact_registry`, and is no host of it",
             advice="Write LOCATION-docker.pkg.dev/PROJECT/REPOSITORY, or leave `kind:` out.",
         )
+    options.refuse_others(
+        f"Google Artifact Registry ({host})",
+        GOOGLE | (REPOSITORY - {"lifecycle"}),
+        "Leave it out: `gcloud artifacts repositories set-cleanup-policies` says what is deleted in time.",
+    )
     session = GoogleSession(host=host, login=options.login)
     api = ArtifactRegistryApi(host=host, session=session)
     return ArtifactRegistry(host=host, api=api, options=options, only=only)

@@ -127,7 +127,7 @@ class ArtifactRegistryApi:
             from google.api_core.exceptions import NotFound
 
             try:
-                return ask(self._connected(), _retry())
+                return ask(self._connected(), patience())
             except NotFound:
                 return None
 
@@ -161,7 +161,8 @@ def _name(value: object) -> str:
     return str(getattr(value, "name", value))
 
 
-def _retry() -> "Retry":
+def patience() -> "Retry":
+    """Return how an API of Google's that is busy is asked again."""
     from google.api_core import exceptions
     from google.api_core.retry import Retry, if_exception_type
 

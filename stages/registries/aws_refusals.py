@@ -1,6 +1,7 @@
 """What boto3's exceptions mean for a push, each in words of its own and with what to do."""
 
 import difflib
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,13 +14,9 @@ from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 UNKNOWN = frozenset(
     {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "AuthFailure"}
-    | {
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-        "IncompleteSignature",
-        "MissingAuthenticationToken",
-    }
+    | {"MissingAuthenticationToken"}
 )
+WRONG_SECRET = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature"})
 SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 THROTTLED = frozenset(
@@ -37,9 +34,12 @@ NO_LOGIN = frozenset(
     }
     | {"LoginTokenLoadError", "LoginRefreshRequired", "ConfigNotFound", "ConfigParseError"}
 )
+UNKNOWN_ISSUER = frozenset({"InvalidIdentityToken", "IDPCommunicationError"})
 LATE = re.compile(r"signature (expired|not yet current)", re.IGNORECASE)
 ACTION = re.compile(r"not authorized to perform:? ?`?([\w-]+:\w+)", re.IGNORECASE)
 WHO = "`aws sts get-caller-identity` shows who you are."
+WHENCE = "`aws configure list` shows where the credentials come from."
+TRUST = "`aws iam get-role --role-name {role} --query Role.AssumeRolePolicyDocument` shows it"
 
 
 def refusal(error: Exception, session: AwsSession, doing: str) -> RemoteError:
@@ -56,11 +56,21 @@ def permission_missing(text: str, host: str) -> PermissionMissing | None:
     """Return the error for a text of AWS that names an action; None where it names none."""
     if (found := ACTION.search(text)) is None:
         return None
-    action = found[1]
+    action, said = found[1], text.removeprefix(f"{host}: ")
     return PermissionMissing(
-        f"{host}: AWS does not allow {action}: {_short(text)}",
+        f"{host}: AWS does not allow {action}: {_short(said)}",
         advice=f"Allow {action} in the IAM policy of that user or role; docs/registries.md has the whole "
         f"policy. {WHO}",
+    )
+
+
+def reading_refused(text: str, host: str) -> PermissionMissing:
+    """Return the error for a question whose answer has no words, so that nobody tells the action."""
+    action = "ecr:BatchGetImage" if "manifest" in text else "ecr:BatchCheckLayerAvailability"
+    return PermissionMissing(
+        text,
+        advice=f"AWS gives no reason. As a rule {action} is missing in the IAM policy of that user or role, "
+        f"or the repository's own policy refuses it; docs/registries.md has the whole policy. {WHO}",
     )
 
 
@@ -80,16 +90,8 @@ def _answered(response: dict[str, Any], session: AwsSession, doing: str) -> Remo
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in SKEWED or LATE.search(said):
         return _skewed(response, session)
-    if code in EXPIRED:
-        return RemoteError(
-            f"{host}: the AWS credentials have expired",
-            advice="Get new ones (`aws sso login`, new keys); in CI a role renews them by itself (`login:`).",
-        )
-    if code in UNKNOWN:
-        return RemoteError(
-            f"{host}: AWS does not know these credentials in {session.region} ({code})",
-            advice=f"Check the key and its secret, and that the account has {session.region} enabled. {WHO}",
-        )
+    if (lasting := _bad_credentials(code, session)) is not None:
+        return lasting
     if code in DENIED:
         named = permission_missing(said, host)
         return named or PermissionMissing(f"{host}: cannot {doing}: {_short(said) or code}", advice=WHO)
@@ -99,6 +101,28 @@ def _answered(response: dict[str, Any], session: AwsSession, doing: str) -> Remo
             advice="Too many calls of this account at a time, or AWS has a bad day. Run again later.",
         )
     return RemoteError(f"{host}: cannot {doing}: {code}: {_short(said)}", advice=WHO)
+
+
+def _bad_credentials(code: str, session: AwsSession) -> RemoteError | None:
+    host = session.host
+    if code in EXPIRED:
+        return RemoteError(
+            f"{host}: the AWS credentials have expired",
+            advice="Get new ones (`aws sso login`, new keys); in CI a role renews them by itself (`login:`).",
+        )
+    if code in WRONG_SECRET:
+        return RemoteError(
+            f"{host}: AWS knows the access key, and the secret beside it is a wrong one ({code})",
+            advice="Copy the secret access key anew (AWS_SECRET_ACCESS_KEY, `aws configure`), whole and "
+            f"without blanks. {WHENCE}",
+        )
+    if code in UNKNOWN:
+        return RemoteError(
+            f"{host}: AWS does not know these credentials in {session.region} ({code})",
+            advice="The access key was deleted, is one of another partition (China, GovCloud), lacks its "
+            f"AWS_SESSION_TOKEN, or the account has not enabled {session.region}. {WHENCE}",
+        )
+    return None
 
 
 def _skewed(response: dict[str, Any], session: AwsSession) -> RemoteError:
@@ -123,16 +147,34 @@ def _no_role(response: dict[str, Any], session: AwsSession) -> RemoteError:
     told = f" The job's token says: {claims}." if claims else ""
     if code in THROTTLED or int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500:
         return TemporaryRemoteError(f"{session.host}: AWS STS is busy ({code})", advice="Run again later.")
-    role, audience = session.login.role, session.login.audience or AUDIENCE
     if "audience" in said.lower():
         return RemoteError(
             f"{session.host}: AWS does not accept the audience of the job's identity token: {_short(said)}",
-            advice=f"The identity provider in IAM has to list the audience {audience!r}, and the token has "
-            f"to be made for it (`login.audience`; in GitLab `aud:`).{told}",
+            advice=f"It is {AUDIENCE!r} as a rule: leave `login.audience` out, and in GitLab write `aud: "
+            f"{AUDIENCE}`. Any other one has to be listed in IAM: `aws iam "
+            "add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn ARN --client-id "
+            f"{session.login.audience or AUDIENCE}`.{told}",
         )
+    if code in EXPIRED:
+        return RemoteError(
+            f"{session.host}: the job's identity token had ended when AWS saw it: {_short(said)}",
+            advice="In GitLab it lives as long as the job's `timeout:`, which can be raised; a token in a "
+            "file has to be written anew by whoever put it there. If neither is it, look at the clock "
+            f"(`timedatectl`).{told}",
+        )
+    if code in UNKNOWN_ISSUER:
+        issuer = (session.token.issuer if session.token else "") or "https://ISSUER"
+        return RemoteError(
+            f"{session.host}: AWS does not trust whoever signed the job's identity token: {code}: "
+            f"{_short(said)}",
+            advice="The account that owns the role needs an identity provider for that issuer:\n"
+            f"aws iam create-open-id-connect-provider --url {issuer} --client-id-list {AUDIENCE}\n{told[1:]}",
+        )
+    role = session.login.role or os.environ.get("AWS_ROLE_ARN") or "its role"  # the variable is a pod's
     return RemoteError(
         f"{session.host}: AWS does not let this job assume {role}: {code}: {_short(said)}",
-        advice=f"The role's trust policy has to name the identity provider and this job.{told}",
+        advice="The role has to exist, and its trust policy has to name the identity provider and this job: "
+        f"{TRUST.format(role=role.rpartition('/')[2])}.{told}",
     )
 
 
@@ -159,11 +201,16 @@ def _unanswered(error: Exception, session: AwsSession, doing: str) -> RemoteErro
             advice="Name the file of your own certificate authority, if you have one, in AWS_CA_BUNDLE or "
             "REQUESTS_CA_BUNDLE.",
         )
-    return TemporaryRemoteError(
-        f"{host}: cannot {doing}: AWS's API could not be reached ({kind})",
-        advice=unknown_region(session)
-        or "Check the network, HTTPS_PROXY, and an endpoint in the AWS profile.",
-    )
+    from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.exceptions import HTTPClientError
+
+    if isinstance(error, NoConnection | HTTPClientError):
+        return TemporaryRemoteError(
+            f"{host}: cannot {doing}: AWS's API could not be reached ({kind})",
+            advice=unknown_region(session)
+            or "Check the network, HTTPS_PROXY, and an endpoint in the AWS profile.",
+        )
+    return RemoteError(f"{host}: cannot {doing}: {_short(str(error))}", advice=WHENCE)
 
 
 def _short(text: str) -> str:

@@ -12,19 +12,44 @@ from stages.registries.cloud_errors import NoCloudLogin, PermissionMissing
 CODE = re.compile(r"AADSTS(\d+): ?(.*?)(?: Trace ID:|\r|\n|$)", re.DOTALL)
 FEDERATIONS = frozenset({"70021", "700211", "700212", "700213", "7002137", "7002138", "50013", "700030"})
 BUSY = frozenset({"90033", "50196", "90055"})
-NAMES = "Check client and tenant (`login:`, AZURE_CLIENT_ID, AZURE_TENANT_ID)."
+NAMES = (
+    "Check client and tenant (`login:`, AZURE_CLIENT_ID, AZURE_TENANT_ID): `az identity show --name NAME "
+    "--resource-group GROUP --query clientId` says the one, `az account show --query tenantId` the other."
+)
 NO_TENANT = "Unable to get authority configuration"
+CREDENTIALS = (
+    "`az identity federated-credential list --identity-name NAME --resource-group GROUP` shows both."
+)
 EXPLAINED = "The code is explained at https://login.microsoftonline.com/error."
 MEANINGS: tuple[tuple[frozenset[str], str, str], ...] = (
     (
-        frozenset({"7000215", "7000222", "700027", "50034", "50126"}),
+        frozenset({"7000222"}),
+        "the client secret has expired",
+        (
+            "Make a new one, `az ad app credential reset --id CLIENT_ID --append`, and put its `password` "
+            "into AZURE_CLIENT_SECRET. In CI `login:` needs none."
+        ),
+    ),
+    (
+        frozenset({"7000215", "50034", "50126"}),
         "Azure refused the secret or password",
-        "AZURE_CLIENT_SECRET is a secret's value, not its ID, and secrets end. In CI `login:` needs none.",
+        "AZURE_CLIENT_SECRET is a secret's value, not its ID. In CI `login:` needs none.",
+    ),
+    (
+        frozenset({"700027"}),
+        "Azure does not know the certificate that signs for this application",
+        (
+            "AZURE_CLIENT_CERTIFICATE_PATH has to name one that was uploaded to it: `az ad app credential "
+            "list --id CLIENT_ID --cert`."
+        ),
     ),
     (
         frozenset({"700024", "50027"}),
-        "what this machine shows to Azure is not valid now",
-        "Set the clock (`timedatectl set-ntp true`), and run again.",
+        "Azure says that a token or signature of this job or machine is too old, or not valid yet",
+        (
+            "Look at the clock (`timedatectl`; `timedatectl set-ntp true` sets it). If it is right, the "
+            "job's identity token has ended: in GitLab raise the job's `timeout:`."
+        ),
     ),
     (
         frozenset({"50076", "50078", "50079", "50173", "65001", "70043", "700082", "700084"}),
@@ -38,6 +63,9 @@ MEANINGS: tuple[tuple[frozenset[str], str, str], ...] = (
     ),
 )
 """Codes of Entra, what they mean, and what to do."""
+SAYS = "Credential: "
+NOT_CONFIGURED = re.compile(r"unavailable|is not installed|package to be installed|could not be found")
+"""What azure-identity says of the ways in that nobody has set up: all of them but one or two."""
 NO_WAY = re.compile(r"HTTPSConnectionPool|certificate verify failed|Max retries exceeded|Unable to connect")
 
 
@@ -59,7 +87,9 @@ def refusal(error: Exception, session: AzureSession, doing: str) -> RemoteError:
 
 def _by_status(status: int, said: str, session: AzureSession, doing: str) -> RemoteError:
     if status in {401, 403}:
-        return permission_missing(session, f"cannot {doing}: {_short(said)}")
+        return permission_missing(
+            session, f"cannot {doing}: {session.name or 'this login'} is not allowed to"
+        )
     if status == 429 or status >= 500:
         return TemporaryRemoteError(
             f"{session.host}: cannot {doing}: Azure is busy ({status})",
@@ -79,7 +109,7 @@ def permission_missing(session: AzureSession, what: str) -> PermissionMissing:
         "Registry Repository Writer where permissions are given by repository (ABAC):\n"
         f"az role assignment create --role AcrPush --assignee {session.name or 'IDENTITY'} "
         f'--scope "$(az acr show --name {registry} --query id --output tsv)"\n'
-        "A new assignment counts after some minutes.",
+        "A new assignment counts after some minutes. For ABAC docs/registries.md has the command.",
     )
 
 
@@ -100,11 +130,12 @@ def _not_federated(said: str, session: AzureSession) -> RemoteError:
         return RemoteError(
             f"{session.host}: Azure does not accept the audience of the job's identity token: {said}",
             advice=f"The federated credential and the token have to name the same audience, as a rule "
-            f"{session.cloud.audience!r} (`login.audience`; in GitLab `aud:`).{told}",
+            f"{session.cloud.audience!r} (`login.audience`; in GitLab `aud:`). {CREDENTIALS}{told}",
         )
     return RemoteError(
         f"{session.host}: Azure knows no federated credential for this job: {said}",
-        advice=f"Its issuer and subject have to be the token's to the letter, and to the case.{told}",
+        advice=f"Its issuer and subject have to be the token's to the letter, and to the case. "
+        f"{CREDENTIALS}{told}",
     )
 
 
@@ -121,8 +152,9 @@ def _unreachable(text: str, session: AzureSession, doing: str, *, by_tls: bool) 
 
 
 def _no_login(text: str, session: AzureSession) -> NoCloudLogin:
-    attempts = [line.strip() for line in text.splitlines() if "Credential: " in line]
-    reasons = "; ".join(_short(line.partition(". ")[0], 120) for line in attempts)
+    attempts = (line.strip().removesuffix(".").partition(": ") for line in text.splitlines() if SAYS in line)
+    told = (f"{who}: {why}" for who, _, why in attempts if not NOT_CONFIGURED.search(why))
+    reasons = "; ".join(_short(line.partition(". ")[0], 120) for line in told)
     return NoCloudLogin(
         f"{session.host}: there are no Azure credentials" + (f" ({reasons})" if reasons else ""),
         advice="Here: `az login`, AZURE_CLIENT_ID with AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or "

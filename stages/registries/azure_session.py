@@ -1,7 +1,5 @@
 """Who we are to Azure: by azure-identity's own chain, or as the CI job by a federated credential."""
 
-import base64
-import json
 import logging
 import os
 import threading
@@ -10,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigurationError
+from stages.oci.web_tokens import claims_of
 from stages.registries.acr_address import PUBLIC, AzureCloud
 from stages.registries.extras import require
 from stages.registries.federation import IdentityToken, identity_token
@@ -125,13 +124,3 @@ class AzureSession:
     @property
     def _authority(self) -> Mapping[str, str]:
         return {} if os.environ.get(AUTHORITY) else {"authority": self.cloud.authority}
-
-
-def claims_of(token: str) -> Mapping[str, Any]:
-    """Return what a JSON web token says; not verified, and empty where it cannot be read."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

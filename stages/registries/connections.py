@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pipeline.desk import Desk
 from pipeline.reference import Repository
 from stages.oci.distribution import RepositoryClient
+from stages.oci.exchange import TIMEOUTS, Timeouts
 from stages.oci.retries import Retries
 from stages.oci.sessions import Sessions
 from stages.oci.transport import Transport
@@ -16,6 +17,7 @@ from stages.registries.options import LoginOptions, RegistryOptions
 
 SESSIONS = "uploads"  # in the cache
 IMPATIENT = Retries(attempts=2)  # a plan answers soon
+SOON = Timeouts(connect_s=15.0, read_s=60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +51,13 @@ class Registries:
     @contextlib.contextmanager
     def asked(self, repository: Repository, registry: Registry, desk: Desk) -> Iterator[RepositoryClient]:
         """Lend a client for a question of the plan, which is to be answered soon."""
-        with contextlib.closing(connect(registry, desk)) as transport:
+        with contextlib.closing(connect(registry, desk, SOON)) as transport:
             yield client(repository, registry, transport, desk, IMPATIENT)
 
 
-def connect(registry: Registry, desk: Desk) -> Transport:
+def connect(registry: Registry, desk: Desk, timeouts: Timeouts = TIMEOUTS) -> Transport:
     """Return a connection to a registry; whoever asks for it closes it."""
-    return Transport(registry.endpoint, registry.credentials, desk.redact.add)
+    return Transport(registry.endpoint, registry.credentials, desk.redact.add, timeouts=timeouts)
 
 
 def client(

@@ -55,7 +55,8 @@ def from_environment(host: str, environment: Mapping[str, str], *, only: bool) -
     """Return the credentials for a registry that the environment holds."""
     for suffix in (f"_{environment_name(host)}", *([""] if only else [])):
         user_name, password_name = f"REGISTRY_USERNAME{suffix}", f"REGISTRY_PASSWORD{suffix}"
-        user, password = environment.get(user_name, ""), environment.get(password_name, "")
+        # a secret that was made by `echo` ends in a line break, which no password holds
+        user, password = (environment.get(name, "").rstrip("\r\n") for name in (user_name, password_name))
         if bool(user) != bool(password):
             there, missing = (user_name, password_name) if user else (password_name, user_name)
             raise ConfigurationError(

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.desk import Desk
+from pipeline.desk import Desk, Say
 from pipeline.errors import InternalError, Interrupted, PipelineError, RemoteError
 from pipeline.model import ImageTag, PushedReference
 from pipeline.reference import Repository
@@ -14,6 +14,7 @@ from stages.oci.push_image import UPLOADS_AT_A_TIME, ImagePush
 from stages.oci.transport import Transport
 from stages.registries.connections import Registries, client, connect
 from stages.registries.interface import Registry
+from stages.registries.progress import beside
 from stages.registries.readiness import explained, require_fitting
 
 REGISTRIES_AT_A_TIME = 4
@@ -45,11 +46,13 @@ def deliver(deliveries: Sequence[Delivery], registries: Registries, desk: Desk) 
     """
     lanes: dict[object, _Lane] = {}
     for number, delivery in enumerate(deliveries):
-        lane = lanes.setdefault(registries.login_of(delivery.repository), _Lane(registries, desk))
+        lane = lanes.setdefault(registries.login_of(delivery.repository), _Lane(registries, desk, desk.say))
         lane.deliveries[number] = delivery
     at_a_time = min(REGISTRIES_AT_A_TIME, len(lanes))
-    for lane in lanes.values():
+    say_of = beside(len(lanes), desk.say)
+    for number, lane in enumerate(lanes.values()):
         lane.uploads_at_a_time = min(UPLOADS_AT_A_TIME, UPLOADS_IN_ALL // at_a_time)
+        lane.say = say_of(number)
     stopped = threading.Event()
     try:
         found = for_each(
@@ -69,6 +72,7 @@ class _Lane:
 
     registries: Registries
     desk: Desk
+    say: Say
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     uploads_at_a_time: int = UPLOADS_AT_A_TIME
     _transport: Transport | None = None
@@ -114,12 +118,12 @@ class _Lane:
                 further_tags=tags[1:],
                 client=pushing,
                 mount_from=self._mountable(delivery, registry),
-                say=self.desk.say,
+                say=self.say,
                 uploads_at_a_time=self.uploads_at_a_time,
             )
             reference = push.run()
             evidence = registry.verify(pushing, content, tags[0].tag)
-        self.desk.say(f"{repository}: read back as it was pushed ({evidence.asked})")
+        self.say(f"{repository}: read back as it was pushed ({evidence.asked})")
         return reference.model_copy(update={"evidence": evidence})
 
     def _connected(self, registry: Registry) -> Transport:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
-from pipeline.model import RegistryEvidence
+from pipeline.model import RegistryEvidence, RegistryScan
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -18,15 +18,15 @@ from stages.oci.image_content import ImageContent
 from stages.oci.uploads import Monolithic, UploadStrategy
 from stages.registries import credentials as stored
 from stages.registries import distribution_api
-from stages.registries.aws_refusals import permission_missing, unknown_region
+from stages.registries.aws_refusals import permission_missing, reading_refused, unknown_region
 from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import CANNOT_ASK
 from stages.registries.cloud_evidence import confirmed
 from stages.registries.ecr_address import EcrAddress
-from stages.registries.ecr_api import EcrApi, EcrImage
-from stages.registries.ecr_findings import read_scan
-from stages.registries.interface import RepositoryState
-from stages.registries.options import RegistryOptions
+from stages.registries.ecr_api import EcrApi, EcrImage, encryption
+from stages.registries.ecr_findings import find_scan, read_scan
+from stages.registries.interface import NoScan, RepositoryState
+from stages.registries.options import AMAZON, REPOSITORY, RegistryOptions
 
 LARGEST_LAYER_BYTES = 52_000 << 20
 
@@ -87,8 +87,8 @@ class EcrRegistry:
                 return  # the push itself finds out
             raise
         if self.options.create:
-            self.api.create_repository(repository.path, self.options)
-            desk.say(f"made the repository {repository}")
+            if self.api.create_repository(repository.path, self.options):
+                desk.say(f"made the repository {repository}")
         elif not self._created_on_push(repository):
             raise self._no_repository(repository)
 
@@ -107,10 +107,16 @@ class EcrRegistry:
 
         return confirmed(client, content, look, cloud="Amazon ECR", question="DescribeImages")
 
+    def find_scan(self, repository: Repository, digest: Digest) -> RegistryScan | NoScan:
+        """See `Scanning.find_scan`."""
+        return find_scan(self.api, repository.path, digest)
+
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Name the missing permission, repository or region behind the registry's answer."""
         if "DENIED" in error.message:
             return permission_missing(error.message, self.host) or error
+        if error.message.endswith("403 Forbidden"):  # the answer to a HEAD, which has no words
+            return reading_refused(error.message, self.host)
         if "NAME_UNKNOWN" in error.message:
             return self._no_repository(repository)
         if isinstance(error, TemporaryRemoteError) and "could not be reached" in error.message:
@@ -142,6 +148,7 @@ class EcrRegistry:
         return RepositoryState(
             exists=False,
             created_on_push=made,
+            made_apart=True,
             immutable_tags=self.options.immutable if self.options.create else None,
             advice=self._no_repository(repository).advice,
         )
@@ -171,6 +178,11 @@ class EcrRegistry:
                 "--image-scanning-configuration",
                 f"scanOnPush={str(options.scan_on_push).lower()}",
             )
+        if options.encryption is not None:  # which cannot be changed later
+            chosen = (f"{name}={value}" for name, value in encryption(options.encryption).items())
+            yield from ("--encryption-configuration", ",".join(chosen))
+        if options.tags:
+            yield from ("--tags", *(f"Key={key},Value={value}" for key, value in options.tags.items()))
 
     def _unknown_region(self) -> str:
         try:
@@ -191,6 +203,7 @@ def private(host: str, options: RegistryOptions, *, only: bool) -> EcrRegistry:
             f"registries: {host} is said to be of kind `ecr`, and its name does not say account and region",
             advice="Write ACCOUNT.dkr.ecr.REGION.amazonaws.com/path, or leave `kind:` out.",
         )
+    options.refuse_others(f"Amazon ECR ({host})", AMAZON | REPOSITORY, "Leave it out.")
     session = AwsSession(
         host=host,
         region=address.region,

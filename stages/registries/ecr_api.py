@@ -95,12 +95,12 @@ class EcrApi:
         """Tell whether a creation template makes the repository when something is pushed."""
         answer = self.require("read the creation templates", "describe_repository_creation_templates", {})
         return any(
-            "CREATE_ON_PUSH" in (each.get("appliedFor") or ()) and _covers(str(each["prefix"]), name)
+            "CREATE_ON_PUSH" in (each.get("appliedFor") or ()) and covers(str(each["prefix"]), name)
             for each in answer.get("repositoryCreationTemplates") or ()
         )
 
-    def create_repository(self, name: str, options: RegistryOptions) -> None:
-        """Make a repository as configured, with its lifecycle policy; one that is there by now is fine."""
+    def create_repository(self, name: str, options: RegistryOptions) -> bool:
+        """Make a repository as configured, with its lifecycle policy; tell whether it was not there yet."""
         lifecycle = _lifecycle(options)
         arguments = {**self._here, "repositoryName": name}
         if options.immutable is not None:
@@ -108,21 +108,24 @@ class EcrApi:
         if options.scan_on_push is not None:
             arguments["imageScanningConfiguration"] = {"scanOnPush": options.scan_on_push}
         if options.encryption is not None:
-            arguments["encryptionConfiguration"] = _encryption(options.encryption)
+            arguments["encryptionConfiguration"] = encryption(options.encryption)
         if options.tags:
             arguments["tags"] = [{"Key": key, "Value": value} for key, value in options.tags.items()]
-        self.ask(
+        made = self.ask(
             f"create the repository {name}",
             "create_repository",
             arguments,
             absent=("RepositoryAlreadyExistsException",),
         )
+        if made is None:
+            return False  # somebody was quicker, and what is there is never changed
         if lifecycle is not None:
             self.require(
                 f"give the new repository {name} its lifecycle policy",
                 "put_lifecycle_policy",
                 {**self._here, "repositoryName": name, "lifecyclePolicyText": lifecycle},
             )
+        return True
 
     def find_image(self, name: str, digest: Digest) -> EcrImage | None:
         """Return what ECR says of an image, or None where there is none of this digest."""
@@ -130,7 +133,7 @@ class EcrApi:
             "look for the image",
             "describe_images",
             {**self._here, "repositoryName": name, "imageIds": [{"imageDigest": str(digest)}]},
-            absent=("ImageNotFoundException",),
+            absent=("ImageNotFoundException", "RepositoryNotFoundException"),
         )
         details = (answer or {}).get("imageDetails") or ()
         if not details:
@@ -213,11 +216,13 @@ def by_our_clock(ends_at: object, answer: Mapping[str, Any]) -> datetime | None:
     return datetime.now(UTC) + (ends_at - made_at) if isinstance(ends_at, datetime) else None
 
 
-def _covers(prefix: str, name: str) -> bool:
-    return prefix in {ROOT_TEMPLATE, name} or name.startswith(f"{prefix.rstrip('/')}/")
+def covers(prefix: str, name: str) -> bool:
+    """Tell whether a template is of a repository: below the prefix, which ends at a slash in any case."""
+    return prefix == ROOT_TEMPLATE or name.startswith(f"{prefix.rstrip('/')}/")
 
 
-def _encryption(choice: str) -> dict[str, str]:
+def encryption(choice: str) -> dict[str, str]:
+    """Return a repository's encryption as the API takes it: a type, or KMS with the name of a key."""
     if choice in {"AES256", "KMS", "KMS_DSSE"}:
         return {"encryptionType": choice}
     return {"encryptionType": "KMS", "kmsKey": choice}

@@ -5,11 +5,43 @@ from typing import Any
 
 from pipeline.model import RegistryScan, Severity, Tool, Vulnerability
 from pipeline.reference import Digest
+from stages.registries.ecr_api import EcrApi
+from stages.registries.interface import NoScan
 
 FINISHED = frozenset({"COMPLETE", "ACTIVE"})
+UNFINISHED = frozenset({"IN_PROGRESS", "PENDING"})
 SEVERITIES = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM}
 SEVERITIES |= {"LOW": Severity.LOW, "INFORMATIONAL": Severity.LOW}
+CLOSED = (
+    "CLOSED"  # Inspector has taken the finding back; one that somebody suppressed there counts all the same
+)
 NO_FIX = frozenset({"", "NotAvailable"})
+
+
+def find_scan(api: EcrApi, name: str, digest: Digest) -> RegistryScan | NoScan:
+    """Return the findings in a manifest, or why there are none to read.
+
+    Raises:
+        PipelineError: AWS does not let us ask, or does not answer.
+    """
+    pages = tuple(api.scan_pages(name, digest))
+    if (scan := read_scan(pages, digest)) is not None:
+        return scan
+    for page in pages:
+        status = page.get("imageScanStatus") or {}
+        if status.get("status") not in FINISHED:
+            return _unread(str(status.get("status", "")), str(status.get("description", "")))
+    image = api.find_image(name, digest)
+    if image is None:
+        return NoScan(status="no image")
+    if image.scan_status:
+        return _unread(image.scan_status)
+    return NoScan(status="no scan", note="is scanning switched on for this repository?")
+
+
+def _unread(status: str, description: str = "") -> NoScan:
+    note = f"{status}: {description}" if description else status
+    return NoScan(status="unfinished" if status in UNFINISHED else "no scan", note=note)
 
 
 def read_scan(pages: Iterable[Mapping[str, Any]], digest: Digest) -> RegistryScan | None:
@@ -25,7 +57,8 @@ def read_scan(pages: Iterable[Mapping[str, Any]], digest: Digest) -> RegistrySca
         enhanced = enhanced or "enhancedFindings" in findings
         found += (_basic(each) for each in findings.get("findings") or ())
         for each in findings.get("enhancedFindings") or ():
-            found += _enhanced(each)
+            if each.get("status") != CLOSED:
+                found += _enhanced(each)
     if first is None:
         return None
     return RegistryScan(
@@ -59,7 +92,7 @@ def _enhanced(finding: Mapping[str, Any]) -> Iterator[Vulnerability]:
         yield Vulnerability(
             id=str(details.get("vulnerabilityId", "")),
             package=str(package.get("name", "")),
-            installed_version=str(package.get("version", "")),
+            installed_version=_version(package),
             fixed_version=None if fixed in NO_FIX else fixed,
             severity=_severity(finding),
             severity_source="Amazon Inspector",
@@ -69,6 +102,13 @@ def _enhanced(finding: Mapping[str, Any]) -> Iterator[Vulnerability]:
             url=details.get("sourceUrl"),
             cvss_score=next((score for score in scores if score is not None), None),
         )
+
+
+def _version(package: Mapping[str, Any]) -> str:
+    """Return a version as the package's own tools write it: [epoch:]version[-release]."""
+    epoch, release = package.get("epoch"), package.get("release")
+    version = f"{epoch}:" if epoch else ""
+    return f"{version}{package.get('version', '')}" + (f"-{release}" if release else "")
 
 
 def _severity(finding: Mapping[str, Any]) -> Severity:

@@ -11,9 +11,10 @@ from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
 from stages.oci.trial_upload import try_upload
 from stages.registries.connections import Registries
-from stages.registries.interface import Registry
+from stages.registries.interface import Registry, RepositoryState
 from stages.registries.readiness import explained, in_words_of, in_words_of_tag
 
+NOT_YET = "no upload was tried: the repository has to be made first"
 PROBLEMS: Mapping[type[PipelineError], Problem] = {
     ConfigurationError: Problem.CONFIGURATION,
     ToolMissing: Problem.TOOL,
@@ -58,11 +59,13 @@ def _check(  # noqa: PLR0913 - each is a question more
     try:
         registry = registries.of(repository)
         with registries.asked(repository, registry, desk) as client, explained(registry, repository):
-            found = [_login(client.log_in()), *_state(registry, client, tags)]
+            found = [_login(client.log_in())]
+            state = registry.inspect(client, tags[0].tag if tags else None)
+            found += _told_of(state, registry, client, tags)
             if mounts:
                 found.append("blobs can be mounted" if registry.mounts else "blobs are not mounted here")
             if write:
-                found.append(try_upload(client))
+                found.append(NOT_YET if state.made_apart else try_upload(client))
     except PipelineError as error:
         problem = PROBLEMS.get(type(error), Problem.REMOTE)
         return Check(subject=subject, found=error.message, problem=problem, advice=error.advice)
@@ -75,12 +78,12 @@ def _login(credentials: Credentials | None) -> str:
     return f"logged in as {credentials.username} (from {credentials.origin})"
 
 
-def _state(registry: Registry, client: RepositoryClient, tags: Sequence[ImageTag]) -> Iterator[str]:
-    first, *further = tags or (None,)
-    state = registry.inspect(client, first.tag if first is not None else None)
-    yield from in_words_of(state, client.repository, first)
-    for tag in further:
-        if tag is not None:
-            state = registry.inspect(client, tag.tag)
-            in_words_of(state, client.repository, tag)  # refuses what cannot be
-            yield from in_words_of_tag(state, tag)
+def _told_of(
+    state: RepositoryState, registry: Registry, client: RepositoryClient, tags: Sequence[ImageTag]
+) -> Iterator[str]:
+    """Yield what is known of the repository and of its tags; `state` is of the first one."""
+    yield from in_words_of(state, client.repository, tags[0] if tags else None)
+    for tag in tags[1:]:
+        further = registry.inspect(client, tag.tag)
+        in_words_of(further, client.repository, tag)  # refuses what cannot be
+        yield from in_words_of_tag(further, tag)

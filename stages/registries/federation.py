@@ -4,9 +4,6 @@ GitHub gives a job a token for an audience when it is asked; GitLab puts tokens 
 Sources: GitHub, "OpenID Connect reference"; GitLab, "OpenID Connect (OIDC) Authentication Using ID Tokens".
 """
 
-import base64
-import contextlib
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -17,6 +14,7 @@ from urllib.parse import quote
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
 from stages.oci.exchange import Answer, Request, exchange, new_session
 from stages.oci.retries import Retries
+from stages.oci.web_tokens import claims_of
 from stages.registries.options import LoginOptions
 
 GITHUB_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
@@ -34,11 +32,13 @@ class IdentityToken:
     @property
     def claims(self) -> str:
         """What a trust policy looks at, for people; not verified, and empty where it cannot be read."""
-        with contextlib.suppress(IndexError, ValueError, AttributeError):
-            payload = self.value.split(".")[1]
-            found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-            return ", ".join(f"{name} {found.get(name)!r}" for name in SHOWN_CLAIMS)
-        return ""
+        found = claims_of(self.value)
+        return ", ".join(f"{name} {found.get(name)!r}" for name in SHOWN_CLAIMS) if found else ""
+
+    @property
+    def issuer(self) -> str:
+        """Who says that they signed it; empty where it cannot be read."""
+        return str(claims_of(self.value).get("iss", ""))
 
 
 def identity_token(
@@ -76,8 +76,12 @@ def _from_github(audience: str, environment: Mapping[str, str]) -> IdentityToken
     def ask() -> Answer:
         with new_session() as session:
             answer = exchange(session, request, f"Bearer {environment[GITHUB_TOKEN]}")
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise TemporaryRemoteError(f"GitHub's token service says {answer.phrase}", advice="Run again.")
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500:
+            raise TemporaryRemoteError(
+                f"GitHub's token service says {answer.phrase}",
+                advice="Run again.",
+                retry_after_s=answer.retry_after_s,
+            )
         return answer
 
     answer = Retries(attempts=3).run(ask, threading.Event(), lambda _: None)

@@ -1,7 +1,7 @@
 """Any registry that follows the OCI distribution specification, Docker Hub among them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError
@@ -15,6 +15,7 @@ from stages.oci.image_content import ImageContent
 from stages.oci.uploads import UploadStrategy
 from stages.registries import distribution_api
 from stages.registries.interface import RepositoryState
+from stages.registries.login_hints import hints
 
 # The names that references use for Docker Hub are not where its API answers.
 API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
@@ -30,6 +31,8 @@ class GenericRegistry:
     uploads: UploadStrategy = field(default_factory=Chunked)
     mounts: bool = True
     largest_blob_bytes: int | None = None
+    makes_repositories: bool = True
+    """The first push makes a repository."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -41,8 +44,17 @@ class GenericRegistry:
         return self.find_credentials()
 
     def inspect(self, client: RepositoryClient, tag: Tag | None) -> RepositoryState:
-        """See `Registry.inspect`."""
-        return distribution_api.inspect(client, tag)
+        """Tell also whether anything was ever pushed there; whether tags can be moved nobody can be asked."""
+        state = distribution_api.inspect(client, tag)
+        if state.tag_digest is not None:
+            return replace(state, exists=True)
+        try:
+            there = client.exists()
+        except RemoteError:  # not every registry lists tags
+            return state
+        if not there and not self.makes_repositories:
+            return state  # it may be there and empty
+        return replace(state, exists=there, created_on_push=True)
 
     def prepare(self, repository: Repository, desk: Desk) -> None:
         """Do nothing: such registries make a repository with its first image."""
@@ -53,6 +65,11 @@ class GenericRegistry:
         return distribution_api.read_back(client, content)
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
-        """Return the error as it is."""
+        """Say what such a refusal means at the registries that we know by their host."""
         del repository
-        return error
+        known = hints("docker.io" if self.host in API_HOSTS else self.host)
+        words = {"refused the password": known.unknown, "may not push to": known.not_allowed}
+        hint = next((hint for sign, hint in words.items() if sign in error.message), "")
+        if type(error) is not RemoteError or not hint:
+            return error
+        return RemoteError(error.message, advice=f"{error.advice} {hint}")

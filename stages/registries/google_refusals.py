@@ -1,5 +1,6 @@
 """What the exceptions of Google's libraries mean for a push, each in words of its own and with what to do."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
 
 PERMISSION = re.compile(r"(?:artifactregistry|iam|serviceusage)(?:\.[A-Za-z]+){2}")
+RESOURCE = re.compile(
+    r"projects/(?P<project>[\w.:-]+)/locations/(?P<location>[\w-]+)/repositories/(?P<repository>[\w.-]+)"
+)
 PROJECT = re.compile(r"projects?[/ =]([a-z0-9:.-]+)")
 FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 CREATE = "artifactregistry.repositories.createOnPush"
@@ -44,11 +48,18 @@ def permission_missing(text: str, host: str) -> PermissionMissing | None:
     """Return the error for a text of Google that names a permission; None where it names none."""
     if "permission" not in text.lower() or (found := PERMISSION.search(text)) is None:
         return None
-    permission = found[0]
+    permission, said = found[0], text.removeprefix(f"{host}: ")
     role = CREATOR if permission == CREATE else WRITER
+    where = RESOURCE.search(text)
+    command = "docs/registries.md has the command"
+    if where is not None and role == WRITER:
+        command = (
+            f"`gcloud artifacts repositories add-iam-policy-binding {where['repository']} "
+            f"--project={where['project']} --location={where['location']} --role={WRITER} --member=MEMBER`"
+        )
     return PermissionMissing(
-        f"{host}: Google does not allow {permission}: {_short(text)}",
-        advice=f"Grant {role}, which holds it, to whoever is logged in (docs/registries.md has the command). "
+        f"{host}: Google does not allow {permission}: {_short(said)}",
+        advice=f"Grant {role}, which holds it, to whoever is logged in ({command}). "
         f"Google says the same of a project or repository that does not exist: is the name right? {_who()}",
     )
 
@@ -149,9 +160,41 @@ def _impersonation(said: str, session: GoogleSession) -> RemoteError:
 
 def _key(said: str, session: GoogleSession) -> RemoteError:
     return RemoteError(
-        f"{session.host}: Google does not know {session.origin}: {_short(said)}",
-        advice="Its key or the account itself was deleted: `gcloud iam service-accounts keys list` shows the "
-        "keys that are left.",
+        f"{session.host}: Google does not accept the key of {_whose(session)}: {_short(said)}",
+        advice="It was deleted, or is another account's: `gcloud iam service-accounts keys list "
+        f"--iam-account={session.account or 'ACCOUNT'}` shows the keys that are left.",
+    )
+
+
+def _gone(said: str, session: GoogleSession) -> RemoteError:
+    return RemoteError(
+        f"{session.host}: Google knows no account {_whose(session)}: {_short(said)}",
+        advice="It was deleted or disabled: `gcloud iam service-accounts list` shows those that are left.",
+    )
+
+
+def _too_long(said: str, session: GoogleSession) -> RemoteError:
+    return RemoteError(
+        f"{session.host}: the subject of the job's identity token is too long for Google: {_short(said)}",
+        advice="Map `google.subject` to something shorter, such as assertion.repository_id, and let the "
+        f"provider's condition name the branch (docs/registries.md).{_claims(session)}",
+    )
+
+
+def _issuer(said: str, session: GoogleSession) -> RemoteError:
+    return RemoteError(
+        f"{session.host}: Google does not trust whoever signed the job's identity token: {_short(said)}",
+        advice="The provider's issuer has to be the token's to the letter: `gcloud iam "
+        f"workload-identity-pools providers describe {session.provider or 'PROVIDER'} "
+        f"--format='value(oidc.issuerUri)'` shows it.{_claims(session)}",
+    )
+
+
+def _stale(said: str, session: GoogleSession) -> RemoteError:
+    return RemoteError(
+        f"{session.host}: the job's identity token had ended when Google saw it: {_short(said)}",
+        advice="In GitLab it lives as long as the job's `timeout:`, which can be raised; a token in a file "
+        f"has to be written anew by whoever put it there.{_claims(session)}",
     )
 
 
@@ -167,8 +210,12 @@ TOKEN_REFUSALS: tuple[tuple[str, Callable[[str, GoogleSession], RemoteError]], .
     (r"attribute condition", _condition),
     (r"invalid_target|Invalid value for \W*audience", _provider),
     (r"reasonable timeframe|iat and exp|not yet valid", _clock),
+    (r"127\s+bytes limit", _too_long),
+    (r"is stale|ID Token.*expired", _stale),
+    (r"issuer", _issuer),
     (r"getAccessToken|unable to acquire impersonated", _impersonation),
-    (r"Invalid JWT Signature|account not found|Invalid grant: account", _key),
+    (r"account not found|Invalid grant: account|account_not_found|USER_DISABLED", _gone),
+    (r"Invalid JWT Signature", _key),
     (r"expired or revoked|invalid_rapt|reauth", _ended),
 )
 
@@ -205,7 +252,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _said(error: Exception) -> str:
     """Return what a token service said: the whole answer, where the text leaves out the code."""
-    return " ".join(str(part) for part in error.args if isinstance(part, str))
+    first, *further = [str(part) for part in error.args if isinstance(part, str)] or [""]
+    return " ".join((first, *(part for part in further if not _repeats(part, first))))
+
+
+def _repeats(answer: str, text: str) -> bool:
+    """Tell whether an answer says nothing but what a text says already."""
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        return False
+    told = (document.get("error"), document.get("error_description")) if isinstance(document, dict) else ()
+    return bool(told) and all(isinstance(each, str) and each in text for each in told)
+
+
+def _whose(session: GoogleSession) -> str:
+    return session.account or session.origin
 
 
 def _claims(session: GoogleSession) -> str:

@@ -104,9 +104,14 @@ class GoogleSession:
         if self.token is not None:
             who = self.login.service_account or self.provider.rpartition("/")[2]
             return f"{who}, by {self.token.origin}"
-        account = getattr(self._credentials, "service_account_email", None)
-        who = f" of {account}" if account and account != "default" else ""
+        who = f" of {self.account}" if self.account else ""
         return f"Google's application default credentials{who}"
+
+    @property
+    def account(self) -> str:
+        """The service account of the credentials that were found; empty where they are of none."""
+        found = str(getattr(self._credentials, "service_account_email", None) or "")
+        return "" if found == "default" else found
 
     def _find(self) -> "GoogleCredentials":
         import google.auth

@@ -1,11 +1,11 @@
 """What the push asks of a registry: where it answers, who lets us in, what it allows, what it holds."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError
-from pipeline.model import RegistryEvidence
+from pipeline.model import RegistryEvidence, RegistryScan
 from pipeline.reference import Digest, Repository, Tag
 from stages.oci.authentication import Credentials
 from stages.oci.distribution import RepositoryClient
@@ -21,6 +21,8 @@ class RepositoryState:
     exists: bool | None = None
     created_on_push: bool = False
     """It is missing, and the push makes it."""
+    made_apart: bool = False
+    """Nothing can be sent there before it is made; elsewhere it comes with its first image."""
     advice: str = ""
     """What makes it, where it is missing and the push does not."""
     immutable_tags: bool | None = None
@@ -89,4 +91,26 @@ class Registry(Protocol):
 
     def explain(self, error: RemoteError, repository: Repository) -> RemoteError:
         """Return the error of a request, in this registry's own terms where that helps."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoScan:
+    """There are no findings to read in a registry, and why."""
+
+    status: Literal["no image", "no scan", "unfinished"]
+    note: str = ""
+
+
+@runtime_checkable
+class Scanning(Protocol):
+    """A registry with a scanner of its own, whose findings can be read."""
+
+    def find_scan(self, repository: Repository, digest: Digest) -> RegistryScan | NoScan:
+        """Return what the scanner found in the manifest of this very digest.
+
+        Raises:
+            RemoteError: we may not ask, or there is no answer; nothing is known then.
+            ToolMissing: the cloud's library is not installed.
+        """
         ...

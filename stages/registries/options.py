@@ -1,9 +1,11 @@
 """What the configuration says of one repository, beside where it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
+
+from pipeline.errors import ConfigurationError
 
 Kind = Literal["generic", "ecr", "artifact_registry", "acr"]
 
@@ -45,3 +47,30 @@ class RegistryOptions:
     lifecycle: Path | None = None
     """File with the registry's own lifecycle policy."""
     login: LoginOptions = LoginOptions()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The keys that ask for something, those below `login` with its name."""
+        own = (each.name for each in fields(self) if each.name not in {"kind", "login"})
+        login = (each.name for each in fields(self.login))
+        return (
+            *(name for name in own if getattr(self, name)),
+            *(f"login.{name}" for name in login if getattr(self.login, name)),
+        )
+
+    def refuse_others(self, registry: str, known: frozenset[str], advice: str) -> None:
+        """Refuse what a registry has no use for: whoever wrote it counts on it.
+
+        Raises:
+            ConfigurationError: there is such a key.
+        """
+        others = [f"`{name}`" for name in self.said if name not in known]
+        if others:
+            raise ConfigurationError(f"registries: {registry} has no {', '.join(others)}", advice=advice)
+
+
+REPOSITORY = frozenset({"create", "immutable", "scan_on_push", "encryption", "tags", "lifecycle"})
+FEDERATION = frozenset({"login.audience", "login.id_token_variable"})
+AMAZON = FEDERATION | {"login.role"}
+GOOGLE = FEDERATION | {"login.provider", "login.service_account"}
+AZURE = FEDERATION | {"login.client_id", "login.tenant_id"}

@@ -23,7 +23,7 @@ KINDS: tuple[type[PipelineError], ...] = (
     TagConflict,
 )
 """By exit code: of several the lowest is the run's, for what it stands for is to be mended first."""
-AGAIN = "Run again when that is mended: what is there already is not sent again. No manifest was updated."
+AGAIN = "Run again when that is mended: what is there already is not sent again."
 
 
 def failures(deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> tuple[FailedPush, ...]:

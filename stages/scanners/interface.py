@@ -1,11 +1,13 @@
 """The contract of a scanner of packages; Trivy is one, Grype could be another."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.desk import Desk
-from pipeline.model import Check, DiskNeed, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
+from pipeline.model import BuiltImage, Check, DiskNeed, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
 from stages.oci.application_view import View
+from stages.scanners.merging import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,5 +48,21 @@ class Scanner(Protocol):
             ToolMissing: the program is missing, too old, or not what it should be.
             RemoteError: there is no usable database, and it cannot be fetched.
             StageFailed: the database is too old or damaged, or the scan did not come to its end.
+        """
+        ...
+
+
+class OutsideScanners(Protocol):
+    """Scanners that others run, over an image that they hold already; registries have such."""
+
+    def check(self) -> tuple[Check, ...]:
+        """Tell of each of them whether it can be asked."""
+        ...
+
+    def ask(self, image: BuiltImage, desk: Desk) -> Iterable[Answer]:
+        """Yield what each of them says; where it has no findings to read, that it has none, and why.
+
+        Raises:
+            PipelineError: one of them does not let us ask, or does not answer; what came before it counts.
         """
         ...

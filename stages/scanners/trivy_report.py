@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.errors import StageFailed
 from pipeline.model import Severity, Unjudged, Vulnerability
+from stages.scanners.merging import worst_first
 
 # Trivy's report looks the same for a release that it has no advisories for; only its log tells.
 _UNKNOWN_RELEASE = "This OS version is not on the EOL list"
-_ORDER = {severity: number for number, severity in enumerate(Severity)}
 Package = tuple[str, str, str, str]
 
 
@@ -52,6 +52,7 @@ class _Package(BaseModel):
     name: str = Field(alias="Name")
     version: str = Field(default="", alias="Version")
     path: str = Field(default="", alias="FilePath")
+    source: str = Field(default="", alias="SrcName")
 
 
 class _Result(BaseModel):
@@ -120,12 +121,7 @@ class Contents:
     @property
     def vulnerabilities(self) -> tuple[Vulnerability, ...]:
         """The findings, the worst first."""
-        return tuple(
-            sorted(
-                self._vulnerabilities,
-                key=lambda found: (_ORDER[found.severity], found.package, found.id, found.target),
-            )
-        )
+        return tuple(sorted(self._vulnerabilities, key=worst_first))
 
 
 def _unjudged(report: _Report, log: str) -> Iterable[Unjudged]:
@@ -156,11 +152,13 @@ def _packages(result: _Result) -> Iterable[Package]:
 
 
 def _vulnerabilities(result: _Result) -> Iterable[Vulnerability]:
+    sources = {package.name: package.source for package in result.packages}
     for found in result.vulnerabilities:
         yield Vulnerability(
             id=found.id,
             package=found.package,
             installed_version=found.installed_version,
+            source_package=sources.get(found.package, ""),
             fixed_version=found.fixed_version or None,
             severity=found.severity,
             severity_source=found.severity_source or None,

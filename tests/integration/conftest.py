@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support import apt
+from tests.support import apt, example
 from tests.support import engine as engines
 from tests.support import registry as registries
 from tests.support import vulnerability_database as databases
@@ -53,6 +53,18 @@ def base_image(engine: Engine) -> str:
     """The image that the example's Dockerfile begins with, present in the engine."""
     ensure_base_image(engine)
     return BASE_IMAGE
+
+
+@pytest.fixture(params=["containerd", "classic"])
+def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine that docker reaches in this test: one of either image store.
+
+    A test names it before the desk, so that the desk clears up what it left in this engine.
+    """
+    request.getfixturevalue("base_image")
+    chosen: Engine = request.getfixturevalue("engine" if request.param == "containerd" else "classic_engine")
+    monkeypatch.setenv("DOCKER_HOST", chosen.endpoint())
+    return chosen
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +162,12 @@ def kubectl() -> str:
     if shutil.which("kubectl") is None:
         apt.install_from_sid(["kubernetes-client"], why="kustomize, to render the manifests")
     return "kubectl"
+
+
+@pytest.fixture(scope="session")
+def prepared_example() -> Path:
+    """The example with its model, wheels and virtual environment."""
+    return example.prepare()
 
 
 @pytest.fixture

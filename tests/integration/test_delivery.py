@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import requests
 
 from pipeline.artifacts import Artifacts
 from pipeline.model import BuiltImage, DiskForecast, ManifestUpdate, PushedImage, SuiteReport
 from pipeline.record import Record, Runs, Status
 from tests.support.git_server import run_git
-from tests.support.project import TINY, Project, docker, remote_digest
+from tests.support.project import TINY, Project, answers_half, remote_digest
 
 STAGES = ("test", "build", "scan", "benchmark", "push", "update")
 SCREEN_LINES = 45
@@ -52,28 +51,15 @@ def test_a_commit_becomes_a_gitops_commit(
     assert f"image: {reference}" in rendered
     assert reference in done.stdout
     assert project.containers() == ""
-    assert answers_half(reference, project)
+    assert pulled_answers_half(reference, project)
 
 
-def answers_half(reference: str, project: Project) -> bool:
+def pulled_answers_half(reference: str, project: Project) -> bool:
     """Pull the image by its digest, start it as any runtime does, and ask its server."""
     registry = project.registry
     docker_login = ["docker", "login", "--username", registry.username, "--password-stdin", registry.address]
     subprocess.run(docker_login, input=registry.password, text=True, check=True, capture_output=True)
-    container = docker("run", "--detach", "--rm", "--publish", "127.0.0.1::8080", reference)
-    try:
-        address = docker("port", container, "8080").splitlines()[0]
-        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [8.0]}]}
-        for _ in range(100):
-            try:
-                answer = requests.post(f"http://{address}/v2/models/tiny/infer", json=body, timeout=5)
-            except requests.ConnectionError:
-                time.sleep(0.1)
-                continue
-            return bool(answer.json()["outputs"][0]["data"] == [4.0])
-        return False
-    finally:
-        docker("rm", "--force", container)
+    return answers_half(reference)
 
 
 def test_again_at_once_everything_is_reused_and_nothing_is_written(project: Project) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,26 +15,17 @@ from pipeline.artifacts import Artifacts
 from pipeline.model import BenchmarkReport, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
 from pipeline.record import Record
 from pipeline.reference import Repository
-from tests.support.git_server import GitServer, run_git
+from tests.support.example import EXAMPLE, gitops_tree, rendered
+from tests.support.git_server import GitServer
 from tests.support.git_server import Repository as ServedRepository
 from tests.support.registry import Registry
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 CreateRepository = Callable[[Path | None], ServedRepository]
-
-
-@pytest.fixture(scope="module")
-def prepared() -> Path:
-    """The example with its model, wheels and virtual environment."""
-    command = ["make", "--silent", "--directory", str(EXAMPLE), "prepare"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return EXAMPLE
 
 
 @pytest.mark.timeout(900)
 def test_the_example_is_delivered_and_answers(  # noqa: PLR0913, PLR0917 - the real parts
-    prepared: Path,
+    prepared_example: Path,
     base_image: str,
     registry: Registry,
     repository_name: str,
@@ -61,7 +51,12 @@ def test_the_example_is_delivered_and_answers(  # noqa: PLR0913, PLR0917 - the r
     }
     command = [sys.executable, "-I", "-m", "pipeline", "run", "--json", "--no-reuse"]
     done = subprocess.run(
-        command, cwd=prepared, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        command,
+        cwd=prepared_example,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     made = Artifacts(*Record.model_validate_json(done.stdout).made())
@@ -80,26 +75,9 @@ def test_the_example_is_delivered_and_answers(  # noqa: PLR0913, PLR0917 - the r
     assert answer_of(f"{repository}@{built.digest}") == 7
 
 
-def gitops_tree(folder: Path, repository: Repository) -> Path:
-    """Return a copy of the example's GitOps tree whose overlay names this repository."""
-    top = folder / "gitops-tree"
-    shutil.copytree(EXAMPLE / "gitops", top / "gitops")
-    overlay = top / "gitops/apps/digits/overlays/production/kustomization.yaml"
-    overlay.write_text(overlay.read_text().replace("localhost:5001/models/digits", repository))
-    return top
-
-
 def remote_digest(skopeo: str, reference: str) -> str:
     command = [skopeo, "inspect", "--tls-verify=false", "--format={{.Digest}}", f"docker://{reference}"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def rendered(kubectl: str, gitops: ServedRepository, folder: Path) -> str:
-    """Return what the head of the GitOps repository would put into the cluster."""
-    checkout = folder / "checkout"
-    run_git("clone", "--quiet", gitops.url, str(checkout))
-    command = [kubectl, "kustomize", str(checkout / "gitops/apps/digits/overlays/production")]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def answer_of(reference: str) -> int:

@@ -74,21 +74,6 @@ def desk(tmp_path: Path, said: list[str]) -> Iterator[Desk]:
     lent.clear()
 
 
-@pytest.fixture(params=["containerd", "classic"])
-def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine that docker reaches in this test: one of either image store.
-
-    A test names it before the desk, so that the desk clears up what it left in this engine.
-    """
-    if request.param == "containerd":
-        request.getfixturevalue("base_image")
-        chosen: Engine = request.getfixturevalue("engine")
-    else:
-        chosen = request.getfixturevalue("classic_engine")
-    monkeypatch.setenv("DOCKER_HOST", chosen.endpoint())
-    return chosen
-
-
 def stage(project: Path, dockerfile: str) -> Build:
     (project / "Dockerfile").write_text(dockerfile)
     return Build(

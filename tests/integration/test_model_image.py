@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-import requests
 import yaml
 
 from pipeline.artifacts import Artifacts
 from pipeline.model import BuiltImage, ManifestUpdate, Pushed, PushedImage, ScanReport
 from pipeline.record import Status
 from tests.support.git_server import run_git
-from tests.support.project import Project, docker, remote_digest
+from tests.support.project import Project, answers_half, docker, remote_digest
 
 BIG_BYTES = 9_000_000  # such a file has a layer of its own
 SERVICE = """\
@@ -101,7 +99,9 @@ def test_both_digests_land_in_one_commit_and_the_images_run_together(
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (project.folder / "model").iterdir()
     }
-    assert answers_half(application, f"type=image,source={model},target=/mnt/models,image-subpath=models")
+    assert answers_half(
+        application, "--mount", f"type=image,source={model},target=/mnt/models,image-subpath=models"
+    )
 
 
 def contents(reference: str, folder: Path) -> dict[str, str]:
@@ -113,25 +113,6 @@ def contents(reference: str, folder: Path) -> dict[str, str]:
         docker("rm", container)
     copied = folder / "copied"
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in copied.iterdir()}
-
-
-def answers_half(reference: str, mount: str) -> bool:
-    """Run the application with the weights' image mounted, as a cluster does, and ask its server."""
-    options = ("--detach", "--rm", "--publish", "127.0.0.1::8080", "--mount", mount)
-    container = docker("run", *options, reference)
-    try:
-        address = docker("port", container, "8080").splitlines()[0]
-        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [8.0]}]}
-        for _ in range(100):
-            try:
-                answer = requests.post(f"http://{address}/v2/models/tiny/infer", json=body, timeout=5)
-            except requests.ConnectionError:
-                time.sleep(0.1)
-                continue
-            return bool(answer.json()["outputs"][0]["data"] == [4.0])
-        return False
-    finally:
-        docker("rm", "--force", container)
 
 
 def test_a_change_of_code_leaves_the_model_image_as_it_is(project: Project) -> None:

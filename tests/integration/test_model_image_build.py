@@ -27,16 +27,6 @@ OWN = OwnImage(name="digits-model", mounted_at="/mnt/models")
 WITH_BASE = replace(OWN, base=BASE_IMAGE)
 
 
-@pytest.fixture(params=["containerd", "classic"])
-def any_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine that docker reaches in this test: one of either image store."""
-    request.getfixturevalue("base_image")
-    name = "engine" if request.param == "containerd" else "classic_engine"
-    chosen: Engine = request.getfixturevalue(name)
-    monkeypatch.setenv("DOCKER_HOST", chosen.endpoint())
-    return chosen
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"

@@ -413,6 +413,15 @@ def test_a_distribution_that_can_be_looked_up(tmp_path: Path, trivy: Trivy, desk
     assert (ids(report), report.unjudged) == (["TEMP-0841856-B18BAF"], ())
 
 
+def test_a_package_of_debian_is_found_under_what_it_was_built_from(
+    tmp_path: Path, trivy: Trivy, desk: Desk
+) -> None:
+    package = "Package: bash-static\nSource: bash\nStatus: install ok installed\nVersion: 5.0-4\n"
+    files = {**debian("12.5"), "var/lib/dpkg/status": f"{package}Architecture: amd64\n\n"}
+    (found,) = Scan(scanner=trivy).run(image(tmp_path, {"linux/amd64": (files,)}), desk).vulnerabilities
+    assert (found.package, found.source_package) == ("bash-static", "bash")
+
+
 def jar() -> bytes:
     """Return a library that does not say what it is."""
     packed = io.BytesIO()

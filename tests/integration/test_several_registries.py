@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,20 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError, TagConflict
-from pipeline.model import BuiltImage, ImageTag, PushedImage
+from pipeline.model import BuiltImage, ImageTag, ManifestUpdate, PushedImage
+from pipeline.record import Status
 from pipeline.reference import Digest, Repository, Tag
 from stages.push import Push
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.faults import Fault, nothing
+from tests.support.git_server import Repository as ServedRepository
+from tests.support.project import TINY, Project
 from tests.support.pushes import always
 from tests.support.registry import Registry, running_registry, write_docker_config
 from tests.support.small_image import make_image
 
 WEIGHTS = hashlib.shake_256(b"weights for two").digest(3_000_000)
+CreateRepository = Callable[[Path | None], ServedRepository]
 PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
@@ -98,6 +103,70 @@ def test_a_line_that_breaks_in_the_middle_costs_one_registry_alone(
     assert {blob.how for blob in second.blobs} == {"exists", "uploaded"}  # only what was missing
     assert second.evidence is not None
     assert second.evidence.manifests_compared == 3
+
+
+@pytest.fixture
+def two(
+    project: Project, far: Registry, line: FaultProxy, tmp_path: Path, create_repository: CreateRepository
+) -> Callable[[str], Project]:
+    """Make a project that delivers to two registries, of which the far one takes no manifest."""
+
+    def make(named: str) -> Project:
+        reached = f"localhost:{line.port}"
+        for registry, port in ((project.registry, project.registry.port), (far, line.port)):
+            project.environment[f"REGISTRY_USERNAME_LOCALHOST_{port}"] = registry.username
+            project.environment[f"REGISTRY_PASSWORD_LOCALHOST_{port}"] = registry.password
+        registries = [project.registry.address, reached]
+        first = reached if named == "far" else project.registry.address
+        registries.sort(key=lambda each: each != first)
+        content = tmp_path / "names"
+        shutil.copytree(TINY / "gitops", content)
+        overlay = content / "apps" / "tiny" / "kustomization.yaml"
+        overlay.write_text(overlay.read_text().replace("IMAGE", f"{first}/{project.name}/tiny"))
+        gitops = create_repository(content)
+        project.set(
+            registries=[f"{each}/{project.name}" for each in registries], update__repository=gitops.url
+        )
+        line.plan = always(
+            lambda seen: seen.method == "PUT" and "/manifests/" in seen.path, Fault("answer", status=403)
+        )
+        return replace(project, gitops=gitops)
+
+    return make
+
+
+def test_a_registry_that_no_manifest_names_holds_no_rollout_back(
+    two: Callable[[str], Project], line: FaultProxy
+) -> None:
+    project = two("near")
+    done = project.pipeline("run")
+    assert done.returncode == 5, done.stdout
+    record = project.record()
+    assert [stage.status for stage in record.stages[-2:]] == [Status.FAILED, Status.PASSED]
+    made = Artifacts(*record.made())
+    assert [each.repository.host for each in made[PushedImage].references] == [project.registry.address]
+    assert [each.repository.host for each in made[PushedImage].failures] == [f"localhost:{line.port}"]
+    assert made[ManifestUpdate].commit == project.gitops.head()
+    assert "1 of 2 pushes failed" in done.stdout
+    assert "No manifest was updated" not in done.stdout
+
+    line.plan = nothing
+    assert project.pipeline("run").returncode == 0
+    again = Artifacts(*project.record().made())
+    assert (again[ManifestUpdate].status, len(again[PushedImage].references)) == ("unchanged", 2)
+
+
+def test_no_manifest_is_updated_whose_registry_has_no_image(
+    two: Callable[[str], Project], line: FaultProxy
+) -> None:
+    project = two("far")
+    before = project.gitops.head()
+    done = project.pipeline("run")
+    assert done.returncode == 5, done.stdout
+    assert [stage.status for stage in project.record().stages[-2:]] == [Status.FAILED, Status.PLANNED]
+    missing = f"localhost:{line.port}/{project.name}/tiny"
+    assert f"No manifest was updated: apps/tiny gets {missing}, which did not get the image." in done.stdout
+    assert project.gitops.head() == before
 
 
 def test_every_registry_gets_every_tag_on_the_index_alone(

@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import requests
 
 from pipeline.record import Record, Runs, read_record
 from tests.support.git_server import Repository, run_git
@@ -83,3 +86,21 @@ def remote_digest(skopeo: str, project: Project, reference: str) -> str:
     command = [skopeo, "inspect", "--tls-verify=false", "--creds", credentials, "--format={{.Digest}}"]
     done = subprocess.run([*command, f"docker://{reference}"], check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def answers_half(reference: str, *options: str) -> bool:
+    """Run the tiny application as a cluster does, and tell whether its server halves eight."""
+    container = docker("run", "--detach", "--rm", "--publish", "127.0.0.1::8080", *options, reference)
+    try:
+        address = docker("port", container, "8080").splitlines()[0]
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [8.0]}]}
+        for _ in range(100):
+            try:
+                answer = requests.post(f"http://{address}/v2/models/tiny/infer", json=body, timeout=5)
+            except requests.ConnectionError:
+                time.sleep(0.1)
+                continue
+            return bool(answer.json()["outputs"][0]["data"] == [4.0])
+        return False
+    finally:
+        docker("rm", "--force", container)

@@ -28,7 +28,7 @@ CONTENT = hashlib.shake_256(b"interrupted").digest(6 * CHUNK + 12345)
 DIGEST = Digest.of(CONTENT)
 CHUNKED: UploadStrategy = Chunked(CHUNK)
 STRATEGIES: dict[str, UploadStrategy] = {"chunked": CHUNKED, "monolithic": Monolithic()}
-QUICK = Retries(first_wait_s=0.05)
+QUICK = Retries(attempts=5, first_wait_s=0.05)
 
 
 def blob() -> Blob:

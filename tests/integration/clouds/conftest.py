@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from pipeline.desk import Desk
 from pipeline.model import BuiltImage
-from tests.support.clouds.acr import Azure, running_acr
+from stages.registries import recognise
+from tests.support.clouds import acr, artifact_registry, ecr
+from tests.support.clouds.acr import NOBODY, Azure, running_acr
+from tests.support.clouds.all_clouds import Clouds
 from tests.support.clouds.artifact_registry import GoogleCloud, running_artifact_registry
 from tests.support.clouds.crane import Crane, make_crane
 from tests.support.clouds.ecr import Amazon, running_ecr
-from tests.support.clouds.hub_family import Kin, Running, running_family
+from tests.support.clouds.google import PROJECT
+from tests.support.clouds.hub_family import (
+    DOCKER_HUB,
+    GHCR,
+    PASSWORD,
+    WRITER,
+    Kin,
+    Running,
+    running_family,
+)
 from tests.support.clouds.internet import Internet, running_internet
 from tests.support.small_image import make_image
 
 WEIGHTS = hashlib.shake_256(b"weights of a cloud").digest(3_000_000)
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 CREDENTIALS = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "REGISTRY_", "ACTIONS_ID_TOKEN")
 
 
@@ -102,3 +117,64 @@ def image(tmp_path: Path) -> BuiltImage:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights.bin").write_bytes(WEIGHTS)
     return make_image(tmp_path / "image", {"app.py": b"1"}, model=tmp_path / "model")
+
+
+@pytest.fixture
+def clouds(  # noqa: PLR0913, PLR0917 - that is what all of them are
+    internet: Internet,
+    amazon: Amazon,
+    google_cloud: GoogleCloud,
+    microsoft_azure: Azure,
+    hub_family: Mapping[Kin, Running],
+    crane: Crane,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Clouds]:
+    """A new repository in every cloud, and in the environment the logins of somebody who may push to it."""
+    name = uuid4().hex[:12]
+    amazon.plane.client("ecr").create_repository(
+        repositoryName=f"models/{name}/digits", imageTagMutability="IMMUTABLE"
+    )
+    location = artifact_registry.HOST.removesuffix("-docker.pkg.dev")
+    google_cloud.google.make_repository(location, f"models-{name}", immutable=True)
+    account = google_cloud.google.make_account()
+    (tmp_path / "google.json").write_text(json.dumps(account.document))
+    docker = Crane(tmp_path / "docker", {})
+    docker.folder.mkdir()
+    for key in (DOCKER_HUB_KEY, GHCR.host):
+        docker.log_in(key, WRITER, PASSWORD)
+        crane.log_in(key, WRITER, PASSWORD)
+    environment = {
+        **amazon.plane.administrator.environment,
+        **microsoft_azure.add("AcrPush").environment,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "google.json"),
+        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
+        "NO_GCE_CHECK": "true",
+    }
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    crane.log_in(ecr.HOST, "AWS", amazon.ecr.password())
+    crane.log_in(artifact_registry.HOST, "oauth2accesstoken", google_cloud.google.mint(account))
+    azure = recognise(acr.HOST).credentials()
+    assert azure is not None
+    crane.log_in(acr.HOST, NOBODY, azure.secret)
+    paths = {
+        ecr.HOST: f"models/{name}",
+        artifact_registry.HOST: f"{PROJECT}/models-{name}",
+        acr.HOST: f"models/{name}",
+        DOCKER_HUB.host: f"team-{name}",
+        GHCR.host: f"team/{name}",
+    }
+    internet.proxy.refused.clear()
+    registries = {host: f"{host}/{path}" for host, path in paths.items()}
+    yield Clouds(amazon, google_cloud, microsoft_azure, registries, docker)
+    amazon.ecr.denied.clear()
+    microsoft_azure.acr.expire_at = None
+    google_cloud.google.repositories.clear()
+    for asked in (amazon.registry, google_cloud.registry, microsoft_azure.registry):
+        asked.asked.clear()
+    for kin in hub_family.values():
+        kin.rules.reset()
+        kin.front.asked.clear()
+        kin.store.asked.clear()
+    assert internet.proxy.refused == []  # nothing was asked of anybody else

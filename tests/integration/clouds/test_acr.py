@@ -319,6 +319,7 @@ def test_an_identity_that_may_push_and_not_look_pushes_and_the_record_says_so(
     plan = check(stage, desk)
     pushed = push(stage, image, desk)
     assert plan.passed
+    assert f"cannot look for the repository: {pusher.client_id} is not allowed to" in plan.found
     assert "ACR's API does not tell more" in plan.found
     assert pushed.evidence is not None
     assert "cannot look for the image" in pushed.evidence.notes[0]
@@ -328,9 +329,21 @@ def test_a_firewall_is_named(cloud: Azure, pusher: Application, desk: Desk) -> N
     cloud.acr.firewall = True
     plan = check(push_to(new_name()), desk)
     assert "the registry's firewall does not let this machine through" in plan.found
-    assert "az acr network-rule add --name modelteam" in plan.advice
-    with pytest.raises(RemoteError, match="firewall"):
+    command = "az acr network-rule add --name modelteam --ip-address 203.0.113.7"
+    assert command in plan.advice
+    with pytest.raises(RemoteError, match="firewall") as caught:
         recognise(HOST).credentials()
+    assert command in caught.value.advice
+
+
+def test_a_registry_that_does_not_exist_is_told_with_the_command_that_lists_them(
+    pusher: Application, desk: Desk, internet: Internet
+) -> None:
+    plan = check(push_to("modelteam.azurecr.us/models/x"), desk)
+    internet.proxy.refused.clear()
+    assert plan.problem is Problem.REMOTE
+    assert "modelteam.azurecr.us could not be reached" in plan.found
+    assert "`az acr list --query '[].loginServer'`" in plan.advice
 
 
 def test_a_secret_that_is_wrong_is_told(
@@ -364,14 +377,14 @@ def test_a_wrong_clock_is_named(cloud: Azure, pusher: Application, desk: Desk) -
         else None
     )
     plan = check(push_to(new_name()), desk)
-    assert "what this machine shows to Azure is not valid now" in plan.found
+    assert "a token or signature of this job or machine is too old, or not valid yet" in plan.found
     assert "timedatectl" in plan.advice
 
 
 def test_no_credentials_at_all_are_told_with_the_ways_to_get_them(cloud: Azure, desk: Desk) -> None:
     plan = check(push_to(new_name()), desk)
     assert plan.problem is Problem.REMOTE
-    assert "there are no Azure credentials" in plan.found
+    assert plan.found.endswith("no Azure credentials (AzureCliCredential: Azure CLI not found on path)")
     assert "`az login`" in plan.advice
     assert "`id-token: write`" in plan.advice
 

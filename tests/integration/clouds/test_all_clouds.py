@@ -1,12 +1,8 @@
-"""One delivery to all clouds at once: each asked by its own SDK, and read back by a client not ours."""
+"""The push stage to all clouds at once: what fails in one, what one refuses, and what the doctor finds."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from uuid import uuid4
+from dataclasses import replace
 
 import pytest
 
@@ -14,128 +10,13 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import RemoteError
 from pipeline.model import BuiltImage, ImageTag, PushedImage
-from pipeline.reference import Repository, Tag
-from stages.push import Push
-from stages.registries import recognise
+from pipeline.reference import Tag
 from tests.support.clouds import acr, artifact_registry, ecr
-from tests.support.clouds.acr import NOBODY, Azure
-from tests.support.clouds.artifact_registry import GoogleCloud
+from tests.support.clouds.all_clouds import Clouds
 from tests.support.clouds.crane import Crane
-from tests.support.clouds.ecr import Amazon
 from tests.support.clouds.front import Asked
-from tests.support.clouds.google import PROJECT
-from tests.support.clouds.hub_family import DOCKER_HUB, GHCR, PASSWORD, WRITER, Kin, Running
-from tests.support.clouds.internet import Internet
+from tests.support.clouds.hub_family import GHCR
 from tests.support.small_image import COMMIT
-
-DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-EVIDENCE = {
-    ecr.HOST: "Amazon ECR: DescribeImages",
-    artifact_registry.HOST: "Google Artifact Registry: GetDockerImage",
-    acr.HOST: "Azure Container Registry: manifest properties",
-    DOCKER_HUB.host: "OCI distribution API",
-    GHCR.host: "OCI distribution API",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Clouds:
-    """All of them, with a new repository in each, and a user who may push."""
-
-    amazon: Amazon
-    google_cloud: GoogleCloud
-    azure: Azure
-    repositories: Mapping[str, Repository]
-
-    @property
-    def stage(self) -> Push:
-        return Push(
-            repositories=tuple(self.repositories.values()),
-            layout_folder=Path("/nowhere"),
-            tag=Tag(COMMIT),
-        )
-
-
-@pytest.fixture
-def clouds(  # noqa: PLR0913, PLR0917 - that is what all of them are
-    internet: Internet,
-    amazon: Amazon,
-    google_cloud: GoogleCloud,
-    microsoft_azure: Azure,
-    hub_family: Mapping[Kin, Running],
-    crane: Crane,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Iterator[Clouds]:
-    name = uuid4().hex[:12]
-    amazon.plane.client("ecr").create_repository(
-        repositoryName=f"models/{name}", imageTagMutability="IMMUTABLE"
-    )
-    location = artifact_registry.HOST.removesuffix("-docker.pkg.dev")
-    google_cloud.google.make_repository(location, f"models-{name}", immutable=True)
-    account = google_cloud.google.make_account()
-    (tmp_path / "google.json").write_text(json.dumps(account.document))
-    docker = Crane(tmp_path / "docker", {})
-    docker.folder.mkdir()
-    for key in (DOCKER_HUB_KEY, GHCR.host):
-        docker.log_in(key, WRITER, PASSWORD)
-        crane.log_in(key, WRITER, PASSWORD)
-    environment = {
-        **amazon.plane.administrator.environment,
-        **microsoft_azure.add("AcrPush").environment,
-        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "google.json"),
-        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
-        "NO_GCE_CHECK": "true",
-    }
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
-    crane.log_in(ecr.HOST, "AWS", amazon.ecr.password())
-    crane.log_in(artifact_registry.HOST, "oauth2accesstoken", google_cloud.google.mint(account))
-    azure = recognise(acr.HOST).credentials()
-    assert azure is not None
-    crane.log_in(acr.HOST, NOBODY, azure.secret)
-    paths = {
-        ecr.HOST: f"models/{name}",
-        artifact_registry.HOST: f"{PROJECT}/models-{name}/digits",
-        acr.HOST: f"models/{name}",
-        DOCKER_HUB.host: f"team/{name}",
-        GHCR.host: f"team/{name}",
-    }
-    internet.proxy.refused.clear()
-    repositories = {host: Repository(f"{host}/{path}") for host, path in paths.items()}
-    yield Clouds(amazon, google_cloud, microsoft_azure, repositories)
-    amazon.ecr.denied.clear()
-    microsoft_azure.acr.expire_at = None
-    google_cloud.google.repositories.clear()
-    for asked in (amazon.registry, google_cloud.registry, microsoft_azure.registry):
-        asked.asked.clear()
-    for kin in hub_family.values():
-        kin.rules.reset()
-        kin.front.asked.clear()
-        kin.store.asked.clear()
-    assert internet.proxy.refused == []  # nothing was asked of anybody else
-
-
-def test_one_delivery_reaches_all_and_each_is_verified_by_its_own_sdk_and_by_crane(
-    clouds: Clouds, image: BuiltImage, desk: Desk, crane: Crane
-) -> None:
-    plan = clouds.stage.check(desk)
-    pushed = clouds.stage.run(Artifacts(image), desk)
-    assert all(check.passed for check in plan), plan
-    assert [each.repository.host for each in pushed.references] == list(clouds.repositories)
-    for reference in pushed.references:
-        evidence = reference.evidence
-        assert evidence is not None
-        assert evidence.asked.endswith(EVIDENCE[reference.repository.host])
-        assert (evidence.manifests_compared, evidence.blobs_found) == (1, 3)
-        assert {blob.how for blob in reference.blobs} == {"uploaded"}
-        copy = desk.folder / reference.repository.host
-        assert crane("digest", f"{reference.repository}:{COMMIT}") == image.digest
-        crane("pull", "--format=oci", f"{reference.repository}@{image.digest}", str(copy))
-        weights = copy / "blobs" / "sha256" / image.model_layers[0].descriptor.digest.encoded
-        assert weights.stat().st_size == image.model_size_bytes
-    again = clouds.stage.run(Artifacts(image), desk)
-    assert [(each.tag_existed, each.bytes_sent) for each in again.references] == [(True, 0)] * 5
 
 
 def test_one_that_fails_in_mid_push_hides_no_other_and_a_second_run_brings_it_the_rest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import time
@@ -22,8 +23,11 @@ from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TagC
 from pipeline.model import BuiltImage, Check, Problem, PushedReference, Severity
 from pipeline.reference import Digest, Repository, Tag
 from pipeline.report.phrases import told_by
+from stages.oci.distribution import RepositoryClient
+from stages.oci.transport import Transport
 from stages.push import Push
 from stages.registries import recognise
+from stages.registries.ecr import EcrRegistry
 from stages.registries.options import LoginOptions, RegistryOptions
 from tests.support.clouds.aws import ROLE, Keys, aws_refusal
 from tests.support.clouds.crane import Crane
@@ -51,6 +55,7 @@ def cloud(amazon: Amazon) -> Iterator[Amazon]:
     amazon.plane.templates.clear()
     amazon.plane.calls.clear()
     amazon.registry.asked.clear()
+    amazon.store.asked.clear()
 
 
 @pytest.fixture
@@ -219,6 +224,31 @@ def test_a_repository_is_made_as_configured(
     assert "ECR scans on push" in check(stage, desk).found
 
 
+def test_the_doctor_makes_no_repository_that_is_left_to_the_push(
+    cloud: Amazon, logged_in: Keys, desk: Desk
+) -> None:
+    (found,) = push_to(new_name(), create=True).diagnose(desk, write=True)
+    assert found.passed, found
+    assert "no upload was tried: the repository has to be made first" in found.found
+    assert not cloud.registry.of("POST")
+
+
+def test_a_repository_that_somebody_else_made_meanwhile_is_left_as_it_is(
+    cloud: Amazon, logged_in: Keys, tmp_path: Path
+) -> None:
+    (tmp_path / "lifecycle.json").write_text('{"rules": []}')
+    options = RegistryOptions(create=True, immutable=True, lifecycle=tmp_path / "lifecycle.json")
+    registry = recognise(HOST, options=options)
+    assert isinstance(registry, EcrRegistry)
+    name = make_repository(cloud)
+    assert not registry.api.create_repository(name, options)
+    client = cloud.plane.client("ecr")
+    (kept,) = client.describe_repositories(repositoryNames=[name])["repositories"]
+    assert kept["imageTagMutability"] == "MUTABLE"
+    with pytest.raises(client.exceptions.LifecyclePolicyNotFoundException):
+        client.get_lifecycle_policy(repositoryName=name)
+
+
 def test_a_lifecycle_policy_that_cannot_be_read_makes_nothing(
     cloud: Amazon, logged_in: Keys, image: BuiltImage, desk: Desk, tmp_path: Path
 ) -> None:
@@ -270,7 +300,7 @@ def test_a_password_that_stays_expired_is_an_error_and_no_loop(
         asked.forward() if cloud.plane.calls[-1] == "GetAuthorizationToken" else None
     )
     found = check(stage, desk)
-    assert "token has expired" in found.found
+    assert f"{HOST}: cannot log in: DENIED (Your authorization token has expired." in found.found
     assert "aws sts get-caller-identity" in found.advice
     assert cloud.plane.calls.count("GetAuthorizationToken") == 2
     with pytest.raises(RemoteError, match="403 Forbidden"):
@@ -358,10 +388,13 @@ def test_credentials_that_are_wrong_are_told_apart(
         key = check(stage, desk)
         use(user.environment, monkeypatch)
         right = check(stage, desk)
+    assert "the secret beside it is a wrong one" in secret.found
+    assert "Copy the secret access key anew" in secret.advice
+    assert "AWS does not know these credentials in eu-west-1" in key.found
+    assert "AWS_SESSION_TOKEN" in key.advice
     for found in (secret, key):
         assert found.problem is Problem.REMOTE
-        assert "AWS does not know these credentials in eu-west-1" in found.found
-        assert "aws sts get-caller-identity" in found.advice
+        assert "`aws configure list`" in found.advice
     assert right.passed, right
 
 
@@ -408,6 +441,7 @@ def test_a_permission_that_the_registry_misses_is_named(
     cloud.ecr.denied.add(action)
     with pytest.raises(RemoteError, match=f"AWS does not allow {action}") as caught:
         push(push_to(make_repository(cloud)), image, desk)
+    assert caught.value.message.count(f"{HOST}: ") == 1
     assert f"Allow {action} in the IAM policy" in caught.value.advice
 
 
@@ -482,6 +516,8 @@ def test_an_identity_token_for_somebody_else_is_told_with_its_audience(
         use(variables, monkeypatch)
         found = check(push_to(make_repository(cloud), login=login), desk)
     assert "AWS does not accept the audience of the job's identity token" in found.found
+    assert "It is 'sts.amazonaws.com' as a rule" in found.advice
+    assert "aws iam add-client-id-to-open-id-connect-provider" in found.advice
     assert "aud 'https://vault.example'" in found.advice
     assert "sub 'repo:team/digits:ref:refs/heads/main'" in found.advice
 
@@ -497,8 +533,65 @@ def test_a_role_that_does_not_trust_the_job_is_told_with_who_the_job_is(
         use(variables, monkeypatch)
         forged = check(push_to(make_repository(cloud), login=LoginOptions(role=ROLE)), desk)
     assert f"AWS does not let this job assume {ROLE}-of-others" in found.found
+    assert f"aws iam get-role --role-name {ROLE.rpartition('/')[2]}-of-others" in found.advice
     assert "sub 'repo:team/digits:ref:refs/heads/main'" in found.advice
+    assert "AWS does not trust whoever signed the job's identity token" in forged.found
     assert "Signature verification failed" in forged.found
+    issuer = "https://token.actions.githubusercontent.com"
+    assert f"aws iam create-open-id-connect-provider --url {issuer} --client-id-list" in forged.advice
+
+
+def test_an_identity_token_that_has_ended_is_told_as_such(
+    cloud: Amazon, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = cloud.plane.identity_provider.token("sts.amazonaws.com", lifetime_s=-60)
+    monkeypatch.setenv("AWS_ID_TOKEN", token)
+    login = LoginOptions(role=ROLE, id_token_variable="AWS_ID_TOKEN")
+    found = check(push_to(make_repository(cloud), login=login), desk)
+    assert "the job's identity token had ended when AWS saw it" in found.found
+    assert "`timeout:`" in found.advice
+
+
+def test_amazon_was_asked_through_the_proxy(
+    cloud: Amazon, logged_in: Keys, online: Internet, desk: Desk
+) -> None:
+    online.proxy.connected.clear()
+    assert check(push_to(make_repository(cloud)), desk).passed
+    assert {"api.ecr.eu-west-1.amazonaws.com", HOST} <= set(online.proxy.connected)
+
+
+def test_our_authorization_does_not_go_to_s3(
+    cloud: Amazon, logged_in: Keys, image: BuiltImage, desk: Desk
+) -> None:
+    repository = Repository(f"{HOST}/{make_repository(cloud)}")
+    push(push_to(repository.path), image, desk)
+    registry, config = recognise(HOST), image.platforms[0].config
+    with contextlib.closing(Transport(registry.endpoint, registry.credentials, desk.redact.add)) as transport:
+        client = RepositoryClient(repository=repository, transport=transport, uploads=registry.uploads)
+        content = client.read_blob(config.digest)  # S3 says 400 to an Authorization header
+    assert len(content) == config.size_bytes
+    (asked,) = cloud.store.asked
+    assert "Authorization" not in asked.headers
+
+
+def test_a_registry_that_stays_throttled_is_told(
+    cloud: Amazon, logged_in: Keys, image: BuiltImage, desk: Desk
+) -> None:
+    stage = push_to(make_repository(cloud))
+    cloud.ecr.before += [refused(429, "TOOMANYREQUESTS", "Rate exceeded", Retry_After="600")]
+    with pytest.raises(TemporaryRemoteError, match="429 Too Many Requests") as caught:
+        push(stage, image, desk)
+    assert "limits how often it may be asked. Run again in 10 minutes" in caught.value.advice
+
+
+@pytest.mark.parametrize("action", ["ecr:BatchGetImage", "ecr:BatchCheckLayerAvailability"])
+def test_a_question_that_is_refused_without_a_word_is_told_with_its_action(
+    cloud: Amazon, logged_in: Keys, image: BuiltImage, desk: Desk, action: str
+) -> None:
+    cloud.ecr.denied.add(action)
+    with pytest.raises(RemoteError, match="403 Forbidden") as caught:
+        push(push_to(make_repository(cloud)), image, desk)
+    assert f"As a rule {action} is missing in the IAM policy" in caught.value.advice
 
 
 def test_a_login_of_dockers_own_is_enough_for_a_push(
@@ -565,6 +658,8 @@ def test_the_policy_of_the_documentation_is_enough_and_not_too_much(
         pushed = push(stage, image, desk)
         assert recognise(HOST).mounts is False
         assert not check(push_to(new_name()), desk).passed  # after a look at the creation templates
+        with_source = replace(stage, mount_from=(pushed.repository,))
+        assert [each.found for each in with_source.check(desk)][1:] == ["there"]
     assert pushed.evidence is not None
     assert pushed.evidence.tags == (COMMIT,)
     used = {f"ecr:{operation}" for operation in cloud.plane.calls} | cloud.ecr.used

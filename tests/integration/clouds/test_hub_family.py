@@ -26,6 +26,7 @@ from tests.support.clouds.hub_family import (
     DOCKER_HUB,
     FAMILY,
     GHCR,
+    GITLAB,
     HARBOR,
     IDENTITY,
     PASSWORD,
@@ -41,6 +42,13 @@ from tests.support.small_image import COMMIT, make_image
 
 BUSY = Reply(429, {"Content-Type": "text/plain", "Retry-After": "1"}, b"Too Many Requests (HAP429).\n")
 BUSY_FOR_AN_HOUR = replace(BUSY, headers={"Retry-After": "3600"})
+
+HINTS = {
+    DOCKER_HUB: ("two-factor authentication", "An access token needs Read & Write"),
+    GHCR: ("GITHUB_TOKEN ends with its job", "`packages: write`"),
+    GITLAB: ("CI_REGISTRY_PASSWORD", "A job may push to its own project's registry"),
+    HARBOR: ("docker login harbor.example.com", "say the same of a project that does not exist"),
+}
 
 with_login = pytest.mark.usefixtures("logged_in")
 any_of_them = pytest.mark.parametrize("kin", FAMILY, ids=lambda kin: kin.host)
@@ -87,7 +95,7 @@ def test_what_was_pushed_is_read_back_by_crane(
     pushed = push(stage, image, desk)
     assert plan.passed, plan
     assert plan.found.startswith(f"logged in as {WRITER} (from REGISTRY_USERNAME and")
-    assert plan.found.endswith(f"the tag {COMMIT} is free")
+    assert plan.found.endswith("the repository is missing: the push makes it")
     assert pushed.evidence is not None
     assert (pushed.evidence.manifests_compared, pushed.evidence.blobs_found) == (1, 3)
     crane.log_in("https://index.docker.io/v1/" if kin is DOCKER_HUB else kin.host, WRITER, PASSWORD)
@@ -121,6 +129,10 @@ def test_the_same_digest_under_the_tag_is_success_and_another_a_conflict(
 ) -> None:
     stage = push_to(new_name(kin))
     push(stage, image, desk)
+    plan = check(stage, desk)
+    assert plan.found.endswith(f"the repository is there; the tag {COMMIT} is taken by {image.digest}")
+    another = check(push_to(f"{stage.repositories[0]}", tag="another"), desk)
+    assert another.found.endswith("the repository is there; the tag another is free")
     again = push(stage, image, desk)
     assert again.tag_existed
     assert again.bytes_sent == 0
@@ -153,9 +165,10 @@ def test_a_wrong_password_and_a_missing_right_are_told_apart(
     right = check(stage, desk)
     assert "refused the password of user 'ci'" in password.found
     assert "user 'reader' may not push to team/" in right.found
-    for found in (password, right):
+    for found, hint in zip((password, right), HINTS[kin], strict=True):
         assert found.problem is Problem.REMOTE
         assert "REGISTRY_USERNAME" in found.advice
+        assert hint in found.advice
 
 
 @with_login
@@ -198,9 +211,42 @@ def test_a_limit_of_requests_that_lasts_ends_the_run_with_what_was_said(
     with pytest.raises(TemporaryRemoteError, match="429 Too Many Requests") as caught:
         push(push_to(new_name(DOCKER_HUB)), image, desk)
     assert caught.value.retry_after_s == 3600
+    assert "limits how often it may be asked. Run again in 60 minutes" in caught.value.advice
+    assert caught.value.exit_code == 5
     rules.asking += [BUSY_FOR_AN_HOUR]
     with pytest.raises(TemporaryRemoteError, match=r"token service https://auth\.docker\.io/token says 429"):
         push(push_to(new_name(DOCKER_HUB)), image, desk)
+
+
+def test_without_a_login_the_ways_to_get_one_are_told(family: Mapping[Kin, Running], desk: Desk) -> None:
+    found = check(push_to(new_name(DOCKER_HUB)), desk)
+    assert found.problem is Problem.REMOTE
+    assert "docker.io: the registry asks for a login and there is none" in found.found
+    assert "Run `docker login docker.io`" in found.advice
+
+
+@with_login
+def test_an_authority_that_is_not_trusted_is_told(
+    family: Mapping[Kin, Running], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name)
+    assert check(push_to(new_name(GHCR)), desk).passed  # SSL_CERT_FILE names it too
+    monkeypatch.delenv("SSL_CERT_FILE")
+    found = check(push_to(new_name(GHCR)), desk)
+    assert "ghcr.io: no trusted TLS connection" in found.found
+    assert "REQUESTS_CA_BUNDLE or SSL_CERT_FILE" in found.advice
+
+
+@with_login
+def test_a_proxy_that_is_not_there_is_told(
+    family: Mapping[Kin, Running], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    found = check(push_to(new_name(GHCR)), desk)
+    assert "ghcr.io could not be reached through the proxy" in found.found
+    assert "Check HTTPS_PROXY" in found.advice
 
 
 def test_docker_hub_is_asked_where_its_api_is_and_known_by_all_its_names(

@@ -165,6 +165,7 @@ class Amazon:
     plane: ControlPlane
     registry: Front
     api: Front
+    store: Front
 
 
 @contextmanager
@@ -174,8 +175,8 @@ def running_ecr(internet: Internet, folder: Path) -> Iterator[Amazon]:
         ecr = Ecr(plane)
         registry = internet.serve(HOSTS, ecr, upstream=stock)
         api = internet.serve(API_HOSTS, plane, upstream=Upstream(plane.port))
-        internet.serve((STORE,), layer_store, upstream=stock)
-        yield Amazon(ecr, plane, registry, api)
+        store = internet.serve((STORE,), layer_store, upstream=stock)
+        yield Amazon(ecr, plane, registry, api, store)
 
 
 def _decoded(header: str) -> str:
@@ -188,6 +189,8 @@ def _decoded(header: str) -> str:
 def _action(method: str, kind: str, rest: str) -> str:
     if kind == "manifests":
         return "ecr:PutImage" if method == "PUT" else "ecr:BatchGetImage"
+    if kind == "tags":
+        return "ecr:ListImages"
     if rest.startswith("uploads/"):
         return "ecr:InitiateLayerUpload" if method == "POST" else "ecr:UploadLayerPart"
     return "ecr:GetDownloadUrlForLayer" if method == "GET" else "ecr:BatchCheckLayerAvailability"

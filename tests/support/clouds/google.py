@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import artifactregistry_v1
 
+from tests.support.clouds.container_analysis import LIST, ContainerAnalysis
 from tests.support.clouds.front import Asked
 from tests.support.clouds.identity_provider import IdentityProvider
 from tests.support.loopback import Reply, json_reply
@@ -31,6 +32,7 @@ POOL = f"projects/{NUMBER}/locations/global/workloadIdentityPools/ci/providers/g
 AUDIENCE = f"https://iam.googleapis.com/{POOL}"
 API_HOSTS = (
     "artifactregistry.googleapis.com",
+    "containeranalysis.googleapis.com",
     "oauth2.googleapis.com",
     "sts.googleapis.com",
     "iamcredentials.googleapis.com",
@@ -106,6 +108,8 @@ class Google:
     repositories: dict[str, artifactregistry_v1.Repository] = field(default_factory=dict)
     images: dict[tuple[str, str, str], GoogleImage] = field(default_factory=dict)
     """By repository, name below it, and digest."""
+    analysis: ContainerAnalysis = field(default_factory=ContainerAnalysis)
+    """What was found in images."""
     identity_provider: IdentityProvider = field(default_factory=IdentityProvider)
     job: Account = field(default_factory=lambda: Account(f"principal://iam.googleapis.com/{POOL}"))
     """The CI job, where it does not act as a service account."""
@@ -192,6 +196,11 @@ class Google:
             (rf"GET {api}", "GetRepository", self._get_repository),
             (rf"POST {api}:testIamPermissions", "TestIamPermissions", self._test_permissions),
             (rf"GET {api}/dockerImages/(.+)@(sha256:\w+)", "GetDockerImage", self._get_image),
+            (
+                r"GET containeranalysis\.googleapis\.com/v1/(projects/[^/]+)/occurrences",
+                "ListOccurrences",
+                self._list_occurrences,
+            ),
             (r"POST oauth2\.googleapis\.com/token", "token", self._token),
             (r"POST sts\.googleapis\.com/v1/token", "exchange", self._exchange),
             (
@@ -225,6 +234,10 @@ class Google:
         text = artifactregistry_v1.DockerImage.to_json(image)
         return Reply(200, {"Content-Type": "application/json"}, text.encode())
 
+    def _list_occurrences(self, asked: Asked, found: re.Match[str]) -> Reply:
+        self._require(asked, LIST, found[1])
+        return self.analysis.answer(asked)
+
     def _test_permissions(self, asked: Asked, found: re.Match[str]) -> Reply:
         del found
         wanted = json.loads(asked.read())["permissions"]
@@ -234,7 +247,7 @@ class Google:
 
     def _require(self, asked: Asked, permission: str, resource: str) -> None:
         if permission not in self._caller(asked).permissions:
-            what = f"//artifactregistry.googleapis.com/{resource}"
+            what = f"//{asked.host}/{resource}"
             said = f"Permission '{permission}' denied on resource '{what}' (or it may not exist)."
             raise Refusal(403, "PERMISSION_DENIED", said, "IAM_PERMISSION_DENIED")
 

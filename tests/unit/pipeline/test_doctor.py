@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import FILE_NAME
-from tests.support.loopback import MemoryRegistry, Received, Reply, Server, refused, serving
+from tests.support.loopback import MemoryRegistry, Received, Reply, Server, json_reply, refused, serving
 from tests.support.registry import free_port
 
 Doctor = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -47,8 +47,8 @@ def doctor(tmp_path: Path) -> Doctor:
 def test_it_says_what_a_push_would_meet_and_sends_nothing(doctor: Doctor, server: Server) -> None:
     done = doctor([server.address])
     assert (done.returncode, done.stderr) == (0, "")
-    found = f"✔ registry {server.address}/small  lets us in without a login; blobs can be mounted\n"
-    assert done.stdout == found
+    told = "lets us in without a login; the repository is missing: the push makes it; blobs can be mounted"
+    assert done.stdout == f"✔ registry {server.address}/small  {told}\n"
     assert {request.method for request in server.received} == {"GET"}
 
 
@@ -79,6 +79,27 @@ def test_a_login_without_the_right_to_delete_leaves_its_kilobyte_to_the_registry
     done = doctor([server.address], "--write")
     assert done.returncode == 0
     assert "took 1 kB; to cancel it takes the right to delete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "to cancel it takes the right to delete"), (503, "it was not cancelled (")],
+)
+def test_a_token_service_that_does_not_give_the_right_to_cancel_takes_nothing_from_the_proof(
+    doctor: Doctor, server: Server, memory: MemoryRegistry, status: int, words: str
+) -> None:
+    def guard(request: Received) -> Reply | None:
+        if request.path == "/token":
+            return Reply(status) if ",delete" in str(request.query) else json_reply(200, {"token": "t"})
+        if "Authorization" in request.headers:
+            return None
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token"'
+        return refused(401, "UNAUTHORIZED", WWW_Authenticate=realm)
+
+    memory.before = guard
+    done = doctor([server.address], "--write")
+    assert f"took 1 kB; {words}" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_registry_that_takes_whole_blobs_alone_gets_nothing(

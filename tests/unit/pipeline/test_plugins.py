@@ -13,6 +13,8 @@ from stages.build import Build
 from stages.manifests.interface import Target
 from stages.oci.model_image import OwnImage
 from stages.push import Push
+from stages.registries.findings import RegistryFindings
+from stages.scan import Scan
 from stages.update import Update
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -90,3 +92,20 @@ def test_every_key_of_a_target_reaches_the_edit(tmp_path: Path) -> None:
             digest_parameter="image.digest",
         ),
     )
+
+
+def scan(folder: Path, text: str) -> Scan:
+    (folder / "pipeline.yaml").write_text(text)
+    source = Source(root=folder, commit=COMMIT, committed_at=datetime(2026, 1, 2, tzinfo=UTC))
+    plan = compose(read_config(folder / "pipeline.yaml", environment={}), source)
+    (found,) = (stage for stage in plan.stages if isinstance(stage, Scan))
+    return found
+
+
+def test_registries_are_asked_for_their_findings_only_where_somebody_wants_it(tmp_path: Path) -> None:
+    assert scan(tmp_path, "{image: digits, registries: a.io}").outside is None
+    wanted = "{image: digits, registries: a.io, scan: {registry_findings: true}, model: {source: model}}"
+    outside = scan(tmp_path, wanted.replace("source: model", "source: model, delivery: image")).outside
+    assert isinstance(outside, RegistryFindings)
+    assert outside.registries.repositories == ("a.io/digits",)
+    assert outside.model_repositories == ("a.io/digits-model",)

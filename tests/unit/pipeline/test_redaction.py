@@ -1,5 +1,6 @@
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -64,7 +65,17 @@ def test_only_words_for_people_are_masked_in_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MY_TOKEN", "DJANGO_SECRET_KEY", "api_key", "DB_PASSWORD", "KEY", "SIGNING_KEY"]
+    "name",
+    [
+        "MY_TOKEN",
+        "DJANGO_SECRET_KEY",
+        "api_key",
+        "DB_PASSWORD",
+        "KEY",
+        "SIGNING_KEY",
+        "REGISTRY_PASSWORD",
+        "REGISTRY_PASSWORD_GHCR_IO",
+    ],
 )
 def test_names_of_secrets(name: str) -> None:
     assert SECRET_NAME.search(name)
@@ -80,3 +91,19 @@ def test_a_secret_that_is_not_ascii_is_masked_in_both_forms_of_json() -> None:
     redact.add('pa"ss-é-word')
     for only in (True, False):
         assert "word" not in redact(json.dumps('pa"ss-é-word', ensure_ascii=only))
+
+
+def test_each_line_of_a_secret_is_told_once() -> None:
+    told: list[str] = []
+    redact = Redactor(learnt=told.append)
+    for secret in ("first line\nsecond line\n", "second line", "abc", "token"):
+        redact.add(secret)
+    assert told == ["first line", "second line", "token"]
+
+
+def test_secrets_that_come_at_the_same_time_are_all_masked() -> None:
+    redact = Redactor()
+    with ThreadPoolExecutor(8) as threads:
+        secrets = [f"secret-{number}-of-many" for number in range(100)]
+        list(threads.map(redact.add, secrets))
+    assert redact(" ".join(secrets)) == " ".join(["***"] * 100)

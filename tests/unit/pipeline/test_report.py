@@ -12,6 +12,7 @@ from rich.console import Console
 from pipeline.model import (
     CaseCounts,
     FailedPush,
+    FoundBy,
     Level,
     ManifestUpdate,
     Pushed,
@@ -19,14 +20,17 @@ from pipeline.model import (
     PushedImage,
     PushedReference,
     Reason,
+    RegistryAnswer,
     RegistryEvidence,
     Rollout,
     ScanReport,
+    Severity,
     StandingImage,
     SuiteReport,
     Tool,
     Unjudged,
     Verdict,
+    Vulnerability,
     VulnerabilityDatabase,
 )
 from pipeline.record import Failure, Record, StageRecord, Status
@@ -84,6 +88,35 @@ def test_a_scan_tells_what_it_could_not_look_up() -> None:
     assert describe(report) == (
         "no known vulnerability in 2 packages, fresh database;"
         " debian 99.0 is no release that the scanner knows"
+    )
+
+
+def test_a_scan_tells_what_each_registry_said() -> None:
+    at, digest = datetime(2026, 11, 20, tzinfo=UTC), Digest.of(b"image")
+    here, there = Repository("here.example.com/digits"), Repository("there.example.com/digits")
+    seen = FoundBy(scanner="theirs", severity=Severity.HIGH, repository=here)
+    ours = FoundBy(scanner="trivy", severity=Severity.HIGH)
+    known = {"package": "a", "installed_version": "1", "severity": Severity.HIGH}
+    report = ScanReport(
+        digest=digest,
+        scanner=Tool(name="trivy", version="1"),
+        scanned_at=at,
+        database=VulnerabilityDatabase(repository="here", schema_version=2, updated_at=at),
+        packages=2,
+        vulnerabilities=(
+            Vulnerability.model_validate({"id": "CVE-1", "found_by": (ours, seen), **known}),
+            Vulnerability.model_validate({"id": "CVE-2", "found_by": (seen,), **known}),
+        ),
+        registries=(
+            RegistryAnswer(repository=here, digest=digest, status="read", scanner="theirs", findings=2),
+            RegistryAnswer(repository=there, digest=digest, status="unfinished", notes=("SCANNING",)),
+            RegistryAnswer(repository=there, digest=digest, status="unfinished", notes=("SCANNING",)),
+        ),
+    )
+    assert describe(report) == (
+        "2 high (none with a fix) in 2 packages, fresh database;"
+        " theirs of here.example.com/digits: 2 findings, 1 of its own;"
+        " there.example.com/digits has not finished its scan (SCANNING)"
     )
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -7,13 +7,13 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import RemoteError, StageFailed
+from pipeline.errors import ConfigurationError, RemoteError, StageFailed
 from pipeline.interface import Policy, Stage
 from pipeline.model import Artifact, Check, Level, Problem, Skipped, Source, SuiteReport
 from pipeline.plan import make_plan
 from pipeline.record import Record, Runs, Status, read_record
 from pipeline.runner import Options, deliver
-from tests.unit.pipeline.conftest import REPORT, Make, Measure, Objection, Watcher
+from tests.unit.pipeline.conftest import REPORT, Make, Measure, Objection, Product, Watcher
 
 
 def run(
@@ -70,14 +70,70 @@ def test_a_failed_stage_stops_the_run_and_keeps_its_evidence(source: Source) -> 
 
 
 def test_any_error_of_a_stage_keeps_the_evidence_that_there_is(source: Source) -> None:
-    def partly(_: Desk) -> NoReturn:
-        error = RemoteError("1 of 2 pushes failed")
-        error.made = REPORT
-        raise error
-
     record = run(source, Measure(work=partly))
     assert (record.status, record.exit_code) == (Status.FAILED, 5)
     assert kept(source).made() == (REPORT,)
+
+
+def partly(_: Desk) -> NoReturn:
+    error = RemoteError("1 of 2 pushes failed", advice="mend it")
+    error.made = REPORT
+    raise error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modest(Make):
+    """A second stage for which less may be enough."""
+
+    lacks: str = ""
+    work: Callable[[], None] = lambda: None
+
+    def lacking(self, made: Artifact) -> str:
+        assert made == REPORT
+        return self.lacks
+
+    def run(self, have: Artifacts, desk: Desk) -> Artifact:
+        self.work()
+        return Make.run(self, have, desk)
+
+
+def test_a_stage_for_which_it_is_enough_runs_after_a_failed_one_and_the_run_fails_all_the_same(
+    source: Source,
+) -> None:
+    last = Make(name="last")
+    record = run(source, Measure(work=partly), Modest(), last)
+    assert (record.status, record.exit_code, last.ran) == (Status.FAILED, 5, [])
+    assert [stage.status for stage in record.stages] == [Status.FAILED, Status.PASSED, Status.PLANNED]
+    assert record.failure is not None
+    assert (record.failure.message, record.failure.advice) == ("1 of 2 pushes failed", "mend it")
+    assert kept(source).made() == (REPORT, Product(word="made"))
+
+
+def test_a_stage_that_lacks_something_says_so_and_does_not_run(source: Source) -> None:
+    make = Modest(lacks="It is not there.")
+    record = run(source, Measure(work=partly), make)
+    assert (record.exit_code, make.ran) == (5, [])
+    assert record.failure is not None
+    assert record.failure.advice == "mend it\nIt is not there."
+
+
+def test_what_a_failed_stage_made_is_judged_before_another_one_takes_it(source: Source) -> None:
+    make = Modest()
+    record = run(source, Measure(work=partly), make, policies=(Objection(),))
+    assert (record.exit_code, make.ran) == (5, [])
+    assert [len(verdict.reasons) for verdict in record.stages[0].verdicts] == [2]
+
+
+def test_a_stage_that_fails_after_a_failed_one_hides_nothing(source: Source) -> None:
+    def refuse() -> NoReturn:
+        raise ConfigurationError("no such manifest", advice="name it")
+
+    record = run(source, Measure(work=partly), Modest(work=refuse))
+    assert record.exit_code == 5
+    assert record.failure is not None
+    assert record.failure.message == "1 of 2 pushes failed\nmake failed too: no such manifest"
+    assert record.failure.advice == "mend it\nname it"
+    assert [stage.status for stage in record.stages] == [Status.FAILED, Status.FAILED]
 
 
 def test_a_refusal_stops_the_run_with_every_reason(source: Source) -> None:

@@ -54,6 +54,7 @@ def test_every_variable_has_its_value() -> None:
         ("'{commit.real}'", "tags[0]: '{commit.real}' - there is no {commit.real}"),
         ("'{commit}/x'", "tags[0]: '{commit}/x' - expected a tag (letters, digits,"),
         ("'{branch}', '{commit}'", "tags: ['{branch}', '{commit}'] - the first tag names the image in mani"),
+        ("'{date}'", "tags: ['{date}'] - the first tag names the image in manifests, so it may not move"),
         ("latest", "the first tag names the image in manifests, so it may not move: begin with {commit}"),
     ],
 )
@@ -89,6 +90,8 @@ def test_a_branch_may_be_called_anything(branch: str, tag: str) -> None:
         ("...", "becomes '', which is no tag"),
         (COMMIT, "is called like a commit, whose tag it could move"),
         (COMMIT[:7], "is called like a commit"),
+        (f"#{COMMIT}", "is called like a commit"),  # what no tag begins with is left out
+        (f"ü.{COMMIT[:12]}", "is called like a commit"),
     ],
 )
 def test_a_branch_that_gives_no_tag_is_refused(branch: str | None, message: str) -> None:
@@ -103,7 +106,12 @@ def test_tags_of_a_changed_work_tree_say_so_and_move() -> None:
 
 def test_the_first_tag_never_moves_and_no_tag_comes_twice() -> None:
     assert rendered("v7", "v7", "{branch}", "main") == ["v7", "main (moves)"]
-    assert [moves(text) for text in ("{branch}-{date}", "{model_version}", "x")] == [False, True, True]
+    templates = ("{branch}-{short_commit}", "{branch}-{date}", "{model_version}", "x")
+    assert [moves(text) for text in templates] == [False, True, True, True]
+
+
+def test_two_deliveries_of_one_day_are_no_conflict() -> None:
+    assert rendered("{commit}", "{date}") == [COMMIT, "20261123 (moves)"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pipeline.model import (
     Artifact,
     BaseImage,
     BuiltImage,
+    FoundBy,
     Image,
     Level,
     ModelImage,
@@ -187,6 +188,14 @@ def test_ceilings_are_per_severity_and_unknown_is_one() -> None:
     assert "{id: B, package: PyYAML, reason: …, owner: …, expires: 2026-12-20}" in verdict.reasons[0].advice
     assert "pipeline.yaml:2" in verdict.reasons[0].advice
     assert verdict.summary == "1 critical, 2 high, 1 unknown, 3 with a fix"
+
+
+def test_a_finding_of_another_scanner_than_ours_says_whose_it_is() -> None:
+    found_by = (FoundBy(scanner="trivy", severity=Severity.LOW), FoundBy(scanner="Inspector", severity=HIGH))
+    report = scan(vulnerability("A", HIGH).model_copy(update={"found_by": found_by}))
+    assert messages("{rule: vulnerabilities, maximum: {HIGH: 0}}", report) == [
+        "1 HIGH vulnerability; at most 0 allowed: A in PyYAML 5.3, fixed in 5.4 (trivy: LOW, Inspector: HIGH)"
+    ]
 
 
 def test_no_ceiling_at_all_is_a_mistake() -> None:

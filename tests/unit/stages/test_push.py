@@ -21,6 +21,7 @@ from tests.support.loopback import MemoryRegistry, Received, Reply, Server, refu
 from tests.support.registry import free_port
 from tests.support.small_image import make_image
 
+MADE_BY_THE_PUSH = "the repository is missing: the push makes it"
 PASSWORD = "correct horse"
 
 
@@ -220,7 +221,7 @@ def test_the_check_logs_in_with_the_right_to_push(
     log_in(docker_config, server.address)
     (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
     assert check.passed, check
-    assert check.found == f"logged in as ci (from {docker_config})"
+    assert check.found == f"logged in as ci (from {docker_config}); {MADE_BY_THE_PUSH}"
     assert desk.redact(PASSWORD) == "***"
 
 
@@ -269,7 +270,7 @@ def test_the_check_finds_a_user_who_may_only_pull(
 
 def test_the_check_says_when_there_is_no_login_to_ask_for(tmp_path: Path, desk: Desk, server: Server) -> None:
     (check,) = push_to(tmp_path, f"{server.address}/a/small").check(desk)
-    assert (check.passed, check.found) == (True, "lets us in without a login")
+    assert (check.passed, check.found) == (True, f"lets us in without a login; {MADE_BY_THE_PUSH}")
 
 
 def test_the_check_finds_a_registry_that_is_not_there(tmp_path: Path, desk: Desk) -> None:
@@ -305,7 +306,7 @@ def test_the_check_says_what_the_tag_names(
     (before,) = stage.check(desk)
     stage.run(Artifacts(image), desk)
     (after,) = stage.check(desk)
-    assert before.found == f"lets us in without a login; the tag {image.tag} is free"
+    assert before.found == f"lets us in without a login; {MADE_BY_THE_PUSH}"
     assert after.passed
     assert after.found.endswith(f"the tag {image.tag} is taken by {image.digest}")
 

@@ -16,14 +16,16 @@ from pipeline.model import (
     DiskNeed,
     ModelImage,
     PlatformImage,
+    RegistryAnswer,
     Tool,
     VulnerabilityDatabase,
 )
-from pipeline.reference import Digest, Tag
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.application_view import View, application_views
 from stages.oci.layout import Layout, to_document, to_json
 from stages.scan import Scan
 from stages.scanners.interface import Findings
+from stages.scanners.merging import Answer
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -212,3 +214,28 @@ def test_a_report_is_not_taken_again_on_another_day(tmp_path: Path) -> None:
     assert identity(NOW) == identity(late)
     assert identity(NOW) == identity(late.astimezone(timezone(timedelta(hours=9))))
     assert identity(NOW) != identity(NOW + timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """A registry that has never seen the image."""
+
+    def check(self) -> tuple[Check, ...]:
+        return (Check(subject="nobody", found="asked"),)
+
+    def ask(self, image: BuiltImage, desk: Desk) -> tuple[Answer, ...]:
+        repository = Repository("registry.example.com/model")
+        return ((RegistryAnswer(repository=repository, digest=image.digest, status="no image"), ()),)
+
+
+def test_registries_are_asked_anew_each_time(tmp_path: Path) -> None:
+    """Only they know what they have found since, so no earlier report is taken again."""
+    have = Artifacts(built(*build(tmp_path)))
+    desk = Desk(folder=tmp_path, cache=tmp_path)
+    scan = Scan(scanner=Counting(), outside=Nobody())
+    assert Scan(scanner=Counting()).identity(have) is not None
+    assert scan.identity(have) is None
+    assert [check.subject for check in scan.check(desk)] == ["counting", "nobody"]
+    report = scan.run(have, desk)
+    assert scan.identity(have) is None
+    assert [answer.status for answer in report.registries] == ["no image"]

@@ -45,6 +45,12 @@ def contents(folder: Path, *findings: dict[str, object], **result: object) -> Co
     return found
 
 
+def test_a_finding_knows_what_its_package_was_built_from(tmp_path: Path) -> None:
+    packages = [{"Name": "a", "Version": "1", "SrcName": "source"}, {"Name": "b", "SrcName": "other"}]
+    (found,) = contents(tmp_path, finding(), Packages=packages).vulnerabilities
+    assert found.source_package == "source"
+
+
 def test_findings_are_typed_and_the_worst_comes_first(tmp_path: Path) -> None:
     found = contents(
         tmp_path,

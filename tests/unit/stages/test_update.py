@@ -98,6 +98,39 @@ def test_the_name_decides_for_image_and_registry(tmp_path: Path, named: str, exp
     assert f'reference: "{expected}"' in edited(tmp_path, stage, pushed(*hosts))
 
 
+@pytest.mark.parametrize(
+    ("got", "lacking"),
+    [
+        ((HOST, "b.example.com"), ""),
+        ((HOST,), ""),  # no target names the other one
+        (
+            ("b.example.com",),
+            f"No manifest was updated: pod.yaml gets {HOST}/digits, which did not get the image.",
+        ),
+        ((), "No manifest was updated."),
+    ],
+)
+def test_after_a_push_that_failed_it_lacks_only_what_its_targets_name(
+    got: tuple[str, ...], lacking: str
+) -> None:
+    targets = Target(path="pod.yaml"), Target(path="pod.yaml", image=f"{HOST}/digits-model")
+    assert update(*targets, hosts=(HOST, "b.example.com")).lacking(pushed(*got)) == lacking
+
+
+def test_weights_that_a_target_names_are_lacking_too() -> None:
+    image = pushed(HOST)
+    without = image.model_copy(update={"model_image": None})
+    stage = update(Target(path="a"), Target(path="b", image=f"{HOST}/digits-model"))
+    assert (
+        stage.lacking(without)
+        == f"No manifest was updated: b gets {HOST}/digits-model, which did not get the image."
+    )
+
+
+def test_what_another_stage_has_made_is_never_enough() -> None:
+    assert update(Target(path="a")).lacking(source(Path())) == "No manifest was updated."
+
+
 def test_the_check_tells_which_target_gets_which_image(tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(
         MANIFEST.format(application=f"{HOST}/digits:v1", model=f"{HOST}/digits-model:w1")

@@ -30,7 +30,7 @@ CONTENT = hashlib.shake_256(b"weights").digest(8 * CHUNK - 1000)
 DIGEST = Digest.of(CONTENT)
 PATH = ("team/model", DIGEST)
 # Long enough for the registry to notice a cut before it is asked what it has.
-QUICK = Retries(first_wait_s=0.1)
+QUICK = Retries(attempts=5, first_wait_s=0.1)
 
 
 def blob(content: bytes = CONTENT, read_from: list[int] | None = None) -> Blob:

@@ -223,6 +223,7 @@ def test_an_upload_goes_on_after_the_token_expired_on_its_way() -> None:
         Reply(429, {"Retry-After": "0"}),
         Reply(500),
         Reply(503),
+        Reply(522),
         Reply(200, cut=True),
         refused(404, "BLOB_UPLOAD_UNKNOWN"),
         refused(416, "BLOB_UPLOAD_INVALID"),

@@ -10,8 +10,11 @@ import pytest
 from pipeline.errors import StageFailed
 from pipeline.model import ModelLayer
 from stages.models.file import FolderFiles
+from stages.oci.blob_stream import BlobStream
+from stages.oci.image_content import ImageContent
 from stages.oci.model_layer import stream
 from stages.oci.model_tar import file_header
+from tests.support.small_image import make_image
 from tests.support.weights import content, describe
 
 LONG = "weights-of-a-rather-verbose-experiment-" * 5
@@ -100,22 +103,28 @@ def shrink(file: Path) -> None:
     os.truncate(file, 5)
 
 
-def overwrite(file: Path) -> None:
-    file.write_bytes(b"\xff" * file.stat().st_size)
-
-
 def replace_by_link(file: Path) -> None:
     file.rename(file.with_name("moved"))
     file.symlink_to("moved")
 
 
-@pytest.mark.parametrize("change", [grow, shrink, overwrite, replace_by_link, Path.unlink])
+@pytest.mark.parametrize("change", [grow, shrink, replace_by_link, Path.unlink])
 def test_a_file_that_changed_since_is_an_error(model: Path, change: object) -> None:
     assert callable(change)
     layer = describe(model, "/models/digits")
     change(model / "weights.bin")
     with pytest.raises(StageFailed, match=r"weights\.bin changed since"):
         content(layer)
+
+
+def test_other_bytes_of_the_same_length_are_found_by_the_layers_digest(model: Path, tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image", {"app.py": b"1"}, model=model)
+    file = model / "weights.bin"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    described = image.model_layers[0].descriptor
+    (blob,) = (each for each in ImageContent.of(image).blobs if each.descriptor == described)
+    with pytest.raises(StageFailed, match=r"names\.txt or one of 3 small files .* changed since the build"):
+        list(BlobStream(blob).read(0, described.size_bytes))
 
 
 def test_a_file_that_came_later_is_not_in_the_layer(model: Path) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import RemoteError, StageFailed, TagConflict
-from pipeline.model import BuiltImage
-from pipeline.reference import Digest, Repository
+from pipeline.model import BuiltImage, ImageTag
+from pipeline.reference import Digest, Repository, Tag
 from stages.oci.distribution import RepositoryClient
 from stages.oci.endpoint import Endpoint
 from stages.oci.image_content import ImageContent
@@ -145,6 +146,28 @@ def test_a_registry_that_holds_another_digest_after_the_push_fails_the_run(tmp_p
     with pushing(registry, image) as (_, push), pytest.raises(RemoteError, match="not sha256:") as caught:
         push.run()
     assert other in caught.value.message
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_moving_tag_that_another_delivery_has_moved_on_by_now_fails_nobody(
+    tmp_path: Path, moves: bool
+) -> None:
+    image, said = make_image(tmp_path / "image", {"app.py": b"1"}), list[str]()
+    other = Digest.of(b"other")
+
+    def before(request: Received) -> Reply | None:
+        there = ("team/small", "latest") in registry.manifests and request.path.endswith("/latest")
+        return Reply(200, {"Docker-Content-Digest": other}) if there and request.method == "HEAD" else None
+
+    registry = MemoryRegistry(before=before)
+    latest = ImageTag(tag=Tag("latest"), moves=moves)
+    with pushing(registry, image, said) as (_, push):
+        if moves:
+            assert replace(push, further_tags=(latest,)).run().tags == ("latest",)
+            assert any(f"latest is {other} by now: another delivery" in line for line in said)
+        else:
+            with pytest.raises(RemoteError, match="latest is sha256:"):
+                replace(push, further_tags=(latest,)).run()
 
 
 def test_a_model_that_changed_since_the_build_is_not_pushed(tmp_path: Path, model: Path) -> None:

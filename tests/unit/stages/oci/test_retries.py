@@ -47,3 +47,16 @@ def test_a_stopped_run_does_not_wait() -> None:
     error = TemporaryRemoteError("busy", retry_after_s=50)
     with pytest.raises(Interrupted):
         Retries().run(failing(1, error), stopped, lambda _: None)
+
+
+def test_a_registry_that_restarts_is_waited_for() -> None:
+    waits: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return False
+
+    with pytest.raises(TemporaryRemoteError):
+        Retries().run(failing(100, TemporaryRemoteError("503")), Clock(), lambda _: None)
+    assert 15 < sum(waits) < 60

@@ -119,6 +119,14 @@ def test_the_environment_goes_before_the_docker_configuration(
     assert "REGISTRY_USERNAME" in found.origin
 
 
+def test_a_secret_that_ends_in_a_line_break_is_taken_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_USERNAME", "env\n")
+    monkeypatch.setenv("REGISTRY_PASSWORD", " from echo \r\n")
+    found = find(HOST)
+    assert found is not None
+    assert (found.username, found.secret) == ("env", " from echo ")
+
+
 def test_a_password_for_one_registry_is_not_offered_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_USERNAME", "env")
     monkeypatch.setenv("REGISTRY_PASSWORD", "from the environment")

@@ -4,15 +4,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    InvalidConfigError,
+    MissingDependencyException,
+    ReadTimeoutError,
+)
 
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError, ToolMissing
 from pipeline.reference import Repository
 from stages.oci.image_content import ImageContent
 from stages.registries import recognise
-from stages.registries.aws_refusals import permission_missing
+from stages.registries.aws_refusals import permission_missing, refusal
+from stages.registries.aws_session import AwsSession
 from stages.registries.cloud_errors import PermissionMissing
-from stages.registries.ecr_api import EcrRepository
+from stages.registries.ecr_api import EcrRepository, covers
 from stages.registries.extras import require
+from stages.registries.options import RegistryOptions
 from stages.registries.readiness import require_fitting
 from tests.support.small_image import make_image
 
@@ -44,6 +54,14 @@ def test_exclusions_turn_a_repositorys_mutability_around(
     assert EcrRepository(mutability=mutability, exclusions=exclusions).is_immutable(tag) is immutable
 
 
+@pytest.mark.parametrize(
+    ("prefix", "covered"),
+    [("ROOT", True), ("models", True), ("models/", True), ("models/digits", False), ("mod", False)],
+)
+def test_a_template_is_of_what_is_below_its_prefix(prefix: str, covered: bool) -> None:
+    assert covers(prefix, "models/digits") is covered
+
+
 def test_a_layer_of_more_than_52000_mebibytes_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     content = ImageContent.of(make_image(tmp_path / "image", {"app.py": b"1"}))
     first, *others = content.blobs
@@ -73,6 +91,16 @@ def test_a_repository_that_is_missing_is_told_with_its_command() -> None:
     assert "--repository-name models/digits" in command
 
 
+def test_the_command_makes_the_repository_as_configured() -> None:
+    options = RegistryOptions(immutable=False, scan_on_push=True, encryption="alias/ml", tags={"team": "ml"})
+    error = RemoteError("NAME_UNKNOWN (The repository does not exist)")
+    command = recognise(HOST, options=options).explain(error, REPOSITORY).advice.splitlines()[1]
+    assert command.endswith(
+        " --image-scanning-configuration scanOnPush=true "
+        "--encryption-configuration encryptionType=KMS,kmsKey=alias/ml --tags Key=team,Value=ml"
+    )
+
+
 @pytest.mark.parametrize(
     ("host", "told"),
     [(HOST, False), (HOST.replace("eu-west-1", "eu-west-17"), True), (HOST.replace("eu", "cn"), True)],
@@ -93,3 +121,29 @@ def test_a_library_that_is_missing_names_its_install_line() -> None:
     with pytest.raises(ToolMissing, match="'no_such_library', which is not installed") as caught:
         require("no_such_library", "aws", HOST)
     assert caught.value.advice == "pip install 'model-image-pipeline[aws]'"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (EndpointConnectionError(endpoint_url="https://x"), TemporaryRemoteError, "could not be reached"),
+        (ReadTimeoutError(endpoint_url="https://x"), TemporaryRemoteError, "could not be reached"),
+        (MissingDependencyException(msg="pip install botocore[crt]"), RemoteError, "botocore[crt]"),
+        (InvalidConfigError(error_msg="Infinite loop in profile a"), RemoteError, "profile a"),
+    ],
+)
+def test_only_what_may_pass_is_worth_another_try(
+    error: BotoCoreError, kind: type[RemoteError], words: str
+) -> None:
+    found = refusal(error, AwsSession(host=HOST, region="eu-west-1"), "get a password")
+    assert type(found) is kind
+    assert words in found.message
+
+
+def test_a_pods_role_that_is_not_trusted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod")
+    said = {"Error": {"Code": "AccessDenied", "Message": "Not authorized"}}
+    error = ClientError(said, "AssumeRoleWithWebIdentity")
+    found = refusal(error, AwsSession(host=HOST, region="eu-west-1"), "get a password")
+    assert "assume arn:aws:iam::123456789012:role/pod: AccessDenied" in found.message
+    assert "--role-name pod " in found.advice

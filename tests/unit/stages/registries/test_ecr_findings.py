@@ -81,3 +81,21 @@ def test_a_scan_that_found_nothing_is_not_one_that_was_not_made() -> None:
     assert nothing.vulnerabilities == ()
     assert read_scan([], DIGEST) is None
     assert read_scan([{"imageScanStatus": {"status": "IN_PROGRESS"}}], DIGEST) is None
+
+
+def test_a_finding_that_inspector_took_back_does_not_count_and_a_suppressed_one_does() -> None:
+    found = [{**ENHANCED, "status": status} for status in ("CLOSED", "SUPPRESSED")]
+    pages = [{"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": {"enhancedFindings": found}}]
+    scan = read_scan(pages, DIGEST)
+    assert scan is not None
+    assert len(scan.vulnerabilities) == 2  # the packages of one
+
+
+def test_a_version_has_its_epoch_and_release() -> None:
+    package = {"name": "openssl", "epoch": 1, "version": "3.0.11", "release": "1~deb12u2"}
+    details = {"vulnerabilityId": "CVE-1", "vulnerablePackages": [package, {**package, "epoch": 0}]}
+    findings = {"enhancedFindings": [{"packageVulnerabilityDetails": details}]}
+    scan = read_scan([{"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": findings}], DIGEST)
+    assert scan is not None
+    versions = [each.installed_version for each in scan.vulnerabilities]
+    assert versions == ["1:3.0.11-1~deb12u2", "3.0.11-1~deb12u2"]

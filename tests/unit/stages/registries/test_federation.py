@@ -44,8 +44,9 @@ def test_github_that_gives_no_token_is_told_with_the_permission() -> None:
     assert "`id-token: write`" in caught.value.advice
 
 
-def test_github_that_is_down_for_a_moment_is_asked_again() -> None:
-    answers = iter([Reply(503), json_reply(200, {"value": "x"})])
+@pytest.mark.parametrize("status", [429, 503])
+def test_github_that_is_down_for_a_moment_is_asked_again(status: int) -> None:
+    answers = iter([Reply(status), json_reply(200, {"value": "x"})])
     with serving(lambda _: next(answers)) as server:
         assert identity_token(LoginOptions(), "sts", github(server)) is not None
 

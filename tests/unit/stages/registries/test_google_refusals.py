@@ -38,6 +38,23 @@ def told(error: Exception) -> PipelineError:
         (auth.RefreshError("busy", retryable=True), TemporaryRemoteError, "token service is busy"),
         (auth.RefreshError("reauth related error (invalid_rapt)"), RemoteError, "has ended"),
         (auth.RefreshError("invalid_grant: Bad Request"), RemoteError, "gives no token for Google's"),
+        (
+            auth.OAuthError("Error code invalid_grant: ID Token issued at 1 is stale to sign-in."),
+            RemoteError,
+            "identity token had ended when Google saw it",
+        ),
+        (
+            auth.OAuthError("Error code invalid_grant: The issuer in ID Token x is not the expected one"),
+            RemoteError,
+            "does not trust whoever signed",
+        ),
+        (
+            auth.OAuthError("The size of mapped attribute google.subject exceeds the 127 bytes limit."),
+            RemoteError,
+            "is too long for Google",
+        ),
+        (auth.RefreshError("invalid_grant: Invalid JWT Signature."), RemoteError, "does not accept the key"),
+        (auth.RefreshError("invalid_grant: account not found"), RemoteError, "Google knows no account"),
         (auth.OAuthError("Error code invalid_target: no"), RemoteError, "does not know the workload"),
         (auth.TransportError(requests.ConnectTimeout("x")), TemporaryRemoteError, "(ConnectTimeout)"),
         (auth.TransportError(requests.exceptions.SSLError("x")), RemoteError, "no trusted TLS connection"),
@@ -93,6 +110,23 @@ def test_a_permission_is_found_in_what_the_registry_says(text: str, permission: 
     assert found is not None
     assert f"Google does not allow {permission}: " in found.message
     assert f"Grant {role}," in found.advice
+
+
+def test_the_command_names_the_repository_that_google_names() -> None:
+    resource = "projects/demo/locations/europe-west1/repositories/models"
+    found = permission_missing(f'{HOST}: Permission "{UPLOAD}" denied on resource "{resource}"', HOST)
+    assert found is not None
+    assert found.message.count(f"{HOST}: ") == 1
+    assert (
+        "add-iam-policy-binding models --project=demo --location=europe-west1 "
+        "--role=roles/artifactregistry.writer --member=MEMBER" in found.advice
+    )
+
+
+def test_an_answer_is_not_told_twice() -> None:
+    answer = '{"error": "invalid_grant", "error_description": "odd"}'
+    assert told(auth.OAuthError("Error code invalid_grant: odd", answer)).message.endswith(": odd")
+    assert told(auth.OAuthError("Error code invalid_grant", answer)).message.endswith(answer)
 
 
 def test_where_no_permission_is_named_none_is_found() -> None:
