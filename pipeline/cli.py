@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = make_parser(COMMANDS).parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _interrupt)
     try:
         if getattr(options, "password_stdin", False):
             take_password(sys.stdin, os.environ)
@@ -305,4 +306,6 @@ def _print_error(error: PipelineError) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Do what a Ctrl-C does, by whoever handles it now: an event loop ends its tasks before it is left."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a script starts with `&` ignores Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)

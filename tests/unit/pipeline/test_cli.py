@@ -1,8 +1,10 @@
 """The command itself, as a user starts it."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,44 @@ def test_a_canary_gets_a_part_of_the_requests(percent: str, project: Path) -> No
     assert done.returncode == 2
     assert "canary_percent" in done.stderr
     assert pipeline("config", "--set", strategy.replace(percent, "0"), cwd=project).returncode == 0
+
+
+def _started(project: Path, ignored: str) -> "subprocess.Popen[str]":
+    """Start a run that ignores a signal, and whose tests last until a file says that they are over."""
+    (project / "tests.py").write_text(
+        "import pathlib, time\n"
+        "pathlib.Path('began').touch()\n"
+        "while not pathlib.Path('over').exists(): time.sleep(0.05)\n"
+    )
+    (project / FILE_NAME).write_text(f"image: digits\ntest: {{command: {sys.executable} tests.py}}\n")
+    command = f'trap "" {ignored}; exec "$0" -m pipeline run --until test'
+    run = subprocess.Popen(
+        ["sh", "-c", command, sys.executable],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (project / "began").exists():
+        assert run.poll() is None, run.stderr.read() if run.stderr else ""
+        time.sleep(0.05)
+    return run
+
+
+def test_a_run_in_the_background_of_a_script_can_be_ended(project: Path) -> None:
+    with _started(project, "INT") as run:
+        try:
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(60) == 130
+        finally:
+            run.kill()
+
+
+def test_a_run_under_nohup_outlives_its_terminal(project: Path) -> None:
+    with _started(project, "HUP") as run:
+        try:
+            run.send_signal(signal.SIGHUP)
+            (project / "over").touch()
+            assert run.wait(60) == 0
+        finally:
+            run.kill()
