@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stages.gitops.destination import Destination
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PAUSED = frozenset({"Paused", "Suspended"})
+"""Reasons why nothing goes on until people say so: a step of a canary that waits for them breaks nothing."""
 _BY_HAND = "The manifests still name the new image: mend it and run again, or go back by `pipeline rollback`."
 
 
@@ -113,6 +115,10 @@ def _undone(
 
     if not rollout.answered:
         return rollout.model_copy(update={"not_undone": "Not rolled back: nobody knows how it is"})
+    if rollout.status == "timeout" and rollout.reason in _PAUSED:
+        return rollout.model_copy(
+            update={"not_undone": "Not rolled back: it waits until people let it go on"}
+        )
     desk.say("rolling back")
     alone = replace(destination, wait=None)
     try:

@@ -229,6 +229,23 @@ def test_nothing_is_rolled_back_where_nobody_knows_how_it_is(place: Place) -> No
     assert str(new) in place.stands()
 
 
+def test_a_canary_that_waits_for_people_is_not_rolled_back(place: Place) -> None:
+    old, new = place.push(-2), place.push(-1)
+    place.deliver(-2, old, None)
+    path = "/apis/argoproj.io/v1alpha1/namespaces/digits/rollouts/server"
+    paused = place.runs(new)
+    paused.resource.update(kind="Rollout", status={"observedGeneration": 2, "phase": "Paused"})
+    place.cluster.put(path, paused)
+    watched = Watcher(kind="Rollout", name="server", namespace="digits")
+
+    with pytest.raises(StageFailed, match="waits for somebody to promote it") as failed:
+        place.deliver(-1, new, waiting(watched, on_failure="rollback", time_limit_s=0.2))
+
+    assert str(new) in place.stands()
+    assert rollout(failed.value.made).undone_by is None
+    assert "Not rolled back" in failed.value.advice
+
+
 def test_a_rollback_waits_too_and_is_never_undone(place: Place) -> None:
     old, new = place.push(-2), place.push(-1)
     place.deliver(-2, old, None)

@@ -39,9 +39,16 @@ def resource(kind: str, *conditions: Json, image: str = NEW, generation: int = 3
 def test_what_is_ready_with_its_new_pods_is_live(told: Json) -> None:
     assert judge(told, (pod(NEW),), AWAITED).state == "live"
     assert judge(told, (), AWAITED).state == "live"  # scaled to zero
-    # a rolling update leaves it ready, by the old pods
-    assert judge(told, (pod(OLD),), AWAITED).reason == "RollingOut"
+    # a rolling update leaves it ready, by the old pods; Knative's Service is ready by its newest revision
+    old_alone = judge(told, (pod(OLD),), AWAITED)
+    assert (old_alone.state == "live") is (told["kind"] == "Service")
     assert judge(told, (pod(OLD), pod(NEW, ready=False)), AWAITED).reason == "RollingOut"
+
+
+def test_a_pod_that_was_evicted_keeps_nothing_from_being_live() -> None:
+    evicted = pod(NEW, "gone", ready=False)
+    evicted["status"] |= {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}
+    assert judge(resource("InferenceService", READY), (evicted, pod(NEW)), AWAITED).state == "live"
 
 
 def test_an_image_that_a_runtime_names_is_found_in_the_pods() -> None:

@@ -157,17 +157,23 @@ def test_a_broken_rollout_says_what_breaks_it(
     assert words in seen.message
 
 
-def test_an_init_container_and_an_evicted_pod_break_it_too() -> None:
+def test_an_init_container_breaks_it_too() -> None:
     starting = pod(NEW, ready=False)
     starting["status"]["initContainerStatuses"] = [{"name": "fetch", "state": PULL}]
     assert judge(deployment(NEW), (starting,), AWAITED).reason == "ImagePullBackOff"
-    evicted = pod(NEW, ready=False)
+
+
+def test_an_evicted_pod_is_replaced_and_breaks_nothing() -> None:
+    evicted = pod(NEW, "gone", ready=False)
     evicted["status"] |= {
         "phase": "Failed",
         "reason": "Evicted",
         "message": "The node was low on resource: memory.",
     }
-    assert judge(deployment(NEW), (evicted,), AWAITED).reason == "Evicted"
+    assert judge(deployment(NEW), (evicted, *READY), AWAITED).state == "live"
+    starting = judge(deployment(NEW, availableReplicas=1), (evicted, READY[0]), AWAITED)
+    assert starting.state == "progressing"
+    assert "pod gone: Evicted: The node was low on resource: memory." in starting.message
 
 
 def test_the_trouble_of_old_pods_is_not_ours() -> None:
