@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import stored
 from pipeline.cascade import Configuration, read_config
 from pipeline.compose_commits import commits
+from pipeline.config import Config
 from pipeline.doctor import borrowed_desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
@@ -79,11 +80,25 @@ def _request(configuration: Configuration) -> RequestOptions | None:
     section = configuration.values.update.pull_request
     if section is None:
         return None
-    targets = configuration.values.update.targets
-    name = configuration.values.image.rpartition("/")[2]
-    parts = (name, re.sub(r"[^A-Za-z0-9]+", "-", targets[0].path if targets else "").strip("-"))
-    branch = section.branch or "/".join(("model-image-pipeline", *filter(None, parts)))
+    branch = section.branch or _request_branch(configuration.values)
     return RequestOptions(**section.model_dump(exclude={"branch"}), branch=branch)
+
+
+def _request_branch(values: Config) -> str:
+    """Return a branch that no other environment has: one of another base, or of another place in one file."""
+    parts = [values.update.branch, values.image.rpartition("/")[2]]
+    for first in values.update.targets[:1]:
+        hints = (
+            first.path,
+            first.namespace,
+            first.kind,
+            first.name,
+            first.container,
+            first.field,
+            first.marker,
+        )
+        parts.append("-".join(re.sub(r"[^A-Za-z0-9]+", "-", hint).strip("-") for hint in hints if hint))
+    return "/".join(("model-image-pipeline", *filter(None, (part.strip("-") for part in parts))))
 
 
 def target(section: TargetSection) -> Target:

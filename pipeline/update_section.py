@@ -1,12 +1,25 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
 from pipeline.section import Number, Seconds, Section, Words
 from pipeline.wait_section import WaitSection
+
+
+def _require_address(url: str) -> str:
+    try:
+        if "://" in url:
+            _ = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(
+            "expected the address of a git repository; with ssh:// a port stands behind the colon: "
+            "write git@HOST:TEAM/NAME.git or ssh://git@HOST/TEAM/NAME.git"
+        ) from error
+    return url
 
 
 class ParametersSection(Section):
@@ -67,8 +80,8 @@ class PullRequestSection(Section):
     """People review the change before it lands: one branch and one request for it, kept up to date."""
 
     branch: str | None = None
-    """Branch on which the change waits; default: model-image-pipeline/, the image's name and the first
-    target's path."""
+    """Branch on which the change waits; default: model-image-pipeline/, the target branch, the image's name,
+    and the first target's path and what else tells it, such as its name."""
     provider: Literal["github", "gitlab"] | None = None
     """Who hosts the repository; default: told by its address."""
     api_url: str | None = None
@@ -87,7 +100,7 @@ class PullRequestSection(Section):
 class UpdateSection(Section):
     """The GitOps repository from which Argo CD or Flux rolls the image out."""
 
-    repository: str | None = None
+    repository: Annotated[str, AfterValidator(_require_address)] | None = None
     """URL of the git repository; default: the edit is shown as a diff and nothing is written."""
     branch: str = "main"
     """Branch to commit to."""

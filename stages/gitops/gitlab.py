@@ -130,11 +130,11 @@ class GitLab:
         return client.projects.get(self.place.path)
 
     def _requests(self, project: "Project", branch: str, base: str) -> "list[ProjectMergeRequest]":
-        return [
-            *project.mergerequests.list(
-                source_branch=branch, target_branch=base, order_by="created_at", sort="desc", get_all=False
-            )
-        ]
+        found = project.mergerequests.list(
+            source_branch=branch, target_branch=base, order_by="created_at", sort="desc", get_all=False
+        )
+        # anybody may open one from a fork, with a branch of the same name: it must never be merged for ours
+        return [one for one in found if one.source_project_id == one.target_project_id]
 
     def _people(self, client: "Gitlab", wish: Wish) -> list[int]:
         found: list[int] = []
