@@ -6,7 +6,7 @@ the time at which the rollback was asked for: builds of older commits give way t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
@@ -59,8 +59,8 @@ class Rollback:
         found = [(one, require(images, one[1])) for one in wishes]
         source = have[Source]
         revision = next((there.key.revision for _, there in found if there.key), source.commit)
-        key = OrderKey.at(datetime.now(UTC), revision, desk.run_name)
-        # whatever stands there is to go, known or not; only what is newer than this very moment stays
+        key = OrderKey.at(_moment(present, images), revision, desk.run_name)
+        # whatever stands there is to go, known or not; only what comes later than this very moment stays
         level = "warn" if self.destination.order == "enforce" else self.destination.order
         going = replace(self.destination, order=level)
         edit = going.edit(wishes, key, desk, is_ancestor=history_of(source.root, desk))
@@ -114,6 +114,12 @@ class Rollback:
                 *([f"Pipeline-Run: {one_line(key.run)}"] if key.run else []),
             ),
         )
+
+
+def _moment(present: Sequence[Reference], images: DeployedImages) -> datetime:
+    """Return the time now, or where a clock ahead has made what stands there, the second after that."""
+    keys = [found.key for each in present if (found := images.find(each)).key is not None]
+    return max([datetime.now(UTC), *(key.moment + timedelta(seconds=1) for key in keys if key is not None)])
 
 
 def _back(target: Target) -> Target:
