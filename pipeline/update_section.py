@@ -53,7 +53,7 @@ class TargetSection(Section):
     name: str | None = None
     """Only resources with this metadata.name."""
     namespace: str | None = None
-    """Only resources with this metadata.namespace."""
+    """Only resources with this metadata.namespace, or, where none states it, those that state none."""
     container: str | None = None
     """Only the container, or the volume, of this name."""
     field: str | None = None

@@ -14,7 +14,7 @@ from stages.manifests.walk import descend, entries
 from stages.manifests.whole_reference import WholeReference, image_at
 from stages.manifests.yaml_tree import MappingNode
 
-FILE_NAME = re.compile(r"(?:values.*|.+[-_.]values)\.ya?ml")
+FILE_NAME = re.compile(r"(?:values.*|.+[-_.]values)\.(?:ya?ml|json)")
 CHART, VALUES = "Chart.yaml", "values.yaml"
 _REPOSITORY = "repository"
 _REST = ("tag", "digest", "registry")
