@@ -11,8 +11,9 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
 from pipeline.reference import Repository
+from stages.gitops.ancestry import history_of
 from stages.gitops.commits import Commits
-from stages.gitops.destination import Destination, history_of
+from stages.gitops.destination import Destination
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.message import commit_message
 from stages.gitops.order import Level

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
-from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import (
     Artifact,
     BenchmarkReport,
@@ -22,7 +20,6 @@ from pipeline.model import (
     StandingImage,
     SuiteReport,
 )
-from pipeline.process import Command
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.commits import Commits
 from stages.gitops.forge import Options as RequestOptions
@@ -167,17 +164,20 @@ class Destination:
         )
         return OrderedEdit(tuple(wishes), rule, Prover(desk, self.proof))
 
-    def land(self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts) -> ManifestUpdate:
+    def land(
+        self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts, *, asked_for: bool = False
+    ) -> ManifestUpdate:
         """Put the edit on the branch, or ask people to, unless a newer build stands there.
 
-        In a dry run it is only shown. `have` is the evidence that people are shown.
+        In a dry run it is only shown. `have` is the evidence that people are shown. What somebody has
+        `asked_for` by its own command is proposed again, though people have closed a request for it before.
 
         Raises:
             ConfigurationError: the edit refuses, or nobody knows which build is the newer one.
             RemoteError: the repository or a registry refuses, or cannot be reached.
             StageFailed: the commit has landed, but it is not live in time.
         """
-        remote = self.remote(desk, self._subject(edit, have))
+        remote = self.remote(desk, self._subject(edit, have, asked_for=asked_for))
         assert remote is not None  # noqa: S101 - whoever lands an edit has looked
         if desk.dry_run:
             files = remote.preview(edit, desk)
@@ -194,7 +194,7 @@ class Destination:
         made = made.model_copy(update={"request": self._requested(landing), "head": head})
         return until_live(made, self, have, desk)
 
-    def _subject(self, edit: OrderedEdit, have: Artifacts) -> Subject:
+    def _subject(self, edit: OrderedEdit, have: Artifacts, *, asked_for: bool) -> Subject:
         images = [image for _, image in edit.wishes]
         return Subject(
             digest=str(images[0].digest),
@@ -204,7 +204,8 @@ class Destination:
                 for kind, stage in _SHOWN.items()
                 if (found := have.get(kind) or have.skipped(kind)) is not None
             ),
-            reopens=self.forced,
+            proofs=lambda: edit.proofs,
+            reopens=self.forced or asked_for,
         )
 
     def _requested(self, landing: Landing) -> ChangeRequest | None:
@@ -246,6 +247,15 @@ class Destination:
             note="\n".join(part for part in (note, *told) if part),
         )
 
+    def check_access(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether the branch may be written to, or people asked, and who tells of the rollout answers.
+
+        Raises:
+            ConfigurationError: no repository or no target is named, or nobody can tell who hosts it.
+        """
+        remote = self.remote(desk) or self.git_branch()
+        return remote.check(desk) + self.check_rollout(desk)
+
     def check_rollout(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether everybody answers who will be asked whether a commit is live."""
         return self.wait.check(desk) if self.wait is not None else ()
@@ -279,17 +289,3 @@ def _check(found: StandingImage) -> Check:
         problem=Problem.REMOTE if isinstance(error, RemoteError) else Problem.CONFIGURATION,
         advice=error.advice,
     )
-
-
-def history_of(root: Path, desk: Desk) -> IsAncestor:
-    """Return what the git history around a folder knows of two commits."""
-
-    def is_ancestor(one: str, other: str) -> bool | None:
-        command = Command(
-            arguments=("git", "-C", str(root), "merge-base", "--is-ancestor", one, other),
-            environment=dict.fromkeys(FOREIGN_VARIABLES),
-        )
-        answer = desk.run(command, log="ancestry").exit_code
-        return answer == 0 if answer in {0, 1} else None
-
-    return is_ancestor

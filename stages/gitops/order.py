@@ -80,7 +80,9 @@ class Rule:
         if reference.repository in self.unkeyed:
             return self._compared(found, None, commits.last(one[0], reference))
         if reference.repository not in self.known | {one[1].repository}:
-            return found.model_copy(update={"order": "first", "note": ANOTHER})
+            by = commits.last(one[0], reference)  # from a registry that was moved, say
+            first = found.model_copy(update={"order": "first", "note": ANOTHER})
+            return first if by is None else self._compared(found, None, by)
         return self._asked(found, one[0], reference, commits)
 
     def _asked(
@@ -163,7 +165,7 @@ class OrderedEdit:
             how = "rolled back to" if found.occasion == "rollback" else "deployed by force"
             return (
                 f"superseded: {found.place} names {found.reference}, {how} at {theirs.time}; this build is "
-                f"of {ours}, so nothing was written. A newer commit replaces it, or `pipeline run --force`"
+                f"of {ours}, so nothing was written. A newer commit replaces it, or `--force`"
             )
         return (
             f"superseded: {found.place} names {found.reference}, which is of {theirs.shown}; "

@@ -5,11 +5,12 @@ replaces only what was seen there (`--force-with-lease`). The base itself is nev
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
-from pipeline.model import Check
+from pipeline.model import Check, Proof
 from stages.gitops import request_text
 from stages.gitops.forge import Forge, Options, Request, Wish
 from stages.gitops.git import NO_SUCH_BRANCH, Attempts, GitBranch
@@ -32,6 +33,8 @@ class Subject:
     """The images that the manifests get, whole."""
     evidence: tuple[tuple[str, str], ...] = ()
     """The stages' names, with what each found in one line."""
+    proofs: Callable[[], tuple[Proof, ...]] = tuple
+    """What shows that the edit changes the image alone, once it was made."""
     reopens: bool = False
     """Ask again for a digest whose request people have closed."""
 
@@ -154,7 +157,9 @@ class PullRequestBranch:
         self, request: Request | None, files: tuple[EditedFile, ...], message: str
     ) -> tuple[Request, str]:
         changes = [file.change() for file in files]
-        text = request_text.body(message, self.subject.references, self.subject.evidence, changes)
+        proofs = (("proof", request_text.proved(proof)) for proof in self.subject.proofs())
+        evidence = (*self.subject.evidence, *proofs)
+        text = request_text.body(message, self.subject.references, evidence, changes)
         wish = Wish(
             branch=self.options.branch,
             base=self.base.branch,

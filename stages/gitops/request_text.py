@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from pipeline.model import FileChange
+from pipeline.model import FileChange, Proof
 
 MOST_CHARACTERS = 60_000  # GitHub takes 65,536
 _MOST_TITLE = 200
@@ -35,6 +35,14 @@ def body(
     table = ["| | |", "|---|---|", *(f"| **{name}** | {text} |" for name, text in rows)]
     text = "\n".join([plain(_paragraph(message)), "", *table, "", "### Change", ""])
     return f"{text}\n{_diffs(files, MOST_CHARACTERS - len(text))}\n"
+
+
+def proved(proof: Proof) -> str:
+    """Return in one line how an edited file was proved."""
+    by = {"kustomize": "by kustomize", "helm": "by Helm", "parsed": ""}[proof.how]
+    how = f"rendered {by} in {proof.folder or '.'}" if by else "parsed"
+    told = f"{proof.file}: {how}, {proof.changed} of {proof.documents} documents change, by the image alone"
+    return f"{told}; {proof.note}" if proof.note else told
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,8 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.model import Artifact, Check, ManifestUpdate, PushedImage, Source
 from pipeline.reference import Digest, Reference, Tag
-from stages.gitops.destination import Destination, history_of
+from stages.gitops.ancestry import history_of
+from stages.gitops.destination import Destination
 from stages.gitops.message import message, one_line, order_trailers
 from stages.gitops.past import State, states
 from stages.gitops.wishes import Offer, Wish
@@ -41,7 +42,7 @@ class Rollback:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch may be written to, and who is asked about the rollout answers."""
-        return self.destination.git_branch().check(desk) + self.destination.check_rollout(desk)
+        return self.destination.check_access(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: a rollback is never taken from an earlier run."""
@@ -64,7 +65,7 @@ class Rollback:
         level = "warn" if self.destination.order == "enforce" else self.destination.order
         going = replace(self.destination, order=level)
         edit = going.edit(wishes, key, desk, is_ancestor=history_of(source.root, desk))
-        return going.land(edit, self._message(wishes, present, key), desk, have)
+        return going.land(edit, self._message(wishes, present, key), desk, have, asked_for=True)
 
     def _wishes(self, images: DeployedImages, desk: Desk) -> tuple[tuple[Wish, ...], tuple[Reference, ...]]:
         """Return what the targets shall name, and what they name now."""

@@ -70,7 +70,7 @@ class Shift:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch is there and may be written to."""
-        return self.destination.git_branch().check(desk)
+        return self.destination.check_access(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: it is never taken from an earlier run."""
@@ -91,6 +91,7 @@ class Shift:
             self._message(wishes, last.key, desk),
             desk,
             have,
+            asked_for=True,
         )
         if made.status == "unchanged":
             return made.model_copy(

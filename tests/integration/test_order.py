@@ -247,6 +247,24 @@ def test_a_signed_head_is_read_by_somebody_who_has_signatures_shown(
     assert place.deliver(NEW).status == "committed"
 
 
+def test_an_older_build_in_another_registry_replaces_nothing_newer(place: Place) -> None:
+    new = place.push(NEW)
+    place.deliver(NEW, new)
+    moved = Repository(f"{place.image}-moved")
+    target = Target(path=PATH, image=str(place.image))
+    update = replace(place.update(), repositories=(moved,), targets=(target,))
+
+    def deliver(build: Build) -> ManifestUpdate:
+        commit, hours = build
+        moment = NOW + timedelta(hours=hours)
+        digest = keyed_images.push_build(place.registry, f"{place.name}-moved", commit, moment)
+        return update.run(made(moved, commit, digest, moment.isoformat()), place.desk())
+
+    assert deliver(OLD).status == "superseded"
+    assert str(new) in place.stands()
+    assert deliver(("5" * 40, 0)).status == "committed"
+
+
 def test_a_rollback_is_no_matter_of_clocks(place: Place) -> None:
     old, ahead = place.push(OLD), ("7" * 40, 2)
     place.deliver(OLD, old)
