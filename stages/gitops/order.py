@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipeline.errors import ConfigurationError, PipelineError, RemoteError
+from pipeline.errors import ConfigurationError, ManifestRefused, PipelineError, RemoteError
 from pipeline.model import Proof, StandingImage
 from pipeline.reference import Digest, Reference, Repository
 from stages.gitops.history import written_since
@@ -121,6 +121,8 @@ class OrderedEdit:
     weighed: tuple[StandingImage, ...] = ()
     proofs: tuple[Proof, ...] = ()
     """What shows that the edit of the head that it saw last changes the image alone."""
+    still: frozenset[str] = frozenset()
+    """Digests of which one must stand there yet; empty: whatever stands there."""
 
     def __call__(self, tree: Tree) -> tuple[EditedFile, ...]:
         """Return the files that change; none where a newer build, or this very one, stands there.
@@ -133,6 +135,8 @@ class OrderedEdit:
         weighed = self.rule.weigh(tree, self.wishes)
         self.weighed = tuple(found for _, found in weighed)
         self.proofs = ()
+        if self.still and not any(digest in each.reference for each in self.weighed for digest in self.still):
+            raise ManifestRefused("another image stands there by now", advice="Look how that one does.")
         if self.superseded is not None:
             return ()
         self._refuse_unknown()

@@ -35,6 +35,8 @@ class Rollback:
     """The application's digest; None: what stood in the manifests before."""
     pushed: PushedImage | None = None
     """What a recorded run has pushed, where that run, or its digest, was named."""
+    still: frozenset[str] = frozenset()
+    """Digests of which one must stand there until the commit lands; empty: whatever stands there goes."""
 
     name: ClassVar[str] = "rollback"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source,)
@@ -65,6 +67,7 @@ class Rollback:
         level = "warn" if self.destination.order == "enforce" else self.destination.order
         going = replace(self.destination, order=level)
         edit = going.edit(wishes, key, desk, is_ancestor=history_of(source.root, desk))
+        edit.still = self.still
         return going.land(edit, self._message(wishes, present, key), desk, have, asked_for=True)
 
     def _wishes(self, images: DeployedImages, desk: Desk) -> tuple[tuple[Wish, ...], tuple[Reference, ...]]:

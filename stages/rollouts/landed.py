@@ -110,7 +110,6 @@ def _undone(
     rollout: Rollout, awaited: Awaited, destination: "Destination", have: Artifacts, desk: Desk
 ) -> Rollout:
     """Return the rollout with the commit that undid it, or with why there is none."""
-    from stages.gitops.promotion import deployed
     from stages.gitops.rollback import Rollback  # imports what imports us
 
     if not rollout.answered:
@@ -122,12 +121,8 @@ def _undone(
     desk.say("rolling back")
     alone = replace(destination, wait=None)
     try:
-        present = deployed(alone, desk)
-        if not any(str(each.digest) in awaited.digests for each in present):
-            return rollout.model_copy(
-                update={"not_undone": "Not rolled back: another image stands there by now"}
-            )
-        back = Rollback(destination=alone).run(Artifacts(have[Source]), desk)
+        rollback = Rollback(destination=alone, still=frozenset(awaited.digests))
+        back = rollback.run(Artifacts(have[Source]), desk)
     except PipelineError as error:
-        return rollout.model_copy(update={"not_undone": f"Rolling back failed: {error.message}"})
+        return rollout.model_copy(update={"not_undone": f"Not rolled back: {error.message}"})
     return rollout.model_copy(update={"undone_by": back.commit or back.head})

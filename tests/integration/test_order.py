@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, RemoteError
+from pipeline.errors import ConfigurationError, ManifestRefused, RemoteError
 from pipeline.model import ManifestUpdate, Problem, Pushed, PushedImage
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.rollback import Rollback
@@ -263,6 +263,30 @@ def test_an_older_build_in_another_registry_replaces_nothing_newer(place: Place)
     assert deliver(OLD).status == "superseded"
     assert str(new) in place.stands()
     assert deliver(("5" * 40, 0)).status == "committed"
+
+
+def test_what_undoes_a_broken_image_leaves_the_one_that_came_meanwhile(place: Place) -> None:
+    old, broken, mended = place.push(OLD), place.push(MIDDLE), place.push(NEW)
+    place.deliver(OLD, old)
+    place.deliver(MIDDLE, broken)
+    rollback = Rollback(destination=place.update().destination, still=frozenset({str(broken)}))
+    hook = place.served.path / "hooks" / "pre-receive"  # the push of the rollback loses against the delivery
+    served = f"git --git-dir '{place.served.path}'"
+    place.put(NEW[0], mended, "Mended")
+    mend = place.served.head()
+    place.served.git("update-ref", "refs/heads/main", f"{mend}^")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        "#!/bin/sh\nunset GIT_QUARANTINE_PATH\n"
+        f"{served} update-ref refs/heads/main {mend}\nrm '{hook}'\nexit 0\n"
+    )
+    hook.chmod(0o755)
+    have = made(place.image, MIDDLE[0], broken, NOW.isoformat())
+
+    with pytest.raises(ManifestRefused, match="another image stands there by now"):
+        rollback.run(have, place.desk())
+
+    assert place.served.head() == mend
 
 
 def test_a_rollback_is_no_matter_of_clocks(place: Place) -> None:
