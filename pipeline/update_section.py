@@ -1,5 +1,6 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -8,6 +9,19 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
 from pipeline.section import Number, Seconds, Section, Words
 from pipeline.wait_section import WaitSection
+
+_NO_BRANCH = re.compile(r"^(-|/|refs/|$)|[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|(/|\.|\.lock)$")
+
+
+def _require_branch(name: str) -> str:
+    if _NO_BRANCH.search(name):
+        raise ValueError(
+            "expected the name of a branch, such as main, as git takes it and without refs/heads/"
+        )
+    return name
+
+
+BranchName = Annotated[str, AfterValidator(_require_branch)]
 
 
 def _require_address(url: str) -> str:
@@ -79,7 +93,7 @@ class AuthorSection(Section):
 class PullRequestSection(Section):
     """People review the change before it lands: one branch and one request for it, kept up to date."""
 
-    branch: str | None = None
+    branch: BranchName | None = None
     """Branch on which the change waits; default: model-image-pipeline/, the target branch, the image's name,
     and the first target's path and what else tells it, such as its name."""
     provider: Literal["github", "gitlab"] | None = None
@@ -102,7 +116,7 @@ class UpdateSection(Section):
 
     repository: Annotated[str, AfterValidator(_require_address)] | None = None
     """URL of the git repository; default: the edit is shown as a diff and nothing is written."""
-    branch: str = "main"
+    branch: BranchName = "main"
     """Branch to commit to."""
     targets: tuple[TargetSection, ...] = ()
     """Manifests to edit, all in one commit."""

@@ -71,7 +71,7 @@ class GitHub:
             _complete(pull, wish)
         return _request(pull)
 
-    def merge_when_ready(self, request: Request) -> str:
+    def merge_when_ready(self, request: Request, commit: str) -> str:
         """Turn on auto-merge; return why GitHub will not, or nothing."""
         from github import GithubException
 
@@ -80,7 +80,7 @@ class GitHub:
             if pull.raw_data.get("auto_merge"):
                 return ""
             try:
-                pull.enable_automerge()
+                pull.enable_automerge(expected_head_oid=commit)
             except GithubException as error:
                 return f"GitHub does not merge it by itself: {_said(error)}"
         return ""

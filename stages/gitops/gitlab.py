@@ -100,7 +100,7 @@ class GitLab:
                 merge_request.save()
         return _request(merge_request)
 
-    def merge_when_ready(self, request: Request) -> str:
+    def merge_when_ready(self, request: Request, commit: str) -> str:
         """Turn on auto-merge; return why GitLab will not, or nothing."""
         from gitlab import GitlabError
 
@@ -109,7 +109,7 @@ class GitLab:
             if merge_request.merge_when_pipeline_succeeds:
                 return ""
             try:
-                merge_request.merge(merge_when_pipeline_succeeds=True)
+                merge_request.merge(merge_when_pipeline_succeeds=True, sha=commit)
             except GitlabError as error:
                 return f"GitLab does not merge it by itself: {error.error_message}"
         return ""

@@ -13,7 +13,7 @@ from pipeline.errors import ConfigurationError, ManifestRefused, PipelineError, 
 from pipeline.model import Proof, StandingImage
 from pipeline.reference import Digest, Reference, Repository
 from stages.gitops.history import written_since
-from stages.gitops.message import Written
+from stages.gitops.message import Written, plain_path
 from stages.gitops.wishes import Wish
 from stages.manifests.editing import EditedFile, Standing, edit, standing
 from stages.manifests.interface import NewImage, Target
@@ -215,7 +215,7 @@ class _Commits:
 
 def wrote(one: Written, target: Target, reference: Reference) -> bool:
     """Tell whether a commit wrote this digest to this target."""
-    return target.path in one.manifests and any(
+    return plain_path(target.path) in one.manifests and any(
         image.endswith(f"@{reference.digest}") and _parsed_repository(image) == reference.repository
         for image in one.images
     )

@@ -107,7 +107,7 @@ class PullRequestBranch:
             commit = seen
         elif not repository.push(commit, self.options.branch, replaces=seen):
             return None
-        asked, note = self._ask(request if waiting else None, files, new.message)
+        asked, note = self._ask(request if waiting else None, files, new.message, commit)
         if asked.state == "merged":  # since we looked: with this commit, or without it
             return None
         return Landing(files=files, commit=commit, attempts=0, head=head, request=asked, note=note)
@@ -154,7 +154,7 @@ class PullRequestBranch:
         return self.subject.digest not in _commit_object(repository, seen)
 
     def _ask(
-        self, request: Request | None, files: tuple[EditedFile, ...], message: str
+        self, request: Request | None, files: tuple[EditedFile, ...], message: str, commit: str
     ) -> tuple[Request, str]:
         changes = [file.change() for file in files]
         proofs = (("proof", request_text.proved(proof)) for proof in self.subject.proofs())
@@ -175,7 +175,7 @@ class PullRequestBranch:
             asked = self.forge.update(request, wish)
             if asked.state != "open":
                 return asked, ""
-        note = self.forge.merge_when_ready(asked) if self.options.auto_merge else ""
+        note = self.forge.merge_when_ready(asked, commit) if self.options.auto_merge else ""
         return asked, note
 
 

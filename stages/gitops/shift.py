@@ -16,7 +16,7 @@ from pipeline.model import Artifact, Check, ManifestUpdate, Source
 from pipeline.reference import Reference
 from stages.gitops.destination import Destination
 from stages.gitops.history import written_since
-from stages.gitops.message import Written, message, one_line, order_trailers
+from stages.gitops.message import Written, message, one_line, order_trailers, plain_path
 from stages.gitops.order import OrderedEdit, Rule, wrote
 from stages.gitops.past import state_of
 from stages.gitops.rollback import tag_of
@@ -159,7 +159,7 @@ def _deployed(reference: Reference, images: DeployedImages) -> Deployed:
 
 def _last(ours: Sequence[Written], target: Target, reference: Reference) -> Written:
     """Return our last commit to a target, which must have written what stands there."""
-    last = next((each for each in ours if target.path in each.manifests), None)
+    last = next((each for each in ours if plain_path(target.path) in each.manifests), None)
     if last is None or not wrote(last, target, reference):
         wrote_it = "no commit of this pipeline wrote"
         if last is not None:

@@ -303,6 +303,16 @@ def test_has_the_host_merge_where_it_may(way: PullRequestBranch, host: Forge, de
     assert host.change(1).merges_itself
 
 
+def test_only_the_commit_that_was_judged_is_merged_by_itself(
+    way: PullRequestBranch, host: Forge, desk: Desk
+) -> None:
+    _land(way, "one", desk)
+    asked = way.forge.newest(BRANCH, "main")
+    assert asked is not None
+    assert "does not merge it by itself" in way.forge.merge_when_ready(asked, "1" * 40)
+    assert not host.change(1).merges_itself
+
+
 def test_says_where_the_host_does_not_merge(way: PullRequestBranch, host: Forge, desk: Desk) -> None:
     host.allows_auto_merge = False
     landing = _land(replace(way, options=replace(way.options, auto_merge=True)), "one", desk)

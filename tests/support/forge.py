@@ -251,6 +251,10 @@ def _github_graph(asked: _Asked) -> object:
     number = int(asked.said["variables"]["input"]["pullRequestId"].removeprefix("PR_"))
     if not asked.forge.allows_auto_merge:
         return {"data": None, "errors": [{"message": "Auto merge is not allowed for this repository"}]}
+    if asked.said["variables"]["input"].get("expectedHeadOid") != asked.forge.head(
+        asked.forge.change(number).branch
+    ):
+        return {"data": None, "errors": [{"message": "Head branch was modified"}]}
     asked.forge.change(number).merges_itself = True
     return {"data": {"enablePullRequestAutoMerge": {"actor": {"login": "pipeline"}}}}
 
@@ -299,6 +303,8 @@ def _gitlab_edit(asked: _Asked) -> object:
 def _gitlab_merge(asked: _Asked) -> object:
     if not asked.forge.allows_auto_merge:
         raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "405 Method Not Allowed")
+    if asked.query.get("sha") != asked.forge.head(asked.change.branch):
+        raise Refusal(HTTPStatus.CONFLICT, "SHA does not match HEAD of source branch")
     asked.change.merges_itself = bool(asked.said["merge_when_pipeline_succeeds"])
     return _gitlab(asked.forge, asked.change)
 

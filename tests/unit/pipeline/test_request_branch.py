@@ -50,3 +50,17 @@ def test_an_address_whose_port_is_none_is_refused_where_it_stands(tmp_path: Path
     path.write_text(f"image: digits\nupdate: {{repository: '{url}'}}\n")
     with pytest.raises(ConfigurationError, match=r"git@HOST:TEAM/NAME.git"):
         read_config(path, ())
+
+
+@pytest.mark.parametrize("name", ["", "-x", "*", "a b", "a..b", "refs/heads/main", "a/", "a.lock", "a:b"])
+@pytest.mark.parametrize("where", ["branch: {}", "pull_request: {{branch: {}}}"])
+def test_a_branch_that_git_would_not_take_is_refused_where_it_stands(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    said = where.format(f"'{name}'")
+    path.write_text(f"image: digits\nupdate: {{repository: /srv/a.git, {said}}}\n")
+    with pytest.raises(ConfigurationError, match="expected the name of a branch"):
+        read_config(path, ())
+    path.write_text(path.read_text().replace(f"'{name}'", "release/2026-11.x_é@home"))
+    read_config(path, ())
