@@ -33,6 +33,7 @@ _REMOTE = "gitops"
 # 20,000 files are 30 kB by the first, 1 MB by the second and the whole tree by the last.
 _FILTERS = ("combine:blob:none+tree:2", "blob:none", None)
 _ONLY_BLOBS = {"github.com"}  # where the first is known to be refused: that costs a round trip
+_INCOMPLETE = "did not send all necessary objects"
 _NO_SHALLOW = re.compile(
     r"does not support (shallow|--depth)|does not allow shallow|shallow .*not (allowed|supported)"
 )
@@ -124,6 +125,9 @@ class Repository:
             raise FilterUnusable
         if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
             raise FilterUnusable
+        if not outcome.succeeded and self._head is not None and _INCOMPLETE in outcome.stderr:
+            self._head = None  # commits read for their messages have no trees: leave out as at first
+            return self.fetch(branch)
         if not outcome.succeeded:
             raise diagnose(outcome, self.address.url).error()
         self._head = (self.folder / "FETCH_HEAD").read_text().split()[0]
