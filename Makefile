@@ -38,7 +38,7 @@ BENCH ?=
 bench: $(VENV)/installed ## Measure deliveries beside other tools, in minutes (SIZES=256M,1G,4G: three quarters of an hour)
 	@$(BIN)/python benchmarks/delivery.py --sizes $(SIZES) $(BENCH)
 
-bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository beside clones, and 32 writers
+bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository beside clones, and 32 writers at once under the order rule
 	@$(BIN)/python benchmarks/gitops.py $(BENCH)
 
 format: $(VENV)/installed ## Format the code and mend what ruff can mend

@@ -11,7 +11,7 @@ from pathlib import Path
 APPLICATION_FILES = 20
 """Eight in the base, and four in each of three overlays."""
 REGISTRY = "registry.example.com/team"
-_BASE = ("deployment", "service", "ingress", "config-map", "service-account", "network-policy", "budget")
+_BASE = ("service", "ingress", "config-map", "service-account", "network-policy", "budget")
 _OVERLAYS = ("development", "staging", "production")
 _OVERLAY_FILES = ("patch", "config-map", "quota")
 _WHO = "Platform Team <platform@example.com>"
@@ -85,8 +85,9 @@ def _file(path: str, content: str) -> str:
 
 def _application(number: int, words: random.Random) -> Iterator[tuple[str, str]]:
     folder = f"apps/app-{number:04}"
-    resources = "".join(f"- {name}.yaml\n" for name in _BASE)
+    resources = "".join(f"- {name}.yaml\n" for name in ("deployment", *_BASE))
     yield f"{folder}/base/kustomization.yaml", f"resources:\n{resources}"
+    yield f"{folder}/base/deployment.yaml", _deployment(number, words)
     for name in _BASE:
         yield f"{folder}/base/{name}.yaml", _manifest(name, number, words)
     for environment in _OVERLAYS:
@@ -100,6 +101,19 @@ def _kustomization(number: int, tag: str) -> str:
     return (
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../../base]\n"
         f"images:\n- name: {image(number)}\n  newTag: {tag}\n"
+    )
+
+
+def _deployment(number: int, words: random.Random) -> str:
+    variables = "".join(
+        f'        - {{name: KEY_{line}, value: "{words.getrandbits(96):x}"}}\n' for line in range(_LINES)
+    )
+    name = f"app-{number:04}"
+    return (
+        f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {name}}}\nspec:\n"
+        f"  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n"
+        f"    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n"
+        f"      - name: server\n        image: {image(number)}\n        env:\n{variables}"
     )
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/gitops.py --markdown docs/performance.md
 
-Needs git and Linux. The repository, its server and the relay that counts are the benchmark's own.
+Needs git, Linux, a registry program or an engine, and kustomize or kubectl for the proofs. The repository,
+its server, the registry and the relay that counts are the benchmark's own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks import tables, wire
 from benchmarks.big_repository import Size, fill, image, overlay
+from benchmarks.delivery_race import deliver_at_once, said_of_races
 from benchmarks.machine import describe
 from benchmarks.results import Machine
 from pipeline.desk import Desk
@@ -31,16 +33,21 @@ from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.git import GitBranch
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import NewImage, Target
+from stages.manifests.proof import Mode, Prover
 from stages.manifests.tree import Tree
 from tests.support import git_server as servers
 from tests.support.git_server import BRANCH, GitServer
-from tests.support.gitops_writer import Written, manifests, race
+from tests.support.ordered_race import Delivered
+from tests.support.registry import running_registry, write_docker_config
 
 BEGIN = "<!-- measured: written by benchmarks/gitops.py, not by hand -->"
 GOAL_S, GOAL_BYTES = 0.5, 1 << 20
 OURS = "pipeline"
+PROVED = "pipeline-proved"
+_WELL = "none lost, none downgraded"
 WHAT = {
-    OURS: "the update's own way: fetch, edit, commit and push, without a checkout",
+    OURS: "the update's own way: fetch, edit, commit and push, without a checkout; `proof: off`",
+    PROVED: "the same with the proof, as it is by default: rendered by Kustomize before and after",
     "pipeline-capped": "the same, where the server refuses the tree filter and is asked once more",
     "clone": "`git clone`, edit, `git commit`, `git push`",
     "clone-depth-1": "`git clone --depth 1`, then the same",
@@ -76,8 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with running_bench(Size(files=options.files, commits=options.commits)) as (bench, server):
         samples = [sample for number in range(options.runs + 1) for sample in _round(bench, number)]
         samples = samples[len(WHAT) :]  # the first round warms the caches up
-        written, took_s = _race(server, options.writers, bench.folder)
-        text = _markdown(options, describe(bench.folder), samples, written, took_s)
+        bench.served.git("config", "uploadpackfilter.combine.allow", "true")
+        with running_registry(bench.folder / "registry") as registry:
+            os.environ["DOCKER_CONFIG"] = str(write_docker_config(bench.folder, registry))
+            races = deliver_at_once(bench.served, server, registry, options.writers)
+        text = _markdown(options, describe(bench.folder), samples, races)
     if options.markdown:
         tables.write_into(options.markdown, text, BEGIN)
     print(text)
@@ -121,6 +131,7 @@ def _round(bench: Bench, number: int) -> Iterator[Sample]:
 def _tools() -> Mapping[str, Callable[[str, Path, int], None]]:
     return {
         OURS: _ours,
+        PROVED: lambda url, folder, number: _ours(url, folder, number, proved=True),
         "pipeline-capped": _ours,
         "clone": _clone,
         "clone-depth-1": lambda url, folder, number: _clone(url, folder, number, "--depth=1"),
@@ -130,15 +141,21 @@ def _tools() -> Mapping[str, Callable[[str, Path, int], None]]:
     }
 
 
-def _ours(url: str, folder: Path, number: int) -> None:
+def _ours(url: str, folder: Path, number: int, *, proved: bool = False) -> None:
+    desk = Desk(folder=folder, cache=folder)
+    prover = Prover(desk, "require") if proved else None
     new = NewImage(
         repository=Repository(image(number)), tag=Tag(f"v{number}"), digest=Digest.of(str(number).encode())
     )
 
     def apply(tree: Tree) -> tuple[EditedFile, ...]:
-        return edit(tree, [(Target(path=overlay(number)), new)])
+        wishes = [(Target(path=overlay(number)), new)]
+        files = edit(tree, wishes)
+        if prover is not None:
+            prover(tree, files, wishes)
+        return files
 
-    landing = GitBranch(url=url, branch=BRANCH).land(apply, f"v{number}\n", Desk(folder=folder, cache=folder))
+    landing = GitBranch(url=url, branch=BRANCH).land(apply, f"v{number}\n", desk)
     if landing.commit is None:
         raise RuntimeError("nothing was written")
 
@@ -160,41 +177,23 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(("git", *arguments), cwd=folder, check=True, capture_output=True)
 
 
-def _race(server: GitServer, writers: int, folder: Path) -> tuple[tuple[Written, ...], float]:
-    """Have many processes write to one small repository; none may be lost."""
-    content = folder / "content"
-    for path, text in manifests(writers).items():
-        (content / path).parent.mkdir(parents=True, exist_ok=True)
-        (content / path).write_text(text)
-    served = server.create("race", content=content)
-    written = race(served.url, writers, {name: os.environ[name] for name in (*_GIT, *_LOGIN)})
-    landed = int(served.git("rev-list", "--count", BRANCH)) - 1
-    if landed != writers or len({one.commit for one in written}) != writers:
-        raise RuntimeError(f"{writers} have written, and {landed} commits are there")
-    return written, max(one.duration_s for one in written)
-
-
-_LOGIN = ("GITOPS_USERNAME", "GITOPS_PASSWORD")
-
-
 def _markdown(
     options: argparse.Namespace,
     machine: Machine,
     samples: Sequence[Sample],
-    written: Sequence[Written],
-    took_s: float,
+    races: Mapping[Mode, Sequence[Delivered]],
 ) -> str:
     memory_gib = machine.memory_bytes / 2**30
     ours = [sample for sample in samples if sample.tool == OURS]
     goals = [
-        ("one update", f"≤ {GOAL_S} s", f"{_middle(ours):.2f} s", _middle(ours) <= GOAL_S),
+        ("one update, without the proof", f"≤ {GOAL_S} s", f"{_middle(ours):.2f} s", _middle(ours) <= GOAL_S),
         (
             "one update, downloaded",
             "≤ 1 MiB",
             f"{max(sample.received_bytes for sample in ours) / 1024:.0f} KiB",
             max(sample.received_bytes for sample in ours) <= GOAL_BYTES,
         ),
-        (f"{len(written)} writers at once", "none lost", "none lost", True),
+        (f"{len(races['off'])} writers at once", _WELL, _WELL, True),
     ]
     facts = (
         f"{machine.date}, commit {machine.commit}",
@@ -211,18 +210,9 @@ def _markdown(
             [(what, wanted, found, "yes" if met else "**no**") for what, wanted, found, met in goals],
         ),
         tables.table(("tool", "wall s", "x ours", "downloaded kB", "sent kB", "n"), _rows(samples)),
-        _said_of_race(written, took_s),
+        said_of_races(races),
     )
     return "\n\n".join(parts) + "\n"
-
-
-def _said_of_race(written: Sequence[Written], took_s: float) -> str:
-    attempts = [one.attempts for one in written]
-    return (
-        f"{len(written)} processes, each with one commit of three files, two of which all of them write: the "
-        f"last landed after {took_s:.1f} s. They made {sum(attempts)} attempts, "
-        f"{median(attempts):.0f} in the middle and {max(attempts)} at most."
-    )
 
 
 def _command(options: argparse.Namespace) -> str:

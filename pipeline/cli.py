@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pipeline.errors import InternalError, PipelineError
+from pipeline.errors import ConfigurationError, InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 from pipeline.passwords import take_password
 
@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     options = make_parser(COMMANDS).parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a cancelled CI job, a closed terminal: a Ctrl-C
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _interrupt)
     try:
         if getattr(options, "password_stdin", False):
             take_password(sys.stdin, os.environ)
@@ -108,10 +109,16 @@ def _rollback(options: argparse.Namespace) -> int:
 
 def _promote(options: argparse.Namespace) -> int:
     from pipeline import runner
-    from pipeline.compose_gitops import compose_promotion
+    from pipeline.compose_gitops import compose_promotion, compose_shift
     from pipeline.record import Runs
 
+    _require_one_promotion(options)
+
     def compose(options: argparse.Namespace, source: "Source") -> "Plan":
+        if options.percent is not None:
+            return compose_shift(
+                _configuration(options), source, percent=options.percent, paths=options.targets
+            )
         return compose_promotion(
             _config_file(options),
             options.assignments,
@@ -125,6 +132,21 @@ def _promote(options: argparse.Namespace) -> int:
 
     how = runner.Options(dry_run=options.dry_run, reuse=False)
     return _deliver(options, how, Runs(_root(options)), compose).exit_code
+
+
+def _require_one_promotion(options: argparse.Namespace) -> None:
+    """Refuse flags that do not fit together: either two environments, or another part of the requests."""
+    between = (options.here, options.there)
+    if options.percent is None:
+        fits = None not in between and options.environment is None and not options.targets
+    else:
+        fits = {*between, options.record} == {None} and not options.force
+    if not fits:
+        raise ConfigurationError(
+            "promote takes either --from and --to, or --percent",
+            advice="`pipeline promote --from dev --to prod` deploys to prod what dev runs; "
+            "`pipeline promote --percent 50 -e prod` gives the canary in prod half of the requests.",
+        )
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -332,4 +354,6 @@ def _print_error(error: PipelineError) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Do what a Ctrl-C does, by whoever handles it now: an event loop ends its tasks before it is left."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a script starts with `&` ignores Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)

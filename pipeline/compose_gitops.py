@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import stored
 from pipeline.cascade import Configuration, read_config
 from pipeline.compose_commits import commits
+from pipeline.config import Config
 from pipeline.doctor import borrowed_desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy, Stage
@@ -24,7 +25,8 @@ from policies import load_policies
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.promotion import Promotion, deployed
 from stages.gitops.rollback import Rollback
-from stages.manifests.interface import Target
+from stages.gitops.shift import Shift
+from stages.manifests.interface import Target, Traffic
 from stages.registries.connections import Registries
 from stages.registries.options import LoginOptions, RegistryOptions
 from stages.rollouts.argocd import ArgoCD
@@ -54,6 +56,7 @@ def update(configuration: Configuration) -> Update:
         options=options(configuration),
         request=_request(configuration),
         describe=describe,
+        proof=section.proof,
         wait=_wait(section.wait, configuration.root),
     )
 
@@ -77,17 +80,36 @@ def _request(configuration: Configuration) -> RequestOptions | None:
     section = configuration.values.update.pull_request
     if section is None:
         return None
-    targets = configuration.values.update.targets
-    name = configuration.values.image.rpartition("/")[2]
-    parts = (name, re.sub(r"[^A-Za-z0-9]+", "-", targets[0].path if targets else "").strip("-"))
-    branch = section.branch or "/".join(("model-image-pipeline", *filter(None, parts)))
+    branch = section.branch or _request_branch(configuration.values)
     return RequestOptions(**section.model_dump(exclude={"branch"}), branch=branch)
+
+
+def _request_branch(values: Config) -> str:
+    """Return a branch that no other environment has: one of another base, or of another place in one file."""
+    parts = [values.update.branch, values.image.rpartition("/")[2]]
+    for first in values.update.targets[:1]:
+        hints = (
+            first.path,
+            first.namespace,
+            first.kind,
+            first.name,
+            first.container,
+            first.field,
+            first.marker,
+        )
+        parts.append("-".join(re.sub(r"[^A-Za-z0-9]+", "-", hint).strip("-") for hint in hints if hint))
+    return "/".join(("model-image-pipeline", *filter(None, (part.strip("-") for part in parts))))
 
 
 def target(section: TargetSection) -> Target:
     """Return a manifest that names the image, as the edits know it."""
-    given = section.model_dump(exclude={"parameters"})
-    return Target(**given, tag_parameter=section.parameters.tag, digest_parameter=section.parameters.digest)
+    given = section.model_dump(exclude={"parameters", "strategy"})
+    return Target(
+        **given,
+        tag_parameter=section.parameters.tag,
+        digest_parameter=section.parameters.digest,
+        traffic=Traffic(section.strategy.canary_percent) if section.strategy is not None else None,
+    )
 
 
 def policies(configuration: Configuration) -> tuple[Policy, ...]:
@@ -113,6 +135,16 @@ def compose_rollback(
         record = stored.by_name(runs, to)
     image = stored.require_pushed(record) if record is not None else None
     return _plan(configuration, source, (Rollback(destination=destination, to=digest, pushed=image),))
+
+
+def compose_shift(
+    configuration: Configuration, source: Source, *, percent: int, paths: Sequence[str] = ()
+) -> Plan:
+    """Return the plan that gives the image under way another part of the requests."""
+    destination = update(configuration).destination
+    return _plan(
+        configuration, source, (Shift(destination=destination, percent=percent, paths=tuple(paths)),)
+    )
 
 
 def compose_promotion(  # noqa: PLR0913 - what the command line says

@@ -69,7 +69,9 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     lock = _verb(verbs, "lock", commands, "pin the model: write the digests of its files to pipeline.lock")
     _add_config(lock)
     _add_rollback(_verb(verbs, "rollback", commands, "deploy again what was deployed before"))
-    _add_promote(_verb(verbs, "promote", commands, "deploy to one environment what another one runs"))
+    _add_promote(
+        _verb(verbs, "promote", commands, "deploy to another environment, or give a canary more requests")
+    )
     _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
     _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
     _add_init(_verb(verbs, "init", commands, "write the workflow for a CI host: github or gitlab"))
@@ -138,9 +140,23 @@ def _add_rollback(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_promote(parser: argparse.ArgumentParser) -> None:
-    _add_config(parser, environments=False)
-    parser.add_argument("--from", dest="here", required=True, metavar="NAME", help="environment that runs it")
-    parser.add_argument("--to", dest="there", required=True, metavar="NAME", help="environment that gets it")
+    _add_config(parser)
+    parser.add_argument("--from", dest="here", metavar="NAME", help="environment that runs it")
+    parser.add_argument("--to", dest="there", metavar="NAME", help="environment that gets it")
+    parser.add_argument(
+        "--percent",
+        type=int,
+        metavar="N",
+        help="part of the requests that a canary gets from now on; 100: all",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        dest="targets",
+        metavar="PATH",
+        help="with --percent, a target's path; default: all with a `strategy:`",
+    )
     parser.add_argument(
         "--record",
         metavar="RUN|FILE",

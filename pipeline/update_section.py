@@ -1,12 +1,39 @@
 """What pipeline.yaml says of the GitOps repository: where it is, which manifests change, and how."""
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.commit_section import GitHubAppSection, Message, PersonText, SigningSection, Trailers
-from pipeline.section import Seconds, Section, Words
+from pipeline.section import Number, Seconds, Section, Words
 from pipeline.wait_section import WaitSection
+
+_NO_BRANCH = re.compile(r"^(-|/|refs/|$)|[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|(/|\.|\.lock)$")
+
+
+def _require_branch(name: str) -> str:
+    if _NO_BRANCH.search(name):
+        raise ValueError(
+            "expected the name of a branch, such as main, as git takes it and without refs/heads/"
+        )
+    return name
+
+
+BranchName = Annotated[str, AfterValidator(_require_branch)]
+
+
+def _require_address(url: str) -> str:
+    try:
+        if "://" in url:
+            _ = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(
+            "expected the address of a git repository; with ssh:// a port stands behind the colon: "
+            "write git@HOST:TEAM/NAME.git or ssh://git@HOST/TEAM/NAME.git"
+        ) from error
+    return url
 
 
 class ParametersSection(Section):
@@ -16,6 +43,14 @@ class ParametersSection(Section):
     """Name of the parameter that holds the tag."""
     digest: str | None = None
     """Name of the parameter that holds the digest."""
+
+
+class StrategySection(Section):
+    """How a new image comes to its users: at first to a part of the requests, and to all of them later."""
+
+    canary_percent: Annotated[int, Field(ge=0, le=99), Number]
+    """Percent of the requests that a new image gets, until `pipeline promote --percent` says more: 10 for a
+    canary, 0 for blue-green."""
 
 
 class TargetSection(Section):
@@ -32,7 +67,7 @@ class TargetSection(Section):
     name: str | None = None
     """Only resources with this metadata.name."""
     namespace: str | None = None
-    """Only resources with this metadata.namespace."""
+    """Only resources with this metadata.namespace, or, where none states it, those that state none."""
     container: str | None = None
     """Only the container, or the volume, of this name."""
     field: str | None = None
@@ -41,6 +76,9 @@ class TargetSection(Section):
     """Only values that carry Flux's marker of this image policy, namespace:name."""
     parameters: ParametersSection = ParametersSection()
     """Helm parameters of an Argo CD Application that hold the tag and the digest."""
+    strategy: StrategySection | None = None
+    """Canary or blue-green, where the resource divides requests itself: KServe, Knative, Seldon Core 1.
+    Default: a new image gets all requests."""
 
 
 class AuthorSection(Section):
@@ -55,9 +93,9 @@ class AuthorSection(Section):
 class PullRequestSection(Section):
     """People review the change before it lands: one branch and one request for it, kept up to date."""
 
-    branch: str | None = None
-    """Branch on which the change waits; default: model-image-pipeline/, the image's name and the first
-    target's path."""
+    branch: BranchName | None = None
+    """Branch on which the change waits; default: model-image-pipeline/, the target branch, the image's name,
+    and the first target's path and what else tells it, such as its name."""
     provider: Literal["github", "gitlab"] | None = None
     """Who hosts the repository; default: told by its address."""
     api_url: str | None = None
@@ -76,9 +114,9 @@ class PullRequestSection(Section):
 class UpdateSection(Section):
     """The GitOps repository from which Argo CD or Flux rolls the image out."""
 
-    repository: str | None = None
+    repository: Annotated[str, AfterValidator(_require_address)] | None = None
     """URL of the git repository; default: the edit is shown as a diff and nothing is written."""
-    branch: str = "main"
+    branch: BranchName = "main"
     """Branch to commit to."""
     targets: tuple[TargetSection, ...] = ()
     """Manifests to edit, all in one commit."""
@@ -107,6 +145,9 @@ class UpdateSection(Section):
     order: Literal["enforce", "warn", "ignore"] = "enforce"
     """An older build never replaces a newer one: `superseded`. Where nobody knows which one is newer,
     `enforce` refuses, and `warn` writes and says so; `ignore` compares nothing."""
+    proof: Literal["auto", "require", "off"] = "auto"
+    """Kustomize and Helm render what changes before and after the edit, and only the image may differ. Where
+    the program is not there, `auto` goes on and says so, and `require` refuses; `off` proves nothing."""
     wait: WaitSection | None = None
     """Watch, after the commit, until the new image is live; default: a run ends with the commit."""
 

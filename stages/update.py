@@ -11,8 +11,9 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
 from pipeline.reference import Repository
+from stages.gitops.ancestry import history_of
 from stages.gitops.commits import Commits
-from stages.gitops.destination import Destination, history_of
+from stages.gitops.destination import Destination
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.message import commit_message
 from stages.gitops.order import Level
@@ -21,6 +22,8 @@ from stages.gitops.wishes import Offer, Wish
 from stages.gitops.wording import values
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import Target
+from stages.manifests.proof import Mode
+from stages.manifests.proof_check import check_proof
 from stages.manifests.tree import Folder, Tree
 from stages.oci.order_key import OrderKey
 from stages.registries.options import RegistryOptions
@@ -72,6 +75,8 @@ class Update:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    proof: Mode = "auto"
+    """What follows where what is rendered before and after the edit cannot be compared."""
     wait: Wait | None = None
     """What has to become live after the commit; None: nobody waits."""
 
@@ -93,15 +98,17 @@ class Update:
             return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
         if not self.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
-        checks = remote.check(desk) + self.destination.check_rollout(desk)
+        checks = remote.check(desk)
         if not all(check.passed for check in checks):
             return checks
         found = _check_targets(
             wishes,
             lambda seek: remote.preview(seek, desk),
-            lambda one, tree: self.destination.check_order((one,), tree, desk),
+            lambda one, tree: (
+                self.destination.check_order((one,), tree, desk) + check_proof(self.proof, one, tree, desk)
+            ),
         )
-        return checks + self._unnamed(wishes) + found
+        return checks + self._unnamed(wishes) + found + self.destination.check_rollout(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -189,6 +196,7 @@ class Update:
             options=self.options,
             request=self.request,
             describe=self.describe,
+            proof=self.proof,
             wait=self.wait,
         )
 

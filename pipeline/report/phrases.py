@@ -181,15 +181,29 @@ def _(update: ManifestUpdate) -> str:
         return f"request #{asked.number} {how}: {asked.url}{f': {files}' if files else ''}"
     if update.status == "committed":
         forced = " (by force)" if update.forced else ""
-        return f"{(update.commit or '')[:12]} on {update.branch}: {files}{forced}"
+        return f"{(update.commit or '')[:12]} on {update.branch}: {files}{forced}{_rolled_out(update)}"
     if update.status == "unchanged":
-        return "the manifests name this digest already"
+        return f"the manifests name this digest already{_rolled_out(update)}"
     if update.status == "superseded":
         newer = next(found for found in update.before if found.order == "newer")
         return f"superseded: {newer.place} names a newer build already"
     if update.status == "preview":
         return f"not written: {files}" if files else "nothing would change"
     return "no target configured"
+
+
+def _rolled_out(update: ManifestUpdate) -> str:
+    """Return what became of the commit in the cluster, if somebody waited for it."""
+    rollout = update.rollout
+    if rollout is None:
+        return ""
+    words = {
+        "live": "live after",
+        "degraded": f"{rollout.subject} is broken after",
+        "timeout": "not live after",
+    }
+    undone = f", rolled back by {rollout.undone_by[:12]}" if rollout.undone_by is not None else ""
+    return f"; {words[rollout.status]} {rollout.duration_s:.0f} s{undone}"
 
 
 @describe.register

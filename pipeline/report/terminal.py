@@ -222,6 +222,9 @@ def _print_update(console: Console, update: ManifestUpdate) -> None:
         console.print(escape(file.diff.rstrip()), soft_wrap=True)
     if update.note:
         console.print(escape(update.note), soft_wrap=True)
+    for proof in update.proofs:
+        if proof.note:
+            _print_indented(console, f"{proof.file}: {proof.note}", 4, style="dim")
 
 
 def print_checks(console: Console, checks: tuple[Check, ...]) -> None:

@@ -18,6 +18,7 @@ USERNAME = "GITOPS_USERNAME"
 PASSWORD = "GITOPS_PASSWORD"  # noqa: S105 - the variable's name
 ANY_USER = "x-access-token"  # what GitHub expects beside a token; others take any name
 _NOT_SECRET = {"", "x-oauth-basic"}  # stands for the password where the token is the user's name
+_TOKEN_LENGTH = 20  # of a user without a password: https://TOKEN@HOST, as hosts of repositories show it
 _HELPER = (
     f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${USERNAME}" "${PASSWORD}"; }}; f'
 )
@@ -54,8 +55,9 @@ class Address:
         """Have the secrets masked in every text that is shown or logged."""
         if self.password is not None:
             redact.add(self.password)
-            if self.password in _NOT_SECRET and self.username is not None:
-                redact.add(self.username)
+        alone = self.password is None and len(self.username or "") >= _TOKEN_LENGTH
+        if self.username is not None and (alone or self.password in _NOT_SECRET):
+            redact.add(self.username)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """Return the git settings that make git use these credentials and no others."""

@@ -7,7 +7,10 @@ from typing import Protocol
 from stages.manifests.tree import Kind
 
 _KINDS = {"100644": Kind.FILE, "100755": Kind.FILE, "120000": Kind.LINK, "160000": Kind.SUBMODULE}
-_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_NAMED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""Stands in a name for what is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,11 @@ def parsed_entry(line: str) -> tuple[str, Entry]:
     """Return the path and the entry of a line of `git ls-tree`."""
     fields, _, path = line.partition("\t")
     mode, _, object_id = fields.split(" ")
-    if path.startswith('"'):  # as git writes a name with a quote or a control character in it
-        path = _ESCAPE.sub(lambda found: _unescaped(found[1]), path[1:-1])
+    if path.startswith('"'):  # as git writes a name with more than printable ASCII in it
+        name = _ESCAPE.sub(lambda found: _unescaped(found[1]), path[1:-1].encode())
+        path = name.decode(errors="replace")
     return path, Entry(mode, object_id)
 
 
-def _unescaped(code: str) -> str:
-    return chr(int(code, 8)) if code.isdigit() else {"t": "\t", "n": "\n", "r": "\r"}.get(code, code)
+def _unescaped(code: bytes) -> bytes:
+    return bytes([int(code, 8)]) if code.isdigit() else _NAMED.get(code, code)

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
-from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import (
     Artifact,
     BenchmarkReport,
@@ -22,7 +20,6 @@ from pipeline.model import (
     StandingImage,
     SuiteReport,
 )
-from pipeline.process import Command
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.commits import Commits
 from stages.gitops.forge import Options as RequestOptions
@@ -35,6 +32,7 @@ from stages.gitops.repository import Author
 from stages.gitops.wishes import Offer, Wish, wish
 from stages.manifests.editing import EditedFile
 from stages.manifests.interface import Target
+from stages.manifests.proof import Mode, Prover
 from stages.manifests.tree import Tree
 from stages.oci.order_key import IsAncestor, OrderKey
 from stages.registries.connections import Registries
@@ -86,6 +84,8 @@ class Destination:
     """How people are asked by pull or merge request; None: the branch itself is written to."""
     describe: Callable[[Artifact], str] = str
     """What a stage found, in one line; a request shows it."""
+    proof: Mode = "auto"
+    """What follows where what is rendered before and after an edit cannot be compared."""
     wait: Wait | None = None
     """What has to become live after a commit; None: nobody waits."""
 
@@ -162,19 +162,22 @@ class Destination:
             is_ancestor=is_ancestor,
             refuses=refuses,
         )
-        return OrderedEdit(tuple(wishes), rule)
+        return OrderedEdit(tuple(wishes), rule, Prover(desk, self.proof))
 
-    def land(self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts) -> ManifestUpdate:
+    def land(
+        self, edit: OrderedEdit, message: str, desk: Desk, have: Artifacts, *, asked_for: bool = False
+    ) -> ManifestUpdate:
         """Put the edit on the branch, or ask people to, unless a newer build stands there.
 
-        In a dry run it is only shown. `have` is the evidence that people are shown.
+        In a dry run it is only shown. `have` is the evidence that people are shown. What somebody has
+        `asked_for` by its own command is proposed again, though people have closed a request for it before.
 
         Raises:
             ConfigurationError: the edit refuses, or nobody knows which build is the newer one.
             RemoteError: the repository or a registry refuses, or cannot be reached.
             StageFailed: the commit has landed, but it is not live in time.
         """
-        remote = self.remote(desk, self._subject(edit, have))
+        remote = self.remote(desk, self._subject(edit, have, asked_for=asked_for))
         assert remote is not None  # noqa: S101 - whoever lands an edit has looked
         if desk.dry_run:
             files = remote.preview(edit, desk)
@@ -191,7 +194,7 @@ class Destination:
         made = made.model_copy(update={"request": self._requested(landing), "head": head})
         return until_live(made, self, have, desk)
 
-    def _subject(self, edit: OrderedEdit, have: Artifacts) -> Subject:
+    def _subject(self, edit: OrderedEdit, have: Artifacts, *, asked_for: bool) -> Subject:
         images = [image for _, image in edit.wishes]
         return Subject(
             digest=str(images[0].digest),
@@ -201,7 +204,8 @@ class Destination:
                 for kind, stage in _SHOWN.items()
                 if (found := have.get(kind) or have.skipped(kind)) is not None
             ),
-            reopens=self.forced,
+            proofs=lambda: edit.proofs,
+            reopens=self.forced or asked_for,
         )
 
     def _requested(self, landing: Landing) -> ChangeRequest | None:
@@ -238,9 +242,19 @@ class Destination:
             attempts=attempts,
             order_key=str(edit.rule.key) if edit is not None else None,
             before=edit.weighed if edit is not None else (),
+            proofs=edit.proofs if edit is not None else (),
             forced=self.forced and edit is not None,
             note="\n".join(part for part in (note, *told) if part),
         )
+
+    def check_access(self, desk: Desk) -> tuple[Check, ...]:
+        """Return whether the branch may be written to, or people asked, and who tells of the rollout answers.
+
+        Raises:
+            ConfigurationError: no repository or no target is named, or nobody can tell who hosts it.
+        """
+        remote = self.remote(desk) or self.git_branch()
+        return remote.check(desk) + self.check_rollout(desk)
 
     def check_rollout(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether everybody answers who will be asked whether a commit is live."""
@@ -275,17 +289,3 @@ def _check(found: StandingImage) -> Check:
         problem=Problem.REMOTE if isinstance(error, RemoteError) else Problem.CONFIGURATION,
         advice=error.advice,
     )
-
-
-def history_of(root: Path, desk: Desk) -> IsAncestor:
-    """Return what the git history around a folder knows of two commits."""
-
-    def is_ancestor(one: str, other: str) -> bool | None:
-        command = Command(
-            arguments=("git", "-C", str(root), "merge-base", "--is-ancestor", one, other),
-            environment=dict.fromkeys(FOREIGN_VARIABLES),
-        )
-        answer = desk.run(command, log="ancestry").exit_code
-        return answer == 0 if answer in {0, 1} else None
-
-    return is_ancestor

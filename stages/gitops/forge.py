@@ -93,8 +93,8 @@ class Forge(Protocol):
         """
         ...
 
-    def merge_when_ready(self, request: Request) -> str:
-        """Have the host merge a request as soon as its rules allow; return why it will not, or nothing."""
+    def merge_when_ready(self, request: Request, commit: str) -> str:
+        """Have the host merge this commit as soon as its rules allow; return why it will not, or nothing."""
         ...
 
 

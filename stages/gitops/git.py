@@ -122,8 +122,10 @@ class GitBranch:
                 dir=desk.folder, prefix="gitops-", ignore_cleanup_errors=True
             )
             folder = Path(parts.enter_context(scratch))
-            address = self.access.address(self.url, folder, desk)
-            signer = parts.enter_context(self.signing.ready(folder, desk)) if self.signing else None
+            # a run's folder becomes an artifact of its CI job, also of one that was killed: no place for keys
+            keys = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="gitops-keys-")))
+            address = self.access.address(self.url, keys, desk)
+            signer = parts.enter_context(self.signing.ready(keys, desk)) if self.signing else None
             repository = Repository(folder / "repository.git", address, desk, signer)
             repository.create()
             yield repository

@@ -71,7 +71,7 @@ class GitHub:
             _complete(pull, wish)
         return _request(pull)
 
-    def merge_when_ready(self, request: Request) -> str:
+    def merge_when_ready(self, request: Request, commit: str) -> str:
         """Turn on auto-merge; return why GitHub will not, or nothing."""
         from github import GithubException
 
@@ -80,7 +80,7 @@ class GitHub:
             if pull.raw_data.get("auto_merge"):
                 return ""
             try:
-                pull.enable_automerge()
+                pull.enable_automerge(expected_head_oid=commit)
             except GithubException as error:
                 return f"GitHub does not merge it by itself: {_said(error)}"
         return ""
@@ -108,7 +108,12 @@ class GitHub:
         found = self._repository().get_pulls(
             state="all", head=f"{owner}:{branch}", base=base, sort="created", direction="desc"
         )
-        return [*found.get_page(0)]
+        return [one for one in found.get_page(0) if self._is_own(one)]
+
+    def _is_own(self, pull: "PullRequest") -> bool:
+        """Tell whether its branch is in this repository, and not in a fork of the same owner."""
+        there = pull.head.repo  # None: a fork that was deleted
+        return there is not None and there.full_name.lower() == self.place.path.lower()
 
     def _too_few_rights(self) -> str:
         with self._answers():

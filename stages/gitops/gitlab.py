@@ -100,7 +100,7 @@ class GitLab:
                 merge_request.save()
         return _request(merge_request)
 
-    def merge_when_ready(self, request: Request) -> str:
+    def merge_when_ready(self, request: Request, commit: str) -> str:
         """Turn on auto-merge; return why GitLab will not, or nothing."""
         from gitlab import GitlabError
 
@@ -109,7 +109,7 @@ class GitLab:
             if merge_request.merge_when_pipeline_succeeds:
                 return ""
             try:
-                merge_request.merge(merge_when_pipeline_succeeds=True)
+                merge_request.merge(merge_when_pipeline_succeeds=True, sha=commit)
             except GitlabError as error:
                 return f"GitLab does not merge it by itself: {error.error_message}"
         return ""
@@ -130,11 +130,11 @@ class GitLab:
         return client.projects.get(self.place.path)
 
     def _requests(self, project: "Project", branch: str, base: str) -> "list[ProjectMergeRequest]":
-        return [
-            *project.mergerequests.list(
-                source_branch=branch, target_branch=base, order_by="created_at", sort="desc", get_all=False
-            )
-        ]
+        found = project.mergerequests.list(
+            source_branch=branch, target_branch=base, order_by="created_at", sort="desc", get_all=False
+        )
+        # anybody may open one from a fork, with a branch of the same name: it must never be merged for ours
+        return [one for one in found if one.source_project_id == one.target_project_id]
 
     def _people(self, client: "Gitlab", wish: Wish) -> list[int]:
         found: list[int] = []

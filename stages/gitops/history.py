@@ -4,7 +4,7 @@ Only commits are fetched, no tree and no file, and of those only the ones of the
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from stages.gitops.answers import Trouble, diagnose
 from stages.gitops.message import Written, written
@@ -13,6 +13,8 @@ from stages.manifests.tree import Tree
 
 _FILTERS = ("tree:0", "blob:none", None)
 """What to leave out, the best first; a server may refuse a filter, or all."""
+_SLOW_CLOCK = timedelta(days=1)
+"""How far a clock may be behind of somebody who has committed on top of ours: git ends at an old commit."""
 _NONE_SO_NEW = "no commits selected"
 
 
@@ -23,7 +25,7 @@ def written_since(tree: Tree, moment: datetime) -> Iterator[Written]:
         RemoteError: the commits cannot be fetched.
     """
     if isinstance(tree, CommitTree) and isinstance(tree.repository, Repository):
-        for message in _messages_since(tree.repository, tree.commit, moment):
+        for message in _messages_since(tree.repository, tree.commit, moment - _SLOW_CLOCK):
             if (found := written(message)) is not None:
                 yield found
 

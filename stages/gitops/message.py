@@ -4,6 +4,7 @@
 nowhere else.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Written:
     images: frozenset[str]
     """Whole references."""
     manifests: frozenset[str]
-    """Paths of the targets, as the configuration has them."""
+    """Paths of the targets, as `plain_path` has them."""
     key: OrderKey
     occasion: str = ""
 
@@ -39,8 +40,16 @@ def written(message: str) -> Written | None:
     key = OrderKey.parse(found.get("Order-Key", [""])[-1], run=found.get("Pipeline-Run", [""])[-1])
     if key is None:
         return None
-    images, manifests = frozenset(found.get("Image", ())), frozenset(found.get("Manifest", ()))
+    images, manifests = (
+        frozenset(found.get("Image", ())),
+        frozenset(map(plain_path, found.get("Manifest", ()))),
+    )
     return Written(images, manifests, key, found.get("Occasion", [""])[-1])
+
+
+def plain_path(path: str) -> str:
+    """Return a target's path as it is compared: the same however the configuration writes it."""
+    return posixpath.normpath(one_line(path))
 
 
 def order_trailers(wishes: Sequence[Wish], key: OrderKey, occasion: Occasion = "") -> tuple[str, ...]:

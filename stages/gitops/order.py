@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipeline.errors import ConfigurationError, PipelineError, RemoteError
-from pipeline.model import StandingImage
+from pipeline.errors import ConfigurationError, ManifestRefused, PipelineError, RemoteError
+from pipeline.model import Proof, StandingImage
 from pipeline.reference import Digest, Reference, Repository
 from stages.gitops.history import written_since
-from stages.gitops.message import Written
+from stages.gitops.message import Written, plain_path
 from stages.gitops.wishes import Wish
 from stages.manifests.editing import EditedFile, Standing, edit, standing
 from stages.manifests.interface import NewImage, Target
+from stages.manifests.proof import Prover
 from stages.manifests.tree import Tree
 from stages.oci.order_key import IsAncestor, OrderKey, is_newer, unknown_history
 from stages.registries.deployed import Deployed
@@ -79,7 +80,9 @@ class Rule:
         if reference.repository in self.unkeyed:
             return self._compared(found, None, commits.last(one[0], reference))
         if reference.repository not in self.known | {one[1].repository}:
-            return found.model_copy(update={"order": "first", "note": ANOTHER})
+            by = commits.last(one[0], reference)  # from a registry that was moved, say
+            first = found.model_copy(update={"order": "first", "note": ANOTHER})
+            return first if by is None else self._compared(found, None, by)
         return self._asked(found, one[0], reference, commits)
 
     def _asked(
@@ -114,22 +117,35 @@ class OrderedEdit:
 
     wishes: tuple[Wish, ...]
     rule: Rule
+    prover: Prover | None = None
     weighed: tuple[StandingImage, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    """What shows that the edit of the head that it saw last changes the image alone."""
+    still: frozenset[str] = frozenset()
+    """Digests of which one must stand there yet; empty: whatever stands there."""
 
     def __call__(self, tree: Tree) -> tuple[EditedFile, ...]:
         """Return the files that change; none where a newer build, or this very one, stands there.
 
         Raises:
-            ConfigurationError: nobody knows which build is the newer one, or an edit is refused.
+            ConfigurationError: nobody knows which build is the newer one, or an edit or its proof is refused.
             RemoteError: a registry does not say what stands there.
+            ToolMissing: the proof needs a program that is not there.
         """
         weighed = self.rule.weigh(tree, self.wishes)
         self.weighed = tuple(found for _, found in weighed)
+        self.proofs = ()
+        if self.still and not any(digest in each.reference for each in self.weighed for digest in self.still):
+            raise ManifestRefused("another image stands there by now", advice="Look how that one does.")
         if self.superseded is not None:
             return ()
         self._refuse_unknown()
         changing = [one for one, found in weighed if found.order != "same"]
-        return edit(tree, list(dict.fromkeys(changing)))
+        wishes = list(dict.fromkeys(changing))
+        files = edit(tree, wishes)
+        if self.prover is not None:
+            self.proofs = self.prover(tree, files, wishes)
+        return files
 
     @property
     def superseded(self) -> StandingImage | None:
@@ -153,7 +169,7 @@ class OrderedEdit:
             how = "rolled back to" if found.occasion == "rollback" else "deployed by force"
             return (
                 f"superseded: {found.place} names {found.reference}, {how} at {theirs.time}; this build is "
-                f"of {ours}, so nothing was written. A newer commit replaces it, or `pipeline run --force`"
+                f"of {ours}, so nothing was written. A newer commit replaces it, or `--force`"
             )
         return (
             f"superseded: {found.place} names {found.reference}, which is of {theirs.shown}; "
@@ -194,11 +210,12 @@ class _Commits:
             return None
         if self._known is None:
             self._known = tuple(written_since(self.tree, self.since))
-        return next((one for one in self._known if _wrote(one, target, reference)), None)
+        return next((one for one in self._known if wrote(one, target, reference)), None)
 
 
-def _wrote(one: Written, target: Target, reference: Reference) -> bool:
-    return target.path in one.manifests and any(
+def wrote(one: Written, target: Target, reference: Reference) -> bool:
+    """Tell whether a commit wrote this digest to this target."""
+    return plain_path(target.path) in one.manifests and any(
         image.endswith(f"@{reference.digest}") and _parsed_repository(image) == reference.repository
         for image in one.images
     )

@@ -10,7 +10,8 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.model import Artifact, Check, ManifestUpdate, Pushed, PushedImage, Source
 from pipeline.reference import Reference, Repository
-from stages.gitops.destination import Destination, history_of
+from stages.gitops.ancestry import history_of
+from stages.gitops.destination import Destination
 from stages.gitops.message import message, model_trailer, order_trailers
 from stages.gitops.past import state_of
 from stages.gitops.wishes import Offer, Wish
@@ -63,7 +64,7 @@ class Promotion:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch may be written to, and who is asked about the rollout answers."""
-        return self.destination.git_branch().check(desk) + self.destination.check_rollout(desk)
+        return self.destination.check_access(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -89,7 +90,7 @@ class Promotion:
         edit = self.destination.edit(
             wishes, key, desk, is_ancestor=history_of(root, desk), refuses=not desk.dry_run
         )
-        return self.destination.land(edit, self._message(image, wishes, key), desk, have)
+        return self.destination.land(edit, self._message(image, wishes, key), desk, have, asked_for=True)
 
     def _key(self, desk: Desk) -> OrderKey:
         """Return the build's own key; where forced, the time now, as `pipeline run --force` has it."""

@@ -5,15 +5,17 @@ replaces only what was seen there (`--force-with-lease`). The base itself is nev
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, TemporaryRemoteError
-from pipeline.model import Check
+from pipeline.model import Check, Proof
 from stages.gitops import request_text
 from stages.gitops.forge import Forge, Options, Request, Wish
 from stages.gitops.git import NO_SUCH_BRANCH, Attempts, GitBranch
 from stages.gitops.interface import Edit, Landing
+from stages.gitops.message import written
 from stages.gitops.repository import CommitTree, FilterUnusable, NewCommit, Repository
 from stages.manifests.editing import EditedFile
 
@@ -31,6 +33,8 @@ class Subject:
     """The images that the manifests get, whole."""
     evidence: tuple[tuple[str, str], ...] = ()
     """The stages' names, with what each found in one line."""
+    proofs: Callable[[], tuple[Proof, ...]] = tuple
+    """What shows that the edit changes the image alone, once it was made."""
     reopens: bool = False
     """Ask again for a digest whose request people have closed."""
 
@@ -89,7 +93,7 @@ class PullRequestBranch:
         if request is not None and self._declined(request):
             note = _DECLINED.format(noun=self.forge.noun, url=request.url)
             return Landing(files=(), commit=None, attempts=0, request=request, note=note)
-        seen = self._seen(repository)
+        seen = self._seen(repository, new.message)
         waiting = request is not None and request.state == "open"
         if seen and waiting and self._gives_way(repository, seen, edit):
             return Landing(files=(), commit=None, attempts=0, head=seen, request=request)
@@ -103,24 +107,34 @@ class PullRequestBranch:
             commit = seen
         elif not repository.push(commit, self.options.branch, replaces=seen):
             return None
-        asked, note = self._ask(request if waiting else None, files, new.message)
+        asked, note = self._ask(request if waiting else None, files, new.message, commit)
+        if asked.state == "merged":  # since we looked: with this commit, or without it
+            return None
         return Landing(files=files, commit=commit, attempts=0, head=head, request=asked, note=note)
 
     def _declined(self, request: Request) -> bool:
         mark = _MARK.format(self.subject.digest)
         return request.state == "closed" and mark in request.body and not self.subject.reopens
 
-    def _seen(self, repository: Repository) -> str:
+    def _seen(self, repository: Repository, message: str) -> str:
         """Return the commit that the branch points to, fetched; empty where there is no branch.
 
         Raises:
-            RemoteError: the commit is not ours.
+            RemoteError: the commit is not ours, or is about other manifests.
         """
-        there = repository.branch_head(self.options.branch)
-        if there.exit_code == NO_SUCH_BRANCH and not there.timed_out:
+        outcome = repository.branch_head(self.options.branch)
+        if outcome.exit_code == NO_SUCH_BRANCH and not outcome.timed_out:
             return ""
         commit = repository.fetch(self.options.branch)
-        if f"\n{_OURS}: {self.options.branch}\n" not in f"{_commit_object(repository, commit)}\n":
+        there = _commit_object(repository, commit)
+        theirs, ours = written(there), written(message)
+        if theirs is not None and ours is not None and not theirs.manifests & ours.manifests:
+            raise RemoteError(
+                f"{self.shown_url}: the branch {self.options.branch} holds a change of "
+                f"{', '.join(sorted(theirs.manifests))}, which this one would replace",
+                advice="Give each environment a `branch:` of its own below `pull_request:`, or leave it out.",
+            )
+        if f"\n{_OURS}: {self.options.branch}\n" not in f"{there}\n":
             raise RemoteError(
                 f"{self.shown_url}: the branch {self.options.branch} ends with a commit that is not the "
                 f"pipeline's ({commit[:12]}), which building it anew would lose",
@@ -140,10 +154,12 @@ class PullRequestBranch:
         return self.subject.digest not in _commit_object(repository, seen)
 
     def _ask(
-        self, request: Request | None, files: tuple[EditedFile, ...], message: str
+        self, request: Request | None, files: tuple[EditedFile, ...], message: str, commit: str
     ) -> tuple[Request, str]:
         changes = [file.change() for file in files]
-        text = request_text.body(message, self.subject.references, self.subject.evidence, changes)
+        proofs = (("proof", request_text.proved(proof)) for proof in self.subject.proofs())
+        evidence = (*self.subject.evidence, *proofs)
+        text = request_text.body(message, self.subject.references, evidence, changes)
         wish = Wish(
             branch=self.options.branch,
             base=self.base.branch,
@@ -157,7 +173,9 @@ class PullRequestBranch:
             asked = replace(self.forge.open(wish), made=True)
         else:
             asked = self.forge.update(request, wish)
-        note = self.forge.merge_when_ready(asked) if self.options.auto_merge else ""
+            if asked.state != "open":
+                return asked, ""
+        note = self.forge.merge_when_ready(asked, commit) if self.options.auto_merge else ""
         return asked, note
 
 

@@ -19,7 +19,7 @@ from pipeline.process import Command, Outcome
 from stages.gitops import fast_import
 from stages.gitops.address import Address
 from stages.gitops.answers import Trouble, diagnose, lost_race, refused_push
-from stages.gitops.commit_tree import CommitTree, Entry, parsed_entry
+from stages.gitops.commit_tree import UNREADABLE, CommitTree, Entry, parsed_entry
 from stages.gitops.fast_import import Author, NewCommit, NewFile
 from stages.gitops.github_app import APP_KEY
 from stages.gitops.signing import SIGNING_KEY, Signer
@@ -33,6 +33,7 @@ _REMOTE = "gitops"
 # 20,000 files are 30 kB by the first, 1 MB by the second and the whole tree by the last.
 _FILTERS = ("combine:blob:none+tree:2", "blob:none", None)
 _ONLY_BLOBS = {"github.com"}  # where the first is known to be refused: that costs a round trip
+_INCOMPLETE = "did not send all necessary objects"
 _NO_SHALLOW = re.compile(
     r"does not support (shallow|--depth)|does not allow shallow|shallow .*not (allowed|supported)"
 )
@@ -42,7 +43,8 @@ _SETTINGS = (
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("i18n.commitEncoding", "utf-8"),
-    ("core.quotePath", "false"),
+    ("core.quotePath", "true"),  # so that no name breaks a line
+    ("log.showSignature", "false"),
     ("fastimport.unpackLimit", "1"),  # one small pack, without another program that takes it apart
 )
 
@@ -123,6 +125,9 @@ class Repository:
             raise FilterUnusable
         if not outcome.succeeded and self.filtered and "filter" in outcome.stderr:
             raise FilterUnusable
+        if not outcome.succeeded and self._head is not None and _INCOMPLETE in outcome.stderr:
+            self._head = None  # commits read for their messages have no trees: leave out as at first
+            return self.fetch(branch)
         if not outcome.succeeded:
             raise diagnose(outcome, self.address.url).error()
         self._head = (self.folder / "FETCH_HEAD").read_text().split()[0]
@@ -162,8 +167,14 @@ class Repository:
         """Write a commit on top of a tree's in which these files are replaced; modes stay. Return its name.
 
         Raises:
-            ConfigurationError: it cannot be signed.
+            ConfigurationError: it cannot be signed, or a file has a name that cannot be written.
         """
+        for path in files:
+            if UNREADABLE in path:
+                raise ConfigurationError(
+                    f"{path}: the name of this file is not UTF-8, so a commit would not find it",
+                    advice="Rename it in the GitOps repository.",
+                )
         found = {path: (tree.entry(path), content) for path, content in files.items()}
         changed = {path: NewFile(one.mode, content) for path, (one, content) in found.items() if one}
         stream = fast_import.stream(tree.commit, changed, new)

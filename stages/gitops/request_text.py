@@ -7,7 +7,7 @@ nobody by `@`, or closes an issue.
 from collections.abc import Sequence
 
 from pipeline.markup import code, fenced, plain
-from pipeline.model import FileChange
+from pipeline.model import FileChange, Proof
 
 MOST_CHARACTERS = 60_000  # GitHub takes 65,536
 _MOST_TITLE = 200
@@ -33,6 +33,14 @@ def body(
     table = ["| | |", "|---|---|", *(f"| **{name}** | {text} |" for name, text in rows)]
     text = "\n".join([plain(_paragraph(message)), "", *table, "", "### Change", ""])
     return f"{text}\n{_diffs(files, MOST_CHARACTERS - len(text))}\n"
+
+
+def proved(proof: Proof) -> str:
+    """Return in one line how an edited file was proved."""
+    by = {"kustomize": "by kustomize", "helm": "by Helm", "parsed": ""}[proof.how]
+    how = f"rendered {by} in {proof.folder or '.'}" if by else "parsed"
+    told = f"{proof.file}: {how}, {proof.changed} of {proof.documents} documents change, by the image alone"
+    return f"{told}; {proof.note}" if proof.note else told
 
 
 def _paragraph(message: str) -> str:

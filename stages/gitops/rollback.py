@@ -6,7 +6,7 @@ the time at which the rollback was asked for: builds of older commits give way t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
@@ -14,11 +14,12 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.model import Artifact, Check, ManifestUpdate, PushedImage, Source
 from pipeline.reference import Digest, Reference, Tag
-from stages.gitops.destination import Destination, history_of
+from stages.gitops.ancestry import history_of
+from stages.gitops.destination import Destination
 from stages.gitops.message import message, one_line, order_trailers
 from stages.gitops.past import State, states
 from stages.gitops.wishes import Offer, Wish
-from stages.manifests.interface import NewImage
+from stages.manifests.interface import NewImage, Target, Traffic
 from stages.oci.order_key import OrderKey
 from stages.registries.deployed import Deployed, DeployedImages
 
@@ -34,6 +35,8 @@ class Rollback:
     """The application's digest; None: what stood in the manifests before."""
     pushed: PushedImage | None = None
     """What a recorded run has pushed, where that run, or its digest, was named."""
+    still: frozenset[str] = frozenset()
+    """Digests of which one must stand there until the commit lands; empty: whatever stands there goes."""
 
     name: ClassVar[str] = "rollback"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source,)
@@ -41,7 +44,7 @@ class Rollback:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch may be written to, and who is asked about the rollout answers."""
-        return self.destination.git_branch().check(desk) + self.destination.check_rollout(desk)
+        return self.destination.check_access(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: a rollback is never taken from an earlier run."""
@@ -55,15 +58,17 @@ class Rollback:
         """
         images = self.destination.images(desk)
         wishes, present = self._wishes(images, desk)
+        wishes = tuple((_back(target), image) for target, image in wishes)
         found = [(one, require(images, one[1])) for one in wishes]
         source = have[Source]
         revision = next((there.key.revision for _, there in found if there.key), source.commit)
-        key = OrderKey.at(datetime.now(UTC), revision, desk.run_name)
-        # whatever stands there is to go, known or not; only what is newer than this very moment stays
+        key = OrderKey.at(_moment(present, images), revision, desk.run_name)
+        # whatever stands there is to go, known or not; only what comes later than this very moment stays
         level = "warn" if self.destination.order == "enforce" else self.destination.order
         going = replace(self.destination, order=level)
         edit = going.edit(wishes, key, desk, is_ancestor=history_of(source.root, desk))
-        return going.land(edit, self._message(wishes, present, key), desk, have)
+        edit.still = self.still
+        return going.land(edit, self._message(wishes, present, key), desk, have, asked_for=True)
 
     def _wishes(self, images: DeployedImages, desk: Desk) -> tuple[tuple[Wish, ...], tuple[Reference, ...]]:
         """Return what the targets shall name, and what they name now."""
@@ -113,6 +118,17 @@ class Rollback:
                 *([f"Pipeline-Run: {one_line(key.run)}"] if key.run else []),
             ),
         )
+
+
+def _moment(present: Sequence[Reference], images: DeployedImages) -> datetime:
+    """Return the time now, or where a clock ahead has made what stands there, the second after that."""
+    keys = [found.key for each in present if (found := images.find(each)).key is not None]
+    return max([datetime.now(UTC), *(key.moment + timedelta(seconds=1) for key in keys if key is not None)])
+
+
+def _back(target: Target) -> Target:
+    """Return the target, of whose requests the image that is under way gets nothing more."""
+    return target if target.traffic is None else replace(target, traffic=Traffic(0, "rollback"))
 
 
 def require(images: DeployedImages, image: NewImage) -> Deployed:

@@ -1,8 +1,8 @@
 """How git's SSH client is called: never a question, never an unknown host, never a key that is not meant.
 
-A deploy key comes from `GITOPS_SSH_KEY` (its content) or from a file, and is written into the run's scratch
-folder with the mode that ssh insists on; the folder goes when the stage ends. Without a key, ssh's own ways
-hold: GIT_SSH_COMMAND, the agent, ~/.ssh/config, the default keys.
+A deploy key comes from `GITOPS_SSH_KEY` (its content) or from a file, and is written into a scratch folder,
+not the run's, with the mode that ssh insists on; the folder goes when the stage ends. Without a key, ssh's
+own ways hold: GIT_SSH_COMMAND, the agent, ~/.ssh/config, the default keys.
 """
 
 import os

@@ -15,7 +15,7 @@ from stages.manifests.kustomize import inline_patches
 from stages.manifests.parameters import parameter_places
 from stages.manifests.refusal import refusal
 from stages.manifests.whole_reference import WholeReference
-from stages.manifests.yaml_editing import AddItem, Edit, SetScalar
+from stages.manifests.yaml_editing import AddItem, AddList, Edit, SetScalar
 from stages.manifests.yaml_tree import MappingNode, SequenceNode, text_of
 
 _SPEC_AT = {"Application": ("spec",), "ApplicationSet": ("spec", "template", "spec")}
@@ -95,11 +95,15 @@ class KustomizeImage:
 
 @dataclass(frozen=True, slots=True)
 class OverriddenImages:
-    """The list of an override file, whichever images it names: without ours it gets one at its end."""
+    """The images of an override file, whichever it names: without ours the list gets one at its end.
+
+    `at` is the list; where there is none, the mapping that gets one below `new_keys`.
+    """
 
     at: Cursor
     replaces: str | None
     """The image's name in the manifests, as the target has it."""
+    new_keys: tuple[str, ...] = ()
 
     name: ClassVar[str] = ANY_IMAGE
 
@@ -119,7 +123,8 @@ class OverriddenImages:
         if ours:
             return tuple(edit for entry in ours for edit in entry.edits(image))
         before = f"{self.replaces}=" if self.replaces and not _same(self.replaces, image.repository) else ""
-        return (AddItem(self.at, f"{before}{_reference(image.repository, image)}"),)
+        entry = f"{before}{_reference(image.repository, image)}"
+        return (AddList(self.at, self.new_keys, entry) if self.new_keys else AddItem(self.at, entry),)
 
     def _ours(self, image: NewImage) -> tuple[KustomizeImage, ...]:
         entries = map(KustomizeImage, self.at.items())
@@ -141,8 +146,17 @@ def _override(document: Cursor, target: Target) -> Iterator[Place]:
     elif document.at("kustomize", "images") is None and document.at("helm", "parameters") is not None:
         yield from parameter_places(_list(document, ("helm", "parameters"), "…"), target)
     else:
-        images = _list(document, ("kustomize", "images"), "- name=new-name:tag")
-        yield OverriddenImages(images, target.image)
+        yield _overridden_images(document, target)
+
+
+def _overridden_images(document: Cursor, target: Target) -> OverriddenImages:
+    kustomize = document.get("kustomize")
+    # Argo CD takes no source that has both Helm's and Kustomize's settings
+    if kustomize is None and document.get("helm") is None and isinstance(document.node, MappingNode):
+        return OverriddenImages(document, target.image, ("kustomize", "images"))
+    if kustomize is not None and isinstance(kustomize.node, MappingNode) and kustomize.get("images") is None:
+        return OverriddenImages(kustomize, target.image, ("images",))
+    return OverriddenImages(_list(document, ("kustomize", "images"), "- name=new-name:tag"), target.image)
 
 
 def _list(document: Cursor, keys: tuple[str, str], item: str) -> Cursor:

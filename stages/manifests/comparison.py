@@ -55,6 +55,12 @@ class Difference:
         """Tell whether the value is that of a label, which Kubernetes has rules for."""
         return len(self.way) > 1 and self.way[-2] in _LABELS
 
+    def is_same_change(self, other: "Difference") -> bool:
+        """Tell whether another difference is the same change of the same key, maybe at another place."""
+        if not self.way or not other.way:
+            return False
+        return (self.way[-1], self.old, self.new) == (other.way[-1], other.old, other.new)
+
     @property
     def place(self) -> str:
         """Document and way."""
@@ -63,12 +69,16 @@ class Difference:
     @property
     def was(self) -> str:
         """The value before, for people."""
-        return _shown(self.old)
+        return self._shown(self.old)
 
     @property
     def now(self) -> str:
         """The value after, for people."""
-        return _shown(self.new)
+        return self._shown(self.new)
+
+    def _shown(self, value: object) -> str:
+        """Return a value for people, unless it is nobody's business."""
+        return "(secret)" if self.document.startswith("Secret") and value is not ABSENT else _shown(value)
 
     def __str__(self) -> str:
         return f"{self.place}: {self.was} -> {self.now}"
@@ -85,22 +95,27 @@ class Comparison:
     """The image itself."""
     derived: list[Difference] = field(default_factory=list)
     """Values that are made of the image's tag or digest, and follow it."""
+    edited: list[Difference] = field(default_factory=list)
+    """What the edit itself sets beside the image, such as the part of the requests that it gets."""
     foreign: list[Difference] = field(default_factory=list)
     """What has nothing to do with the image: the edit is wrong."""
     bad_labels: list[Difference] = field(default_factory=list)
     """Labels that Kubernetes took before and takes no more."""
 
 
-def compare(
+def compare(  # noqa: PLR0913 - two sides, and what explains how they differ
     before: Sequence[object],
     after: Sequence[object],
     intents: Sequence[Intent],
     edited: Sequence[tuple[str, str]] = (),
+    *,
     ignored: frozenset[tuple[str, Way]] = frozenset(),
+    own: Sequence[Difference] = (),
 ) -> Comparison:
     """Return what differs between documents; `edited` are the scalars that the edit set, old and new.
 
-    `ignored` are values that differ from one rendering to the next by themselves.
+    `ignored` are values that differ from one rendering to the next by themselves; `own` is what differs in
+    the edited files themselves.
     """
     found = Comparison(documents=len(after))
     all_differences: list[Difference] = []
@@ -115,7 +130,10 @@ def compare(
     replaced = [(str(one.old), str(one.new)) for one in found.images]
     known = tokens((*edited, *replaced), [intent.image for intent in intents])
     for one in rest:
-        (found.derived if _is_derived(one, known) else found.foreign).append(one)
+        if any(one.is_same_change(other) for other in own):
+            found.edited.append(one)
+        else:
+            (found.derived if _is_derived(one, known) else found.foreign).append(one)
     found.bad_labels = [one for one in found.derived if _breaks_label(one)]
     return found
 

@@ -115,6 +115,7 @@ def _paths(tree: Tree, path: str) -> tuple[str, ...]:
     chosen = [name for name in FILE_NAMES if name in names][:1]
     chosen = chosen or [VALUES] * (CHART in names and VALUES in names)
     chosen = chosen or [name for name in names if name.endswith((".yaml", ".yml"))]
+    chosen = chosen or [name for name in names if name.endswith(".json")]
     paths = tuple(dict.fromkeys(trees.resolve(tree, posixpath.join(found, name)) for name in chosen))
     files = tuple(path for path in paths if tree.kind(path) is Kind.FILE)
     if not files:

@@ -56,7 +56,16 @@ class AddItem:
         return ", ".join(f"{key}: {written(value, '')}" for key, value in self.item)
 
 
-Edit = SetScalar | AddKey | AddItem
+@dataclass(frozen=True, slots=True)
+class AddList:
+    """Add a list of one string to the end of a mapping, below one or more new keys."""
+
+    at: Cursor
+    keys: tuple[str, ...]
+    value: str
+
+
+Edit = SetScalar | AddKey | AddItem | AddList
 
 
 def written(value: Value, style: str) -> str:
@@ -83,7 +92,13 @@ def shape(node: Node, edits: Sequence[Edit]) -> object:
         pairs.append((shape(key, edits), shape(value, edits)))
         here = (edit for edit in added if edit.neighbour()[0] is key)
         pairs += (((None, STRING, edit.key), (None, *plain(edit.value))) for edit in here)
-    return node.anchor, pairs
+    lists = (edit for edit in edits if isinstance(edit, AddList) and edit.at.node is node)
+    return node.anchor, pairs + [_list_shape(edit.keys, edit.value) for edit in lists]
+
+
+def _list_shape(keys: tuple[str, ...], item: str) -> object:
+    below = (None, [_list_shape(keys[1:], item)]) if keys[1:] else (None, [_item_shape(item)])
+    return (None, STRING, keys[0]), below
 
 
 def plain(value: Value) -> tuple[str, str]:

@@ -75,14 +75,17 @@ def resources(files: Sequence[YamlFile]) -> Iterator[Resource]:
 def meant(files: Sequence[YamlFile], target: Target) -> tuple[Resource, ...]:
     """Return the resources of the target's kind, name and namespace, and those that a Rollout refers to."""
     known = tuple(resources(files))
-    chosen = tuple(resource for resource in known if _is_meant(resource, target))
+    named = tuple(resource for resource in known if _is_meant(resource, target))
+    stated = tuple(resource for resource in named if resource.namespace) if target.namespace else ()
+    chosen = stated or named
     referred = {found for resource in chosen if (found := workload_of(resource.root)) is not None}
     return tuple(one for one in known if one in chosen or (one.kind, one.name) in referred)
 
 
 def _is_meant(resource: Resource, target: Target) -> bool:
     wanted = (target.kind, target.name, target.namespace)
-    said = (resource.kind, resource.name, resource.namespace)
+    # a resource that states no namespace gets it from what applies it
+    said = (resource.kind, resource.name, resource.namespace or target.namespace)
     return all(want is None or want == is_said for want, is_said in zip(wanted, said, strict=True))
 
 

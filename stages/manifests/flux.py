@@ -80,6 +80,13 @@ def _edit(part: str, at: Cursor, image: NewImage) -> tuple[Edit, ...]:
     if part == "digest":
         return (SetScalar(at, image.digest),) if image.digest is not None else ()
     if part == "tag":
+        if "/" in old or ":" in old.partition("@")[0]:
+            raise refusal(
+                at.document.path,
+                at.node.line,
+                f"{at.path} is marked as a tag, and is more than that: {old}",
+                advice="Leave `:tag` out of the marker, so that it stands for the whole reference.",
+            )
         digest = f"@{image.digest}" if "@" in old and image.digest is not None else ""
         return (SetScalar(at, f"{image.tag}{digest}"),)
     place = WholeReference(at)

@@ -1,5 +1,6 @@
 """Values of Helm charts: images whole or in parts, at any depth, below plain or dotted keys."""
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from stages.manifests.walk import descend, entries
 from stages.manifests.whole_reference import WholeReference, image_at
 from stages.manifests.yaml_tree import MappingNode
 
-FILE_NAME = re.compile(r"(?:values.*|.+[-_.]values)\.ya?ml")
+FILE_NAME = re.compile(r"(?:values.*|.+[-_.]values)\.(?:ya?ml|json)")
 CHART, VALUES = "Chart.yaml", "values.yaml"
 _REPOSITORY = "repository"
 _REST = ("tag", "digest", "registry")
@@ -32,7 +33,13 @@ class HelmValues:
         if not isinstance(document.node, MappingNode) or document.get("apiVersion") or document.get("kind"):
             return False
         named = FILE_NAME.fullmatch(document.document.path.rpartition("/")[2])
-        return bool(named) or target.form == self.name or any(map(_has_parts, descend(document)))
+        if named or target.form == self.name:
+            return True
+        # a file that the target itself names may be called anything
+        itself = posixpath.normpath(target.path) == document.document.path
+        return any(map(_has_parts, descend(document))) or (
+            itself and any(True for _ in images_in_values(document))
+        )
 
     def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return the images of all values."""

@@ -43,7 +43,7 @@ class Target:
     name: str | None = None
     """Only documents with this `metadata.name`."""
     namespace: str | None = None
-    """Only documents in this namespace."""
+    """Only documents in this namespace, or, where none states it, those that state none."""
     container: str | None = None
     """Only the container of this name."""
     field: str | None = None

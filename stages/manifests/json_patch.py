@@ -1,12 +1,16 @@
 """A patch of Kustomize in a file of its own, as a list of operations (JSON Patch, RFC 6902)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stages.manifests.cursor import Cursor
 from stages.manifests.interface import Place, Target
-from stages.manifests.whole_reference import image_at
+from stages.manifests.kubernetes import container_image
+from stages.manifests.whole_reference import address_at, image_at
+from stages.manifests.yaml_tree import ScalarNode
+
+_ADDRESSES = {"storageUri", "modelUri", "uri"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,27 @@ class JsonPatch:
     def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return the values that are put where an image stands; what is only tested stays."""
         for operation in document.items():
-            sets = operation.text("op") in {"add", "replace"}
-            if sets and (operation.text("path") or "").endswith("/image"):
-                yield from image_at(operation.get("value"))
+            value = operation.get("value")
+            if operation.text("op") in {"add", "replace"} and value is not None:
+                yield from _put(value, (operation.text("path") or "").split("/"))
+
+
+def _put(value: Cursor, path: list[str]) -> Iterator[Place]:
+    if isinstance(value.node, ScalarNode):
+        if path[-1] == "image" or path[-2:] == ["image", "reference"]:
+            yield from image_at(value)
+        elif path[-1] in _ADDRESSES:
+            yield from address_at(value)
+    elif path[-1] == "-" or path[-1].isdecimal():
+        yield from _items((value,), path[-2])
+    else:
+        yield from _items(value.items(), path[-1])
+
+
+def _items(items: Iterable[Cursor], key: str) -> Iterator[Place]:
+    """Return the images of containers or volumes that are put into a pod as a whole."""
+    for item in items:
+        if key in {"containers", "initContainers"}:
+            yield from container_image(item)
+        elif key == "volumes":
+            yield from image_at(item.at("image", "reference"), item.text("name") or "")

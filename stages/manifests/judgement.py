@@ -109,7 +109,7 @@ def _refuse_invalid(file: EditedFile, unit: Unit | None, broken: Sequence[str]) 
 def _derived(derived: Sequence[Difference]) -> tuple[str, ...]:
     if not derived:
         return ()
-    notes = [f"follows the image too: {_listed([str(one) for one in derived])}"]
+    notes = [f"changes with the image: {_listed([str(one) for one in derived])}"]
     notes += [_SELECTOR] * any("selector" in one.way and one.document[:7] != "Service" for one in derived)
     return tuple(notes)
 

@@ -5,6 +5,7 @@ What cannot be proved here and now is a note in the evidence; a proof that fails
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ToolMissing
 from pipeline.model import Proof
 from pipeline.reference import Reference, Repository
-from stages.manifests.comparison import Comparison, Intent, compare, differing, names_anywhere
+from stages.manifests.comparison import Comparison, Difference, Intent, compare, differing, names_anywhere
 from stages.manifests.editing import EditedFile, standing
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.judgement import FollowUp, judge, refuse_broken, refuse_without_effect
@@ -34,6 +35,7 @@ from stages.manifests.units import Unit, chart_of, component_users, kustomizatio
 Mode = Literal["auto", "require", "off"]
 _NO_KUSTOMIZE = "neither kustomize nor kubectl is on this machine"
 _NO_HELM = "Helm is not on this machine"
+_SWITCHED_OFF = "the chart renders the image nowhere with these values, so its effect is not shown"
 _REQUIRED = "Install it, or set `proof: auto` in `update:`, which goes on and says so in the evidence."
 
 
@@ -133,7 +135,10 @@ class _Work:
             return self._not_comparable(file, unit, error)
         if not found.changed and before and not self._is_switched_off(unit, before):
             raise refuse_without_effect(file, unit)
-        return self._judged(file, unit, found)
+        proof = self._judged(file, unit, found)
+        if before and not found.changed:
+            return proof.model_copy(update={"note": _SWITCHED_OFF})
+        return proof
 
     def _component(self, file: EditedFile, unit: Unit) -> Iterator[Proof]:
         """Yield proofs of what uses a component, which renders little by itself."""
@@ -162,23 +167,33 @@ class _Work:
         except NotRendered as error:
             inside = next(file for file in self.files if file.path in files.contents)
             raise refuse_broken(inside, unit, str(error)) from error
-        found = self._compare(before, after)
+        found = self._compare(unit, before, after)
         if found.foreign and unit.how == "helm":  # a chart may make passwords, and write the time
             once_more = self.prover.rendered(renderer, files, {}, again=True)
             pairs = zip(before, once_more, strict=False)
             random = frozenset((d.document, d.way) for one, other in pairs for d in differing(one, other))
-            found = self._compare(before, after, random)
+            found = self._compare(unit, before, after, random)
         return before, found
 
     def _compare(
         self,
+        unit: Unit | None,
         before: Sequence[object],
         after: Sequence[object],
         ignored: frozenset[tuple[str, tuple[str | int, ...]]] = frozenset(),
     ) -> Comparison:
         fields = [change for file in self.files for change in file.fields]
         edited = [(change.old or "", change.new) for change in fields]
-        return compare(before, after, self.intents, edited, ignored)
+        own = tuple(self._own()) if unit is not None and unit.how == "kustomize" else ()
+        return compare(before, after, self.intents, edited, ignored=ignored, own=own)
+
+    def _own(self) -> Iterator[Difference]:
+        """Yield what differs in the files themselves: of a resource, just that is to be rendered."""
+        for file in self.files:
+            with suppress(NotRendered):
+                sides = (documents(content.decode()) for content in (file.before, file.after))
+                for before, after in zip(*sides, strict=False):
+                    yield from differing(before, after)
 
     def _judged(self, file: EditedFile, unit: Unit, found: Comparison) -> Proof:
         told: FollowUp = judge(file, unit, found)
@@ -209,7 +224,7 @@ class _Work:
             before, after = documents(file.before.decode()), documents(file.after.decode())
         except NotRendered as error:
             return Proof(file=file.path, how="parsed", note=note or f"not validated: {error}")
-        found = self._compare(before, after)
+        found = self._compare(None, before, after)
         told = judge(file, None, found)
         return Proof(
             file=file.path,

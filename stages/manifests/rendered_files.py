@@ -5,6 +5,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import yaml
@@ -31,6 +32,7 @@ _PATHS = ("patches", "patchesJson6902", "replacements")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 _HELM = ("helmCharts", "helmChartInflationGenerator")
 _ADDRESS = re.compile(r"://|^git@|^[\w-]+\.[\w.-]+/|\?ref=")
+_INLINE = re.compile(r"\n|^\s*[{\[]|:\s")  # a patch or a transformer that stands there as text
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -70,8 +72,9 @@ class Files:
             self.contents[real] = tree.read(real)
             self.size_bytes += len(self.contents[real])
         self.paths[path] = self.paths[real] = real
-        if len(self.paths) > _MOST_FILES or self.size_bytes > _MOST_BYTES:
-            raise NotHere(f"it is made of more than {_MOST_FILES} files or {_MOST_BYTES // 2**20} MiB")
+        _refuse_many(len(self.paths))
+        if self.size_bytes > _MOST_BYTES:
+            raise NotHere(f"it is made of more than {_MOST_BYTES // 2**20} MiB")
         return self.contents[real]
 
     def fingerprint(self, edited: Mapping[str, bytes]) -> str:
@@ -106,7 +109,8 @@ class Reader:
             NotHere: there are too many, or its dependencies are not with it.
         """
         files = Files()
-        found = tuple(_below(tree, folder, folder, depth=8))
+        found = tuple(islice(_below(tree, folder, folder, depth=8), _MOST_FILES + 1))
+        _refuse_many(len(found))
         self._fetch(tree, [real for _, real in found])
         for path, real in found:
             files.add(tree, path, real)
@@ -123,6 +127,7 @@ class Reader:
             raise NotHere(f"{folder or 'the root'} holds no kustomization")
         said = loaded(files.add(tree, path, trees.resolve(tree, path)))
         below = [_resolved(tree, folder, text, path) for text in _references(said, path)]
+        _refuse_many(len(below))
         self._fetch(tree, [real for _, real in below if tree.kind(real) is Kind.FILE])
         for named, real in below:
             if tree.kind(real) is Kind.FILE:
@@ -137,6 +142,11 @@ class Reader:
         self.fetched.update(missing)
         if missing:
             tree.prefetch(missing)
+
+
+def _refuse_many(count: int) -> None:
+    if count > _MOST_FILES:
+        raise NotHere(f"it is made of more than {_MOST_FILES} files")
 
 
 def kustomization_in(tree: Tree, folder: str) -> str | None:
@@ -178,7 +188,7 @@ def _references(said: object, path: str) -> Iterator[str]:
     if helm := next((key for key in _HELM if said.get(key)), None):
         raise NotHere(f"{path} has `{helm}:`, for which Kustomize would start Helm")
     for key in _LISTS:
-        yield from (item for item in _listed(said, key) if isinstance(item, str) and "\n" not in item)
+        yield from (item for item in _listed(said, key) if isinstance(item, str) and not _INLINE.search(item))
     openapi = said.get("openapi")
     for item in (*(one for key in _PATHS for one in _listed(said, key)), openapi):
         if isinstance(item, dict) and isinstance(item.get("path"), str):

@@ -104,4 +104,6 @@ def _new_parts(image: NewImage) -> tuple[str, ...]:
         f"{image.repository}@{image.digest}",
         f"{image.repository}:{image.tag}",
     )
-    return (str(image.tag), whole, *digest, *names)
+    # cut at a colon, as templates and replacements do that know of tags alone
+    cut = f"{image.tag}@sha256"
+    return (str(image.tag), whole, cut, *digest, *names)

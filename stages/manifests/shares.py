@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pipeline.errors import ManifestRefused
 from stages.manifests.cursor import Cursor
 from stages.manifests.edits import INTEGER, AddKey, Edit, SetScalar
-from stages.manifests.interface import NewImage, Place, Target, Traffic
+from stages.manifests.interface import NOTHING_YET, NewImage, Place, Target, Traffic
 from stages.manifests.refusal import refusal
 from stages.manifests.yaml_tree import ScalarNode
 
 ALL = 100
 """Percent of the requests."""
+_NO_DIGEST = f"@sha256:{'0' * 64}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,21 @@ class Share:
         assert self.target.traffic is not None  # noqa: S101 - whoever divides requests was asked to
         return self.target.traffic
 
-    def next(self, current: int, at: Cursor) -> int:
+    def next(self, current: int, at: Cursor, running: Sequence[Place] = ()) -> int:
         """Return the percentage that the newest image gets from now on, after it had this one.
 
         A rollback takes everything from an image that is under way, at once: what is rolled out gets it.
         Where nothing is under way, everything goes to the newest image, and that is the one that comes back.
+        A first image gets everything: nothing is there yet to get the rest. `running` are the places of what
+        gets requests now, where those are others than the places of the new image.
 
         Raises:
             ManifestRefused: more is to go to an image that has everything.
         """
         if self.traffic.step == "rollback":
             return 0 if current < ALL else ALL
+        if self.traffic.step == "deliver" and all(map(_is_placeholder, running or self.places)):
+            return ALL
         if self.traffic.step == "shift" and current == ALL and self.traffic.percent != ALL:
             raise self.refused(
                 at,
@@ -66,6 +71,10 @@ class Share:
         if isinstance(node, ScalarNode) and node.tag == INTEGER and node.value.isdecimal():
             return int(node.value)
         raise self.refused(at, "is no whole number of percent", advice="Write a number from 0 to 100 there.")
+
+
+def _is_placeholder(place: Place) -> bool:
+    return place.current.endswith((NOTHING_YET, _NO_DIGEST))
 
 
 def percent_edit(mapping: Cursor, key: str, percent: int, *, below: str | None = None) -> Edit:

@@ -32,7 +32,8 @@ def knative(share: Share) -> Iterator[Edit]:
     current = share.percent_at(newest.get("percent"), ALL)
     percent = share.next(current, newest)
     yield percent_edit(newest, "percent", percent)
-    running = revision[1] if current == ALL and share.traffic.step == "deliver" else None
+    starts = share.traffic.step == "deliver" and percent != ALL
+    running = revision[1] if starts and current == ALL else None
     yield from _rest(share, named, ALL - percent, running)
     if share.traffic.step != "shift":
         yield SetScalar(revision[0], _name(share))

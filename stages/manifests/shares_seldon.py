@@ -30,7 +30,7 @@ def seldon(share: Share) -> Iterator[Edit]:
     mains = _images(share, main)
     found = share.percent_at(canary.get(_KEY), 0)
     current = found if _said(mains) != _said(share.places) else ALL
-    percent = share.next(current, canary)
+    percent = share.next(current, canary, mains)
     if percent == ALL or share.traffic.step == "rollback":
         yield from (edit for place in mains for edit in place.edits(share.image))
         percent = 0

@@ -1,6 +1,6 @@
 """Which part of the requests a new image gets, where a resource divides them itself: canary, blue-green."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from pipeline.errors import ManifestRefused
@@ -13,7 +13,7 @@ from stages.manifests.shares_kserve import kserve
 from stages.manifests.shares_seldon import seldon
 from stages.manifests.yaml_editing import Edit
 
-_Divides = Callable[[Share], Sequence[Edit]]
+_Divides = Callable[[Share], Iterator[Edit]]
 _DIVIDERS: Mapping[tuple[str, str], _Divides] = {
     ("serving.kserve.io", "InferenceService"): kserve,
     ("serving.knative.dev", "Service"): knative,

@@ -19,7 +19,6 @@ def refuse_unsafe(at: Cursor, *, sets: bool) -> None:
         ConfigurationError: names file, line and what to do.
     """
     _refuse_duplicate_keys(at.document)
-    _refuse_encrypted(at.document)
     problem = at.shared or (_unsafe_scalar(at.node) if sets else "")
     if problem:
         raise refusal(at.document.path, at.node.line, f"{at.path} {problem}", advice=WRITE_IT_OUT)
@@ -70,7 +69,12 @@ def _refuse_duplicate_keys(document: Document) -> None:
                 seen[name] = key.line
 
 
-def _refuse_encrypted(document: Document) -> None:
+def refuse_encrypted(document: Document) -> None:
+    """Refuse to change a file of which one document is encrypted with a checksum over all of the file.
+
+    Raises:
+        ConfigurationError: SOPS covers every value by its checksum.
+    """
     sops = Cursor.at_root(document).get("sops")
     if sops is None or sops.text("mac") is None or sops.text("mac_only_encrypted") == "true":
         return

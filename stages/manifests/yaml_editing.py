@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pipeline.errors import ConfigurationError
 from pipeline.model import FieldChange
 from stages.manifests import yaml_tree
-from stages.manifests.edits import AddItem, AddKey, Edit, SetScalar, Value, plain, shape, written
+from stages.manifests.edits import AddItem, AddKey, AddList, Edit, SetScalar, Value, plain, shape, written
 from stages.manifests.quoting import quoted
 from stages.manifests.refusal import refusal
-from stages.manifests.unsafe import WRITE_IT_OUT, refuse_marked, refuse_unsafe
+from stages.manifests.unsafe import WRITE_IT_OUT, refuse_encrypted, refuse_marked, refuse_unsafe
 from stages.manifests.yaml_tree import (
     BYTE_ORDER_MARK,
     Document,
@@ -23,7 +23,7 @@ from stages.manifests.yaml_tree import (
     SequenceNode,
 )
 
-__all__ = ["AddItem", "AddKey", "Edit", "SetScalar", "YamlFile", "apply"]
+__all__ = ["AddItem", "AddKey", "AddList", "Edit", "SetScalar", "YamlFile", "apply"]
 
 _QUOTES = frozenset("'\"")
 _LARGE_FILE_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -92,6 +92,8 @@ def apply(
         refuse_unsafe(edit.at, sets=isinstance(edit, SetScalar))
         if isinstance(edit, SetScalar) and not marked:
             refuse_marked(edit.at)
+    for document in file.documents if wanted else ():
+        refuse_encrypted(document)
     splices = [_splice(file, edit) for edit in wanted]
     text, changes = _spliced(file.text, splices)
     if wanted:
@@ -114,6 +116,8 @@ def _splice(file: YamlFile, edit: Edit) -> _Splice:
         return _added(file, edit)
     if isinstance(edit, AddItem):
         return _appended(file, edit)
+    if isinstance(edit, AddList):
+        return _with_list(file, edit)
     node = edit.at.node
     assert isinstance(node, ScalarNode)  # noqa: S101 - refused before
     value = written(edit.value, node.style)
@@ -173,6 +177,34 @@ def _appended(file: YamlFile, edit: AddItem) -> _Splice:
         at, newline = _end_of_line(file.text, last.span.end)
         text = _block_item(file.text, sequence, edit, style, newline)
     return _Splice(at, at, text, f"{edit.at.path}[{len(sequence.items)}]", None, edit.value)
+
+
+def _with_list(file: YamlFile, edit: AddList) -> _Splice:
+    mapping = edit.at.node
+    assert isinstance(mapping, MappingNode)  # noqa: S101 - forms add lists to mappings alone
+    last = _last_leaf(mapping)
+    if isinstance(last, ScalarNode) and last.style in {"|", ">"}:
+        raise refusal(
+            file.path,
+            last.line,
+            f"{edit.at.path or 'the document'} ends with a value of several lines",
+            advice=f"Add the list {'.'.join(edit.keys)} once, above that value.",
+        )
+    if mapping.flow:
+        key = mapping.entries[-1][0] if mapping.entries else None
+        style = key.style if isinstance(key, ScalarNode) and key.style in _QUOTES else ""  # JSON stays JSON
+        opened = ": {".join(written(name, style) for name in edit.keys)
+        text = f"{opened}: [{written(edit.value, style)}]{'}' * (len(edit.keys) - 1)}"
+        at = mapping.entries[-1][1].span.end if mapping.entries else mapping.span.end - 1
+        text = f"{', ' if mapping.entries else ''}{text}"
+    else:
+        at, newline = _end_of_line(file.text, last.span.end)
+        column = mapping.entries[0][0].span.column
+        keys = [f"{' ' * (column + 2 * depth)}{key}:" for depth, key in enumerate(edit.keys)]
+        item = f"{' ' * (column + 2 * len(edit.keys) - 2)}- {written(edit.value, '')}"
+        text = "".join(f"{newline}{line}" for line in (*keys, item))
+    path = ".".join(name for name in (edit.at.path, *edit.keys) if name)
+    return _Splice(at, at, text, f"{path}[0]", None, edit.value)
 
 
 def _last_style(sequence: SequenceNode) -> str:

@@ -17,7 +17,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, PipelineError, RemoteError, TemporaryRemoteError
 from pipeline.model import Check
 from stages.rollouts.fields import first_line, items, part, text
-from stages.rollouts.interface import Awaited, Json, Look, Seen, failing
+from stages.rollouts.interface import UNTRUSTED, Awaited, Json, Look, Seen, failing
 
 if TYPE_CHECKING:
     import requests
@@ -38,7 +38,7 @@ class ArgoCD:
     namespace: str | None = None
     """Where the Application is, where that is not Argo CD's own namespace."""
     ca_file: Path | None = None
-    """Whom to trust beside, or instead of, the authorities that are known anyway."""
+    """Authorities to trust instead of those that this machine trusts."""
 
     @property
     def subject(self) -> str:
@@ -87,8 +87,6 @@ class ArgoCD:
         desk.redact.add(token)
         with requests.Session() as session:
             session.auth = _bearer(token)
-            if self.ca_file is not None:
-                session.verify = str(self.ca_file)
             yield session
 
     def _get(self, session: "requests.Session", query: dict[str, str] | None = None, below: str = "") -> Json:
@@ -98,19 +96,21 @@ class ArgoCD:
         there = {"appNamespace": self.namespace} if self.namespace is not None else {}
         try:
             answer = session.get(
-                address, params={**there, **(query or {})}, timeout=_TIMEOUT_S, allow_redirects=False
+                address,
+                params={**there, **(query or {})},
+                timeout=_TIMEOUT_S,
+                allow_redirects=False,
+                # said with the request: a session's own loses against REQUESTS_CA_BUNDLE
+                verify=str(self.ca_file) if self.ca_file is not None else True,
             )
-            found = (
-                answer.json()
-                if answer.headers.get("Content-Type", "").startswith("application/json")
-                else None
-            )
-        except requests.exceptions.SSLError as error:
-            raise RemoteError(
-                f"{self.server} has a certificate that nobody here trusts",
-                advice="Name its authority as `ca_file:` of `argocd:`, or mend `server:`.",
-            ) from error
+            is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+            found = answer.json() if is_json else None
         except (requests.RequestException, ValueError) as error:
+            if UNTRUSTED in str(error):
+                raise RemoteError(
+                    f"{self.server} has a certificate that nobody here trusts",
+                    advice="Name its authority as `ca_file:` of `argocd:`, or mend `server:`.",
+                ) from error
             raise TemporaryRemoteError(
                 f"{self.server} does not answer: {type(error).__name__}",
                 advice="Check `server:` of `argocd:`, the network and the proxy.",

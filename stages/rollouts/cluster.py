@@ -17,7 +17,7 @@ from pipeline.errors import ConfigurationError, PipelineError, RemoteError, Temp
 from pipeline.model import Check
 from stages.rollouts import flux, resources, workloads
 from stages.rollouts.fields import first_line, items, part, text
-from stages.rollouts.interface import Awaited, Json, Look, Seen, failing
+from stages.rollouts.interface import UNTRUSTED, Awaited, Json, Look, Seen, failing
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, ApiException
@@ -198,12 +198,12 @@ def _answers(asked: str, namespace: str, verb: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
+        if UNTRUSTED in str(error.reason):  # the client makes an answer without a status of it
+            raise RemoteError(
+                "the cluster has a certificate that nobody here trusts",
+                advice="Give the cluster's authority in the kubeconfig: `certificate-authority-data`.",
+            ) from error
         raise _refused(error, asked, namespace, verb) from error
-    except urllib3.exceptions.SSLError as error:
-        raise RemoteError(
-            "the cluster has a certificate that nobody here trusts",
-            advice="Give the cluster's authority in the kubeconfig: `certificate-authority-data`.",
-        ) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise TemporaryRemoteError(
             f"the cluster's API does not answer: {type(error).__name__}",
@@ -233,5 +233,8 @@ def _refused(error: "ApiException", asked: str, namespace: str, verb: str) -> Re
             advice="Install what brings it, or correct `kind:` or `context:`.",
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {0, HTTPStatus.TOO_MANY_REQUESTS}:
-        return TemporaryRemoteError(f"the cluster's API answers {words}", advice="Run again.")
+        return TemporaryRemoteError(
+            f"the cluster's API answers {words if status else first_line(str(error.reason))}",
+            advice="Run again.",
+        )
     return RemoteError(f"the cluster's API refuses ({words})", advice="Correct `wait:` of `update:`.")

@@ -14,6 +14,8 @@ Json = dict[str, object]
 """A JSON object as an API answered it."""
 State = Literal["live", "progressing", "degraded", "unknown"]
 
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""What OpenSSL calls a certificate that will not be better in a second; other trouble with TLS may pass."""
 _COMMIT = re.compile(r"(?:^|[^0-9a-f])([0-9a-f]{64}|[0-9a-f]{40})$")
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, Interrupted, PipelineError, RemoteError, StageFailed
+from pipeline.errors import (
+    ConfigurationError,
+    Interrupted,
+    PipelineError,
+    RemoteError,
+    StageFailed,
+    ToolMissing,
+)
 from pipeline.model import ManifestUpdate, PushedImage, Rollout, Source
 from stages.rollouts.interface import Awaited
 from stages.rollouts.revisions import History
@@ -15,6 +22,8 @@ if TYPE_CHECKING:
     from stages.gitops.destination import Destination
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PAUSED = frozenset({"Paused", "Suspended"})
+"""Reasons why nothing goes on until people say so: a step of a canary that waits for them breaks nothing."""
 _BY_HAND = "The manifests still name the new image: mend it and run again, or go back by `pipeline rollback`."
 
 
@@ -29,14 +38,12 @@ def until_live(
         RemoteError: an API does not accept us.
         Interrupted: somebody did not want to wait.
     """
-    wait, commit = destination.wait, made.commit or made.head
-    if wait is None or desk.dry_run or commit is None or made.status not in {"committed", "unchanged"}:
+    commit = made.commit or made.head
+    asked = destination.wait is not None and not desk.dry_run
+    if not asked or commit is None or made.status not in {"committed", "unchanged"}:
         return made
-
-    history = History(destination.git_branch(), desk)
-    awaited = Awaited(commit=commit, digests=digests_of(made), includes=history.includes)
     try:
-        rollout = wait.until_live(awaited, desk)
+        made = _watched(made, commit, destination, have, desk)
     except KeyboardInterrupt as error:
         stopped = Interrupted(
             f"interrupted while waiting until {commit[:12]} is live",
@@ -44,19 +51,29 @@ def until_live(
         )
         stopped.made = made
         raise stopped from error
-    except (RemoteError, ConfigurationError) as error:
-        error.message = (
-            f"the commit {commit[:12]} has landed, but nobody knows whether it is live: {error.message}"
-        )
-        error.made = made
-        raise
-    made = made.model_copy(update={"rollout": rollout})
-    if rollout.status == "live":
-        return made
+    except (RemoteError, ConfigurationError, ToolMissing) as error:
+        words = f"{commit[:12]} has landed, but nobody knows whether it is live: {error.message}"
+        unknown = type(error)(words, advice=error.advice)
+        unknown.made = made
+        raise unknown from error
+    if made.rollout is not None and made.rollout.status != "live":
+        raise failure(made)
+    return made
+
+
+def _watched(
+    made: ManifestUpdate, commit: str, destination: "Destination", have: Artifacts, desk: Desk
+) -> ManifestUpdate:
+    """Return what was made with its rollout, which is undone where that is asked for."""
+    wait = destination.wait
+    assert wait is not None  # noqa: S101 - whoever comes here has looked
+    history = History(destination.git_branch(), desk)
+    awaited = Awaited(commit=commit, digests=digests_of(made), includes=history.includes)
+    rollout = wait.until_live(awaited, desk)
     is_rollback = have.get(PushedImage) is None  # back from there is what was broken before
-    if wait.on_failure == "rollback" and not is_rollback:
-        made = made.model_copy(update={"rollout": _undone(rollout, awaited, destination, have, desk)})
-    raise failure(made)
+    if rollout.status != "live" and wait.on_failure == "rollback" and not is_rollback:
+        rollout = _undone(rollout, awaited, destination, have, desk)
+    return made.model_copy(update={"rollout": rollout})
 
 
 def digests_of(made: ManifestUpdate) -> tuple[str, ...]:
@@ -93,20 +110,19 @@ def _undone(
     rollout: Rollout, awaited: Awaited, destination: "Destination", have: Artifacts, desk: Desk
 ) -> Rollout:
     """Return the rollout with the commit that undid it, or with why there is none."""
-    from stages.gitops.promotion import deployed
     from stages.gitops.rollback import Rollback  # imports what imports us
 
     if not rollout.answered:
         return rollout.model_copy(update={"not_undone": "Not rolled back: nobody knows how it is"})
+    if rollout.status == "timeout" and rollout.reason in _PAUSED:
+        return rollout.model_copy(
+            update={"not_undone": "Not rolled back: it waits until people let it go on"}
+        )
     desk.say("rolling back")
     alone = replace(destination, wait=None)
     try:
-        present = deployed(alone, desk)
-        if not any(str(each.digest) in awaited.digests for each in present):
-            return rollout.model_copy(
-                update={"not_undone": "Not rolled back: another image stands there by now"}
-            )
-        back = Rollback(destination=alone).run(Artifacts(have[Source]), desk)
+        rollback = Rollback(destination=alone, still=frozenset(awaited.digests))
+        back = rollback.run(Artifacts(have[Source]), desk)
     except PipelineError as error:
-        return rollout.model_copy(update={"not_undone": f"Rolling back failed: {error.message}"})
+        return rollout.model_copy(update={"not_undone": f"Not rolled back: {error.message}"})
     return rollout.model_copy(update={"undone_by": back.commit or back.head})

@@ -33,8 +33,13 @@ def ours(pods: Iterable[Json], awaited: Awaited) -> tuple[Json, ...]:
 
 
 def staying(pods: Iterable[Json]) -> tuple[Json, ...]:
-    """Return the pods that are not on their way out."""
-    return tuple(pod for pod in pods if "deletionTimestamp" not in part(pod, "metadata"))
+    """Return the pods that are not on their way out, nor at their end.
+
+    A pod that was evicted, or whose node went away, is replaced by another one and still listed for long.
+    """
+    return tuple(
+        pod for pod in pods if "deletionTimestamp" not in part(pod, "metadata") and not _has_ended(pod)
+    )
 
 
 def is_ready(pod: Json) -> bool:
@@ -58,6 +63,20 @@ def waiting(pods: Iterable[Json]) -> str:
     return ""
 
 
+def failed(pods: Iterable[Json], awaited: Awaited) -> str:
+    """Return why a pod of the new image was ended, such as Evicted; another one takes its place."""
+    for pod in pods:
+        if text(pod, "status", "phase") == "Failed" and _has(pod, awaited):
+            said = first_line(text(pod, "status", "message")) or "the pod has failed"
+            reason = text(pod, "status", "reason") or "Failed"
+            return f"pod {text(pod, 'metadata', 'name')}: {reason}: {said}"
+    return ""
+
+
+def _has_ended(pod: Json) -> bool:
+    return text(pod, "status", "phase") in {"Failed", "Succeeded"}
+
+
 def _has(pod: Json, awaited: Awaited) -> bool:
     images = [text(status, "imageID") for status in _statuses(pod)]
     # a pod that has not pulled yet has no imageID; an image volume never has one
@@ -77,9 +96,6 @@ def _trouble(pod: Json) -> Seen | None:
             return Seen(
                 "degraded", text(state, "reason"), f"pod {name}, container {text(status, 'name')}: {said}"
             )
-    if text(pod, "status", "phase") == "Failed":
-        said = first_line(text(pod, "status", "message")) or "the pod has failed"
-        return Seen("degraded", text(pod, "status", "reason") or "Failed", f"pod {name}: {said}")
     return None
 
 

@@ -42,11 +42,13 @@ def judge(resource: Json, pods: Sequence[Json], awaited: Awaited) -> Seen:
     if (trouble := look.trouble(new)) is not None:
         return trouble
     seen = _told(kind, resource)
-    # a rolling update leaves Ready as it was: the old pods do the work
-    if seen.state == "live" and look.staying(pods) and not (new and all(map(look.is_ready, new))):
-        missing = look.waiting(new) or "the pods of the new image are not ready yet"
-        return Seen("progressing", "RollingOut", missing)
-    if seen.state == "progressing" and (why := look.waiting(new)):
+    # a rolling update leaves Ready as it was: the old pods do the work. A Service of Knative is ready by its
+    # newest revision alone, which may have no pod as long as it gets no requests
+    counted = look.staying(pods) if new or kind != "Service" else ()
+    if seen.state == "live" and counted and not (new and all(map(look.is_ready, new))):
+        why = look.waiting(new) or look.failed(pods, awaited) or "the pods of the new image are not ready yet"
+        return Seen("progressing", "RollingOut", why)
+    if seen.state == "progressing" and (why := look.waiting(new) or look.failed(pods, awaited)):
         return Seen("progressing", seen.reason, "; ".join(filter(None, (seen.message, why))))
     return seen
 

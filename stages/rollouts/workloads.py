@@ -26,7 +26,7 @@ def judge(resource: Json, pods: Sequence[Json], awaited: Awaited) -> Seen:
     if not missing and ready < wanted:
         missing = f"{ready} of {wanted} pods of the new image are ready"
     if missing:
-        why = look.waiting(new)
+        why = look.waiting(new) or look.failed(pods, awaited)
         return Seen("progressing", "RollingOut", "; ".join(filter(None, (missing, why))))
     return Seen("live", "", f"{ready} of {wanted} pods run the new image")
 

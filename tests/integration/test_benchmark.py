@@ -458,6 +458,7 @@ INTERRUPTED = """
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background ignores it
     signal.signal(signal.SIGTERM, interrupt)  # as the command line has it
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
     desk = Desk(folder=Path(sys.argv[2]), cache=Path(sys.argv[2]), run_name=sys.argv[3])
@@ -500,14 +501,17 @@ def test_an_interrupted_benchmark_leaves_nothing(
         mode,
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        for line in child.stdout:
-            if line.startswith(until):
-                break
-        child.send_signal(sent)
-        rest = child.stdout.read()
-        complaints = child.stderr.read()
+        try:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            for line in child.stdout:
+                if line.startswith(until):
+                    break
+            child.send_signal(sent)
+            rest = child.stdout.read()
+            complaints = child.stderr.read()
+        finally:
+            child.kill()  # it would go on for a day where the signal is lost
     assert child.returncode == 0, complaints
     assert "interrupted" in rest
     assert complaints == ""

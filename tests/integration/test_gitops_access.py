@@ -1,5 +1,6 @@
 """Who is let in: deploy keys over real SSH, a GitHub App, GitLab's job token; and signatures that verify."""
 
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -109,6 +110,19 @@ def test_a_deploy_key_pushes_over_ssh_and_is_gone_afterwards(
     secret = ssh_server.writer.read_text().splitlines()[2]
     assert secret not in kept(desk)
     assert sorted(path.suffix for path in desk.folder.iterdir()) == [".log", ".log"]
+
+
+def test_no_key_lies_in_a_runs_folder_which_may_be_kept_after_a_kill(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_key(tmp_path / "deploy")
+    monkeypatch.setenv("GITOPS_SSH_KEY", (tmp_path / "deploy").read_text())
+    monkeypatch.setenv("GITOPS_SIGNING_KEY", (tmp_path / "deploy").read_text())
+    branch = GitBranch(url="git@git.example.com:a", branch="main", signing=Signing(format="ssh"))
+    with branch.opened(desk) as repository:
+        key = shlex.split(repository.address.ssh_command or "")
+        assert Path(key[key.index("-i") + 1]).is_file()
+        assert "PRIVATE KEY" not in kept(desk)
 
 
 def test_an_unknown_host_is_never_spoken_to_and_the_line_is_named(

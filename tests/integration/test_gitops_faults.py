@@ -1,11 +1,12 @@
 """Servers that refuse, cannot do what others can, or go away in mid-word: nothing is lost, and it is said."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import RemoteError
+from pipeline.errors import ConfigurationError, RemoteError
 from stages.gitops.git import GitBranch
 from stages.gitops.interface import Landing
 from stages.manifests.editing import EditedFile
@@ -177,7 +178,8 @@ def test_a_server_that_keeps_dying_is_given_up_and_said_so(remote: ServedReposit
 def test_names_modes_and_bytes_of_any_kind_survive(
     create_repository: CreateRepository, desk: Desk, tmp_path: Path
 ) -> None:
-    names = ['a "quoted"\tname.yaml', "näme with space.yaml", "back\\slash.yaml", "plain.sh"]
+    strange = ["two\nlines\r.yaml", "next\x85line\u2028.yaml", "\x0c\x1c\x07.yaml"]
+    names = ['a "quoted"\tname.yaml', "näme with space.yaml", "back\\slash.yaml", "plain.sh", *strange]
     folder = tmp_path / "content"
     folder.mkdir()
     before = b"\xef\xbb\xbftag: old\r\nbytes: \xff\x00\r\n"
@@ -189,6 +191,7 @@ def test_names_modes_and_bytes_of_any_kind_survive(
 
     def everything(tree: Tree) -> tuple[EditedFile, ...]:
         assert {tree.read(name) for name in names} <= {before, after}
+        assert set(tree.names("")) == set(names)
         return tuple(EditedFile(path=name, before=before, after=after, fields=()) for name in names)
 
     GitBranch(url=served.url, branch="main").land(everything, "all of them\n", desk)
@@ -198,3 +201,21 @@ def test_names_modes_and_bytes_of_any_kind_survive(
     assert served.git("diff", "--summary", "main^", "main") == ""  # no mode has changed
     assert len(served.git("diff", "--name-only", "-z", "main^", "main").strip("\0").split("\0")) == len(names)
     served.git("fsck", "--strict")
+
+
+def test_a_file_whose_name_is_no_text_is_refused_and_not_written_beside(
+    create_repository: CreateRepository, desk: Desk, tmp_path: Path
+) -> None:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.yaml")).write_bytes(b"tag: old\n")
+    served = create_repository(folder)
+    head = served.head()
+
+    def listed(tree: Tree) -> tuple[EditedFile, ...]:
+        (name,) = tree.names("")
+        return (EditedFile(path=name, before=tree.read(name), after=b"tag: new\n", fields=()),)
+
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        GitBranch(url=served.url, branch="main").land(listed, "x\n", desk)
+    assert served.head() == head

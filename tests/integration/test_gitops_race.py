@@ -5,8 +5,10 @@ from pathlib import Path
 import yaml
 
 from tests.integration.conftest import CreateRepository
+from tests.support import ordered_race
 from tests.support.git_server import GitServer
-from tests.support.gitops_writer import OWN, REGISTRY, SAME, SHARED, digest, manifests, race
+from tests.support.gitops_writer import OWN, REGISTRY, SAME, SHARED, digest, kustomization, manifests, race
+from tests.support.registry import Registry
 
 WRITERS = 32
 
@@ -39,3 +41,26 @@ def test_no_write_is_lost_when_many_processes_write_at_once(
         (same,) = yaml.safe_load(served.git("show", f"{commit}:{SAME}/kustomization.yaml"))["images"]
         assert same["digest"] == by_commit[commit]
     served.git("fsck", "--strict")
+
+
+def test_the_newest_build_stands_when_builds_of_one_application_are_delivered_at_once(
+    registry: Registry,
+    docker_login: Path,
+    git_server: GitServer,
+    create_repository: CreateRepository,
+    tmp_path: Path,
+) -> None:
+    applications = [(f"apps/app-{number}", f"{REGISTRY}/app-{number}") for number in range(2)]
+    for path, image in applications:
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "kustomization.yaml").write_text(kustomization(image.rpartition("/")[2]))
+    served = create_repository(tmp_path)
+    begin = served.head()
+    builds = ordered_race.push_builds(registry, applications, each=6)
+
+    delivered = ordered_race.race(
+        git_server, served.url, builds, {"DOCKER_CONFIG": str(docker_login)}, proof="off"
+    )
+
+    assert ordered_race.wrongs(served, begin, delivered) == ()
+    assert max(one.attempts for one in delivered) > 1  # there was a race

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError, RemoteError
+from pipeline.errors import ConfigurationError, ManifestRefused, RemoteError
 from pipeline.model import ManifestUpdate, Problem, Pushed, PushedImage
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.rollback import Rollback
@@ -213,6 +213,93 @@ def test_commits_are_read_from_servers_with_and_without_filters(place: Place, fi
         (content / PATH).write_text(place.stands())
         place.served.commit(content, "Somebody else")
     assert place.deliver(NEW).status == "superseded"
+
+
+def test_a_commit_by_a_slow_clock_on_top_hides_no_rollback(place: Place) -> None:
+    old, new = place.push(OLD), place.push(NEW)
+    place.deliver(OLD, old)
+    place.deliver(MIDDLE)
+    have = made(place.image, NEW[0], new, NOW.isoformat())
+    Rollback(destination=place.update().destination).run(have, place.desk())
+    tree = place.served.git("rev-parse", "main^{tree}")
+    behind = {"GIT_COMMITTER_DATE": (NOW + timedelta(hours=NEW[1], minutes=-10)).isoformat()}
+    arguments = ("commit-tree", tree, "-p", "main", "-m", "By hand")
+    place.served.git("update-ref", "refs/heads/main", place.served.git(*arguments, environment=behind))
+
+    assert place.deliver(NEW, new).status == "superseded"
+    assert str(old) in place.stands()
+
+
+def test_a_signed_head_is_read_by_somebody_who_has_signatures_shown(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.deliver(OLD)
+    key = tmp_path / "signer"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    tree = place.served.git("rev-parse", "main^{tree}")
+    signing = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}")
+    signed = place.served.git(*signing, "commit-tree", "-S", tree, "-p", "main", "-m", "Signed")
+    place.served.git("update-ref", "refs/heads/main", signed)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "log.showSignature")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
+
+    assert place.deliver(NEW).status == "committed"
+
+
+def test_an_older_build_in_another_registry_replaces_nothing_newer(place: Place) -> None:
+    new = place.push(NEW)
+    place.deliver(NEW, new)
+    moved = Repository(f"{place.image}-moved")
+    target = Target(path=PATH, image=str(place.image))
+    update = replace(place.update(), repositories=(moved,), targets=(target,))
+
+    def deliver(build: Build) -> ManifestUpdate:
+        commit, hours = build
+        moment = NOW + timedelta(hours=hours)
+        digest = keyed_images.push_build(place.registry, f"{place.name}-moved", commit, moment)
+        return update.run(made(moved, commit, digest, moment.isoformat()), place.desk())
+
+    assert deliver(OLD).status == "superseded"
+    assert str(new) in place.stands()
+    assert deliver(("5" * 40, 0)).status == "committed"
+
+
+def test_what_undoes_a_broken_image_leaves_the_one_that_came_meanwhile(place: Place) -> None:
+    old, broken, mended = place.push(OLD), place.push(MIDDLE), place.push(NEW)
+    place.deliver(OLD, old)
+    place.deliver(MIDDLE, broken)
+    rollback = Rollback(destination=place.update().destination, still=frozenset({str(broken)}))
+    hook = place.served.path / "hooks" / "pre-receive"  # the push of the rollback loses against the delivery
+    served = f"git --git-dir '{place.served.path}'"
+    place.put(NEW[0], mended, "Mended")
+    mend = place.served.head()
+    place.served.git("update-ref", "refs/heads/main", f"{mend}^")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        "#!/bin/sh\nunset GIT_QUARANTINE_PATH\n"
+        f"{served} update-ref refs/heads/main {mend}\nrm '{hook}'\nexit 0\n"
+    )
+    hook.chmod(0o755)
+    have = made(place.image, MIDDLE[0], broken, NOW.isoformat())
+
+    with pytest.raises(ManifestRefused, match="another image stands there by now"):
+        rollback.run(have, place.desk())
+
+    assert place.served.head() == mend
+
+
+def test_a_rollback_is_no_matter_of_clocks(place: Place) -> None:
+    old, ahead = place.push(OLD), ("7" * 40, 2)
+    place.deliver(OLD, old)
+    broken = place.push(ahead)  # by the clock of another machine it is made in two hours
+    place.deliver(ahead, broken)
+    have = made(place.image, NEW[0], broken, NOW.isoformat())
+
+    back = Rollback(destination=place.update().destination).run(have, place.desk())
+
+    assert (back.status, str(old) in place.stands()) == ("committed", True)
+    assert place.deliver(ahead, broken).status == "superseded"  # the same job once more
 
 
 def test_a_rollback_holds_against_a_delivery_at_the_same_time(place: Place) -> None:

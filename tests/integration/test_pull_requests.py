@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from stages.gitops.git import GitBranch
 from stages.gitops.github import GitHub
 from stages.gitops.gitlab import GitLab
 from stages.gitops.interface import Landing
+from stages.gitops.message import message, order_trailers
 from stages.gitops.pull_request import PullRequestBranch, Subject
 from stages.manifests.editing import EditedFile, edit
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.tree import Tree
-from tests.support.forge import PATH, Forge, running_forge
+from stages.oci.order_key import OrderKey
+from tests.support.forge import PATH, Change, Forge, running_forge
 from tests.support.git_server import GitServer, running_git_server
 from tests.support.git_server import Repository as ServedRepository
 from tests.support.registry import free_port
@@ -215,6 +218,53 @@ def test_a_commit_of_somebody_else_on_the_branch_is_not_lost(
     assert host.head(BRANCH) == theirs
 
 
+def test_a_request_of_a_fork_with_the_same_branch_is_left_alone(
+    way: PullRequestBranch, host: Forge, desk: Desk
+) -> None:
+    theirs = Change(1, BRANCH, "main", "mine", "from a fork", fork=True)
+    host.changes.append(theirs)
+    merging = replace(way, options=replace(way.options, auto_merge=True))
+    landing = _land(merging, "one", desk)
+    assert landing.request is not None
+    assert landing.request.number == 2
+    assert (theirs.title, theirs.merges_itself, theirs.labels) == ("mine", False, [])
+    host.changes.append(Change(3, BRANCH, "main", "mine", "from a fork again", fork=True))
+    again = _land(merging, "two", desk)
+    assert again.request is not None
+    assert (again.request.number, again.request.made) == (2, False)
+
+
+def test_a_request_that_is_merged_at_this_very_moment_is_not_reported_as_waiting(
+    way: PullRequestBranch, repository: ServedRepository, host: Forge, desk: Desk
+) -> None:
+    _land(way, "one", desk)
+    host.merge_on_edit = True
+    landing = _land(way, "two", desk)  # is merged with what was pushed, right after that
+    assert (landing.commit, landing.request) == (None, None)
+    assert _digest("two") in repository.read("digits.yaml")
+    assert [change.state for change in host.changes] == ["merged"]
+
+
+def test_environments_that_were_given_one_branch_do_not_replace_each_other(
+    way: PullRequestBranch, host: Forge, desk: Desk
+) -> None:
+    image = NewImage(repository=IMAGE, tag=Tag("one"), digest=_digest("one"))
+
+    def apply(tree: Tree) -> tuple[EditedFile, ...]:
+        return edit(tree, [(Target(path="digits.yaml"), image)])
+
+    key = OrderKey.at(datetime.now(UTC), "1" * 40)
+    said = {
+        place: message(f"digits: deploy to {place}", "x", order_trailers([(Target(path=place), image)], key))
+        for place in ("apps/dev", "apps/prod")
+    }
+    head = way.land(apply, said["apps/dev"], desk).commit
+    with pytest.raises(RemoteError, match="holds a change of apps/dev") as caught:
+        way.land(apply, said["apps/prod"], desk)
+    assert "`branch:` of its own" in caught.value.advice
+    assert host.head(BRANCH) == head
+
+
 def test_gives_way_to_a_newer_build_that_waits(
     way: PullRequestBranch, repository: ServedRepository, host: Forge, desk: Desk
 ) -> None:
@@ -248,6 +298,16 @@ def test_has_the_host_merge_where_it_may(way: PullRequestBranch, host: Forge, de
     merging = replace(way, options=replace(way.options, auto_merge=True))
     assert _land(merging, "one", desk).note == ""
     assert host.change(1).merges_itself
+
+
+def test_only_the_commit_that_was_judged_is_merged_by_itself(
+    way: PullRequestBranch, host: Forge, desk: Desk
+) -> None:
+    _land(way, "one", desk)
+    asked = way.forge.newest(BRANCH, "main")
+    assert asked is not None
+    assert "does not merge it by itself" in way.forge.merge_when_ready(asked, "1" * 40)
+    assert not host.change(1).merges_itself
 
 
 def test_says_where_the_host_does_not_merge(way: PullRequestBranch, host: Forge, desk: Desk) -> None:

@@ -39,6 +39,8 @@ class Change:
     labels: list[str] = field(default_factory=list)
     reviewers: list[str] = field(default_factory=list)
     merges_itself: bool = False
+    fork: bool = False
+    """The branch is one of a fork of the repository."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Forge:
     user: str = "github-actions[bot]"
     """Whom the token stands for; GitHub does not tell a job's own token."""
     allows_auto_merge: bool = True
+    merge_on_edit: bool = False
+    """People merge a request in the moment in which it is looked at by its number."""
     refusals: list[HTTPStatus] = field(default_factory=list)
     """What the next requests are answered with, whatever they ask."""
     changes: list[Change] = field(default_factory=list)
@@ -99,8 +103,9 @@ class Forge:
             "commit-tree", tree, "-p", base, "-p", head, "-m", f"Merge {change.branch}"
         )
         self.repository.git("update-ref", f"refs/heads/{change.base}", merged, base)
-        self.repository.git("update-ref", "-d", f"refs/heads/{change.branch}")
         change.state = "merged"
+        if not any(one.state == "open" for one in self.matching(change.branch, change.base)):
+            self.repository.git("update-ref", "-d", f"refs/heads/{change.branch}")
 
     def close(self, number: int) -> None:
         """Close a request without merging it; its branch stays."""
@@ -108,6 +113,9 @@ class Forge:
 
     def change(self, number: int) -> Change:
         """Return a request."""
+        if self.merge_on_edit:
+            self.merge_on_edit = False
+            self.merge(number)
         found = [change for change in self.changes if change.number == number]
         if not found:
             raise Refusal(HTTPStatus.NOT_FOUND, "Not Found")
@@ -131,7 +139,8 @@ class Forge:
 
     def open(self, branch: str, base: str, title: str, body: str, *, draft: bool) -> Change:
         """Open a request, where git has both branches and they differ."""
-        if any(one.state == "open" and (one.branch, one.base) == (branch, base) for one in self.changes):
+        there = [one for one in self.matching(branch, base) if one.state == "open" and not one.fork]
+        if there:
             raise Refusal(HTTPStatus.CONFLICT, f"A pull request already exists for platform:{branch}.")
         if not self.head(branch) or not self.head(base):
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"branch {branch} or {base} does not exist")
@@ -160,7 +169,11 @@ def _github(forge: Forge, change: Change) -> dict[str, Any]:
         "title": change.title,
         "body": change.body,
         "draft": change.draft,
-        "head": {"ref": change.branch, "sha": forge.head(change.branch)},
+        "head": {
+            "ref": change.branch,
+            "sha": forge.head(change.branch),
+            "repo": {"full_name": "platform/deploy-of-somebody" if change.fork else PATH},
+        },
         "base": {"ref": change.base, "sha": forge.head(change.base)},
         "labels": [{"name": name, "url": f"{issue}/labels/{name}"} for name in change.labels],
         "requested_reviewers": [
@@ -180,6 +193,8 @@ def _gitlab(forge: Forge, change: Change) -> dict[str, Any]:
         "id": 1000 + change.number,
         "iid": change.number,
         "project_id": 1,
+        "source_project_id": 2 if change.fork else 1,
+        "target_project_id": 1,
         "title": change.title,
         "description": change.body,
         "state": "opened" if change.state == "open" else change.state,
@@ -262,6 +277,10 @@ def _github_graph(asked: _Asked) -> object:
     number = int(asked.said["variables"]["input"]["pullRequestId"].removeprefix("PR_"))
     if not asked.forge.allows_auto_merge:
         return {"data": None, "errors": [{"message": "Auto merge is not allowed for this repository"}]}
+    if asked.said["variables"]["input"].get("expectedHeadOid") != asked.forge.head(
+        asked.forge.change(number).branch
+    ):
+        return {"data": None, "errors": [{"message": "Head branch was modified"}]}
     asked.forge.change(number).merges_itself = True
     return {"data": {"enablePullRequestAutoMerge": {"actor": {"login": "pipeline"}}}}
 
@@ -310,6 +329,8 @@ def _gitlab_edit(asked: _Asked) -> object:
 def _gitlab_merge(asked: _Asked) -> object:
     if not asked.forge.allows_auto_merge:
         raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "405 Method Not Allowed")
+    if asked.query.get("sha") != asked.forge.head(asked.change.branch):
+        raise Refusal(HTTPStatus.CONFLICT, "SHA does not match HEAD of source branch")
     asked.change.merges_itself = bool(asked.said["merge_when_pipeline_succeeds"])
     return _gitlab(asked.forge, asked.change)
 

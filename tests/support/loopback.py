@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
+
+from tests.support.certificates import Issued
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,13 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer; `cut` closes the connection instead."""
+    """What to answer; `cut` closes the connection instead, `half` in the middle of the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: bool = False
+    half: bool = False
 
 
 Answer = Callable[[Received], Reply | None]
@@ -49,10 +53,17 @@ Answer = Callable[[Received], Reply | None]
 class Server:
     """Remembers what it received and answers as it was told; None is answered by 404."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, issued: Issued | None = None) -> None:
         self.received: list[Received] = []
+        self._scheme = "http" if issued is None else "https"
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, answer))
         self._http.daemon_threads = True
+        if issued is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(issued.certificate, issued.key)
+            # a client that breaks the handshake off must not keep others waiting
+            listening = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+            self._http.socket = listening
         self._thread = threading.Thread(target=lambda: self._http.serve_forever(0.02), daemon=True)
 
     @property
@@ -63,7 +74,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://{self.address}"
+        return f"{self._scheme}://{self.address}"
 
     def asked(self) -> list[str]:
         """Return the requests so far as `METHOD path`."""
@@ -89,9 +100,9 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[Server]:
-    """Run a server for as long as the `with` block lasts."""
-    server = Server(answer)
+def serving(answer: Answer, issued: Issued | None = None) -> Iterator[Server]:
+    """Run a server, over TLS where it has a certificate, for as long as the `with` block lasts."""
+    server = Server(answer, issued)
     server.start()
     try:
         yield server
@@ -125,7 +136,8 @@ def _handler(server: Server, answer: Answer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(reply.body)
+                self.wfile.write(reply.body[: len(reply.body) // 2] if reply.half else reply.body)
+            self.close_connection = self.close_connection or reply.half
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             """Say nothing."""

@@ -1,8 +1,10 @@
 """The command itself, as a user starts it."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,69 @@ def test_a_link_is_the_place_where_it_stands(project: Path) -> None:
     pipeline("run", "--until", "nothing", "--config", f"service/{FILE_NAME}", cwd=project)
     assert (project / "service" / ".pipeline").is_dir()
     assert not (project / ".pipeline").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--from", "dev"],
+        ["--percent", "50", "--to", "prod"],
+        ["--percent", "50", "--force"],
+        ["--from", "dev", "--to", "prod", "--target", "apps"],
+    ],
+)
+def test_a_promotion_is_between_environments_or_of_requests(flags: list[str], project: Path) -> None:
+    done = pipeline("promote", *flags, cwd=project)
+    assert done.returncode == 2
+    assert "promote takes either --from and --to, or --percent" in done.stderr
+
+
+@pytest.mark.parametrize("percent", ["100", "-1", "true", "much"])
+def test_a_canary_gets_a_part_of_the_requests(percent: str, project: Path) -> None:
+    strategy = f"update.targets=[{{path: a.yaml, strategy: {{canary_percent: {percent}}}}}]"
+    done = pipeline("config", "--set", strategy, cwd=project)
+    assert done.returncode == 2
+    assert "canary_percent" in done.stderr
+    assert pipeline("config", "--set", strategy.replace(percent, "0"), cwd=project).returncode == 0
+
+
+def _started(project: Path, ignored: str) -> "subprocess.Popen[str]":
+    """Start a run that ignores a signal, and whose tests last until a file says that they are over."""
+    (project / "tests.py").write_text(
+        "import pathlib, time\n"
+        "pathlib.Path('began').touch()\n"
+        "while not pathlib.Path('over').exists(): time.sleep(0.05)\n"
+    )
+    (project / FILE_NAME).write_text(f"image: digits\ntest: {{command: {sys.executable} tests.py}}\n")
+    command = f'trap "" {ignored}; exec "$0" -m pipeline run --until test'
+    run = subprocess.Popen(
+        ["sh", "-c", command, sys.executable],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (project / "began").exists():
+        assert run.poll() is None, run.stderr.read() if run.stderr else ""
+        time.sleep(0.05)
+    return run
+
+
+def test_a_run_in_the_background_of_a_script_can_be_ended(project: Path) -> None:
+    with _started(project, "INT") as run:
+        try:
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(60) == 130
+        finally:
+            run.kill()
+
+
+def test_a_run_under_nohup_outlives_its_terminal(project: Path) -> None:
+    with _started(project, "HUP") as run:
+        try:
+            run.send_signal(signal.SIGHUP)
+            (project / "over").touch()
+            assert run.wait(60) == 0
+        finally:
+            run.kill()

@@ -22,6 +22,7 @@ from pipeline.model import (
     Reason,
     RegistryAnswer,
     RegistryEvidence,
+    Rollout,
     ScanReport,
     Severity,
     StandingImage,
@@ -332,3 +333,17 @@ def test_a_superseded_delivery_says_where_the_newer_build_stands() -> None:
 def test_a_forced_delivery_is_told_as_such() -> None:
     made = ManifestUpdate(status="committed", commit="f" * 40, branch="main", forced=True)
     assert describe(made).endswith("(by force)")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"status": "live"}, "live after 42 s"),
+        ({"status": "degraded", "subject": "Deployment a/b"}, "Deployment a/b is broken after 42 s"),
+        ({"status": "timeout", "undone_by": "e" * 40}, "not live after 42 s, rolled back by eeeeeeeeeeee"),
+    ],
+)
+def test_what_became_of_a_commit_in_the_cluster_is_told(told: dict[str, str], words: str) -> None:
+    rollout = Rollout.model_validate({"watched": ("Deployment a/b",), "duration_s": 41.7, **told})
+    made = ManifestUpdate(status="committed", commit="f" * 40, branch="main", rollout=rollout)
+    assert describe(made).endswith(f"; {words}")

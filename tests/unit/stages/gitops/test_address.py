@@ -58,3 +58,11 @@ def test_a_token_in_the_place_of_the_user_is_hidden_too() -> None:
     redact = Redactor()
     Address.parse("https://ghp_abcdef:x-oauth-basic@github.com/a", {}).hide(redact)
     assert redact("Password for ghp_abcdef") == "Password for ***"
+
+
+def test_a_token_without_a_password_is_hidden_and_a_name_is_not() -> None:
+    redact, token = Redactor(), "ghp_" + "a1" * 18
+    for user in (token, "deploy"):
+        Address.parse(f"https://{user}@github.com/a", {}).hide(redact)
+    assert redact(f"could not read Password for 'https://{token}@github.com'").count("***") == 1
+    assert redact("Password for 'https://deploy@github.com'") == "Password for 'https://deploy@github.com'"

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.reference import Digest, Reference, Repository, Tag
 from stages.gitops.message import message, order_trailers, written
-from stages.gitops.order import OrderedEdit, Rule
+from stages.gitops.order import OrderedEdit, Rule, wrote
 from stages.gitops.wishes import Wish
 from stages.manifests.interface import NewImage, Target
 from stages.manifests.tree import Folder
@@ -159,6 +159,14 @@ def test_the_weights_own_image_is_ordered_by_commits_alone(tmp_path: Path) -> No
     edit = ordered(nobody_is_asked, (Target(path="pod.yaml"), image))
     edit.rule = replace(edit.rule, unkeyed=frozenset({weights}))
     assert edit(manifest(tmp_path, f"{weights}:w1@{OLD}"))
+
+
+@pytest.mark.parametrize("path", ["apps/a  b/", "./apps/a  b", "apps//a  b"])
+def test_a_target_is_found_again_however_its_path_is_written(path: str) -> None:
+    found = written(message("Roll back", "Why.", order_trailers([wish("apps/a  b")], key())))
+    assert found is not None
+    assert wrote(found, Target(path=path), Reference.parse(f"{REPOSITORY}@{NEW}"))
+    assert not wrote(found, Target(path="apps"), Reference.parse(f"{REPOSITORY}@{NEW}"))
 
 
 def test_what_a_commit_says_is_read_again() -> None:

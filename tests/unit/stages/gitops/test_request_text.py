@@ -2,7 +2,7 @@
 
 import html
 
-from pipeline.model import FieldChange, FileChange
+from pipeline.model import FieldChange, FileChange, Proof
 from stages.gitops import request_text
 
 REFERENCE = f"registry.example.com/team/digits:v1@sha256:{'ab' * 32}"
@@ -62,3 +62,15 @@ def test_a_diff_without_end_is_left_out() -> None:
 
 def test_the_title_is_the_first_line() -> None:
     assert request_text.title(_message("main")) == "digits: deploy 4f9c1d2e8a7b"
+
+
+def test_says_how_the_edit_was_proved() -> None:
+    proof = Proof(
+        file="apps/digits.yaml", how="kustomize", folder="apps", documents=3, changed=1, note="a label too"
+    )
+    assert request_text.proved(proof) == (
+        "apps/digits.yaml: rendered by kustomize in apps, 1 of 3 documents change, "
+        "by the image alone; a label too"
+    )
+    parsed = Proof(file="digits.yaml", how="parsed", documents=1, changed=1)
+    assert request_text.proved(parsed).startswith("digits.yaml: parsed, 1 of 1 documents change")
