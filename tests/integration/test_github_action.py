@@ -123,7 +123,8 @@ def test_the_example_is_delivered_whatever_branch_and_message_hold(  # noqa: PLR
     assert "mermaid" in log.summary("deliver")
     assert digest in log.summary("deliver")
     assert "password ***" in log.printed("after")
-    assert log.annotations("deliver") == []
+    assert {level for level, _ in log.annotations("deliver")} == {"warning"}
+    assert any("CVE-2025-62727 in starlette" in text for _, text in log.annotations("deliver"))
     assert "/owned" not in log.printed("after")
     assert not list(tmp_path.rglob("owned"))
     assert "no cache service" in log.printed("deliver")
@@ -237,7 +238,11 @@ def test_the_reusable_workflow_delivers_each_model_of_a_repository(project: Proj
     models = sources / "caller"
     for name in ("tiny", "second"):
         shutil.copytree(project.folder, models / name, ignore=shutil.ignore_patterns(".git"))
-        text = (models / name / "pipeline.yaml").read_text()
+        text = (
+            (models / name / "pipeline.yaml")
+            .read_text()
+            .replace("{source: model}", "{source: model, path: /models/tiny}")
+        )
         (models / name / "pipeline.yaml").write_text(
             text.replace("image: tiny", f"image: {name}").partition("update:")[0]
         )
@@ -255,7 +260,7 @@ def test_the_reusable_workflow_delivers_each_model_of_a_repository(project: Proj
         checkout=True,
     )
     assert log.succeeded, log.text
-    delivered = {job: log.outputs("deliver", job) for job in log.jobs if "/deliver" in job}
+    delivered = {job: log.outputs("deliver", job) for job in log.jobs if "/deliver/deliver " in job}
     assert [outputs["verdict"] for outputs in delivered.values()] == ["passed", "passed"]
     assert len({outputs["image"] for outputs in delivered.values()}) == 2
     assert set(log.jobs.values()) == {"success"}
