@@ -3,6 +3,7 @@
 Only commits are fetched, no tree and no file, and of those only the ones of the time that counts.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ _FILTERS = ("tree:0", "blob:none", None)
 """What to leave out, the best first; a server may refuse a filter, or all."""
 _SLOW_CLOCK = timedelta(days=1)
 """How far a clock may be behind of somebody who has committed on top of ours: git ends at an old commit."""
+_COMMITTER = re.compile(r"^committer .* (\d+) [-+]\d{4}$", re.MULTILINE)
 _NONE_SO_NEW = "no commits selected"
 
 
@@ -32,14 +34,22 @@ def written_since(tree: Tree, moment: datetime) -> Iterator[Written]:
 
 def _messages_since(repository: Repository, head: str, moment: datetime) -> tuple[str, ...]:
     """Return the messages of the commits that lead to a head and are not older than this."""
-    when = repository.git("show", "--no-patch", "--format=%ct", head).stdout.strip()
-    if datetime.fromtimestamp(int(when), UTC) < moment:
+    if _committed_at(repository, head) < moment:
         return ()
     names = repository.git("for-each-ref", f"--points-at={head}", "--format=%(refname)", "refs/remotes")
     for tracked in names.stdout.split()[:1]:
         _deepen(repository, tracked.split("/", 3)[3], moment)
     log = ("log", "-z", "--format=%B", f"--since={moment.isoformat()}", head, "--")
     return tuple(filter(None, repository.git(*log).stdout.split("\0")))
+
+
+def _committed_at(repository: Repository, commit: str) -> datetime:
+    """Return when a commit was made, from the object itself: nothing around it need be there."""
+    outcome = repository.git("cat-file", "commit", commit)
+    found = _COMMITTER.search(outcome.stdout)
+    if not outcome.succeeded or found is None:
+        raise diagnose(outcome, repository.address.url).error()
+    return datetime.fromtimestamp(int(found[1]), UTC)
 
 
 def _deepen(repository: Repository, branch: str, moment: datetime) -> None:
