@@ -22,8 +22,10 @@ from pipeline.report.phrases import describe
 from pipeline.update_section import TargetSection
 from pipeline.wait_section import WaitSection
 from policies import load_policies
+from stages.gitops.destination import Destination
 from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.promotion import Promotion, deployed
+from stages.gitops.repository import Author
 from stages.gitops.rollback import Rollback
 from stages.gitops.shift import Shift
 from stages.manifests.interface import Target, Traffic
@@ -33,18 +35,22 @@ from stages.rollouts.argocd import ArgoCD
 from stages.rollouts.cluster import Cluster
 from stages.rollouts.interface import Watcher
 from stages.rollouts.waiting import Wait
-from stages.update import Author, Update
+from stages.update import Update
 
 
 def update(configuration: Configuration) -> Update:
     """Return the stage that updates the manifests."""
+    return Update(destination=destination(configuration), root=configuration.root)
+
+
+def destination(configuration: Configuration) -> Destination:
+    """Return the GitOps repository that is written to."""
     section = configuration.values.update
-    return Update(
+    return Destination(
         image=configuration.values.image,
         repositories=configuration.values.repositories,
         model_image=configuration.values.model_image,
         model_repositories=configuration.values.model_repositories,
-        root=configuration.root,
         repository=_git_address(section.repository, configuration.root),
         branch=section.branch,
         targets=tuple(map(target, section.targets)),
@@ -127,24 +133,22 @@ def compose_rollback(
     Raises:
         ConfigurationError: there is no such run, or it has pushed nothing.
     """
-    destination = replace(update(configuration), forced=forced).destination
+    going = replace(destination(configuration), forced=forced)
     digest = _digest(to)
     runs = Runs(configuration.root)
     record = stored.by_digest(runs, digest) if digest is not None else None
     if to is not None and digest is None:
         record = stored.by_name(runs, to)
     image = stored.require_pushed(record) if record is not None else None
-    return _plan(configuration, source, (Rollback(destination=destination, to=digest, pushed=image),))
+    return _plan(configuration, source, (Rollback(destination=going, to=digest, pushed=image),))
 
 
 def compose_shift(
     configuration: Configuration, source: Source, *, percent: int, paths: Sequence[str] = ()
 ) -> Plan:
     """Return the plan that gives the image under way another part of the requests."""
-    destination = update(configuration).destination
-    return _plan(
-        configuration, source, (Shift(destination=destination, percent=percent, paths=tuple(paths)),)
-    )
+    going = destination(configuration)
+    return _plan(configuration, source, (Shift(destination=going, percent=percent, paths=tuple(paths)),))
 
 
 def compose_promotion(  # noqa: PLR0913 - what the command line says
@@ -165,9 +169,9 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
         RemoteError: the GitOps repository cannot be reached.
     """
     ours, theirs = (read_config(path, assignments, deployed_to=name) for name in (here, there))
-    destination = replace(update(theirs), forced=forced).destination
+    going = replace(destination(theirs), forced=forced)
     with borrowed_desk(ours.root, (*ours.secrets(), *theirs.secrets()), redact) as desk:
-        references = deployed(update(ours).destination, desk)
+        references = deployed(destination(ours), desk)
     runs = Runs(ours.root)
     digests = [each.digest for each in references if each.repository in ours.values.repositories]
     if len(set(digests)) != 1 or digests[0] is None:
@@ -182,7 +186,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
     promotion = Promotion(
         source_name=here,
         target_name=there,
-        destination=destination,
+        destination=going,
         built=found.source,
         registries=_registries(ours, theirs),
     )

@@ -104,7 +104,7 @@ def _model_version(configuration: Configuration) -> str:
 def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:
     """Return a stage with what is decided for this run alone."""
     if isinstance(stage, Update):
-        return replace(stage, forced=forced)
+        return replace(stage, destination=replace(stage.destination, forced=forced))
     if isinstance(stage, Build):
         return replace(stage, tag=tags[0].tag)
     return replace(stage, tag=tags[0].tag, further_tags=tags[1:]) if isinstance(stage, Push) else stage

@@ -1,7 +1,7 @@
 """The last stage: make the GitOps repository name the digest that was pushed."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -12,24 +12,14 @@ from pipeline.errors import ConfigurationError, ManifestRefused
 from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
 from pipeline.reference import Repository
 from stages.gitops.ancestry import history_of
-from stages.gitops.commits import Commits
 from stages.gitops.destination import Destination
-from stages.gitops.forge import Options as RequestOptions
 from stages.gitops.message import commit_message
-from stages.gitops.order import Level
-from stages.gitops.repository import Author
 from stages.gitops.wishes import Offer, Wish
 from stages.gitops.wording import values
 from stages.manifests.editing import EditedFile, edit
-from stages.manifests.interface import Target
-from stages.manifests.proof import Mode
 from stages.manifests.proof_check import check_proof
 from stages.manifests.tree import Folder, Tree
 from stages.oci.order_key import OrderKey
-from stages.registries.options import RegistryOptions
-from stages.rollouts.waiting import Wait
-
-__all__ = ["Author", "Target", "Update"]
 
 _NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"
 _NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` of `update:` out."
@@ -46,39 +36,10 @@ class Update:
     An older build never replaces a newer one: what stands there is compared on every attempt.
     """
 
-    image: str
-    """The image's name, as `pipeline.yaml` has it."""
-    repositories: tuple[Repository, ...] = ()
-    """Where the image is pushed to; empty: into an image layout on this machine only."""
-    model_image: str | None = None
-    """The name of the weights' own image, as `pipeline.yaml` has it; None: there is none."""
-    model_repositories: tuple[Repository, ...] = ()
+    destination: Destination
+    """The GitOps repository, the manifests in it, and what a delivery there is compared with."""
     root: Path = Path()
     """Where `check` looks for the targets when no repository is named; `run` looks below the source."""
-    repository: str | None = None
-    """URL of the GitOps repository; None: the edit is shown and nothing is written."""
-    branch: str = "main"
-    targets: tuple[Target, ...] = ()
-    author: Author = Author()  # noqa: RUF009 - frozen
-    commits: Commits = Commits()  # noqa: RUF009 - frozen
-    """Who signs the commits, what they say, and what lets them in."""
-    time_limit_s: float = 180.0
-    order: Level = "enforce"
-    """What follows where nothing is known of what stands in a manifest; `ignore` compares nothing."""
-    forced: bool = False
-    """Write whatever stands there, newer or not; the record and the commit say so."""
-    insecure: tuple[str, ...] = ()
-    """Registries that may be asked without TLS; loopback always may."""
-    options: Mapping[Repository, RegistryOptions] = field(default_factory=dict)
-    """What the configuration says of a registry's repository beside where it is."""
-    request: RequestOptions | None = None
-    """How people are asked by pull or merge request; None: the branch itself is written to."""
-    describe: Callable[[Artifact], str] = str
-    """What a stage found, in one line; a request shows it."""
-    proof: Mode = "auto"
-    """What follows where what is rendered before and after the edit cannot be compared."""
-    wait: Wait | None = None
-    """What has to become live after the commit; None: nobody waits."""
 
     name: ClassVar[str] = "update"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source, BuiltImage, PushedImage)
@@ -86,17 +47,18 @@ class Update:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch is there, every target names the image, and its build can be compared."""
-        if not self.targets:
+        going = self.destination
+        if not going.targets:
             missing = _missing("targets of the update", _NO_TARGETS, _NO_TARGETS_ADVICE)
-            return (missing,) if self.repository is not None else ()
-        wishes = self.destination.sought
-        remote = self.destination.remote(desk)
+            return (missing,) if going.repository is not None else ()
+        wishes = going.sought
+        remote = going.remote(desk)
         if remote is None:
             # without a registry the manifests cannot know the image's name yet: run() says so, and goes on
-            if not self.repositories:
+            if not going.repositories:
                 return ()
             return self._unnamed(wishes) + _check_targets(wishes, lambda seek: seek(Folder(self.root)))
-        if not self.repositories:
+        if not going.repositories:
             return (_missing("image for the GitOps repository", _NO_REGISTRY, _NO_REGISTRY_ADVICE),)
         checks = remote.check(desk)
         if not all(check.passed for check in checks):
@@ -105,10 +67,10 @@ class Update:
             wishes,
             lambda seek: remote.preview(seek, desk),
             lambda one, tree: (
-                self.destination.check_order((one,), tree, desk) + check_proof(self.proof, one, tree, desk)
+                going.check_order((one,), tree, desk) + check_proof(going.proof, one, tree, desk)
             ),
         )
-        return checks + self._unnamed(wishes) + found + self.destination.check_rollout(desk)
+        return checks + self._unnamed(wishes) + found + going.check_rollout(desk)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""
@@ -140,12 +102,12 @@ class Update:
         """
         source, image = have[Source], have[PushedImage]
         offers = self._made(image, dry_run=desk.dry_run)
-        if not self.targets and self.repository is not None:
+        if not self.destination.targets and self.destination.repository is not None:
             raise ConfigurationError(_NO_TARGETS, advice=_NO_TARGETS_ADVICE)
-        if not self.targets:
+        if not self.destination.targets:
             return ManifestUpdate(status="unconfigured", note=_UNCONFIGURED)
         wishes, references = self.destination.wishes(offers), offers[0].repositories
-        if self.repository is None:
+        if self.destination.repository is None:
             return self._preview_folder(source.root, wishes, layout_only=not references)
         if not references:
             raise ConfigurationError(f"update: {_NO_REGISTRY}", advice=_NO_REGISTRY_ADVICE)
@@ -153,8 +115,8 @@ class Update:
         ordered = self.destination.edit(
             wishes, key, desk, is_ancestor=history_of(source.root, desk), refuses=not desk.dry_run
         )
-        message = commit_message(source, image, wishes, key, "forced" if self.forced else "")
-        message = self.commits.wording.of(message, values(source, image, desk.run_name))
+        message = commit_message(source, image, wishes, key, "forced" if self.destination.forced else "")
+        message = self.destination.commits.wording.of(message, values(source, image, desk.run_name))
         return self.destination.land(ordered, message, desk, have)
 
     def preview(
@@ -172,48 +134,27 @@ class Update:
             remote = self.destination.git_branch()
             ordered = self.destination.edit(wishes, key, desk, is_ancestor=history, refuses=False)
             return self.destination.made("preview", remote.preview(ordered, desk), ordered)
-        alone = replace(self, order="ignore").destination
+        alone = replace(self.destination, order="ignore")
         ordered = alone.edit(wishes, key, desk, is_ancestor=history, refuses=False)
         return alone.made("preview", ordered(Folder(root)), ordered)
 
-    @property
-    def destination(self) -> Destination:
-        """The GitOps repository, and what a delivery there is compared with."""
-        return Destination(
-            image=self.image,
-            model_image=self.model_image,
-            repository=self.repository,
-            branch=self.branch,
-            targets=self.targets,
-            author=self.author,
-            commits=self.commits,
-            time_limit_s=self.time_limit_s,
-            order=self.order,
-            forced=self.forced,
-            repositories=self.repositories,
-            model_repositories=self.model_repositories,
-            insecure=self.insecure,
-            options=self.options,
-            request=self.request,
-            describe=self.describe,
-            proof=self.proof,
-            wait=self.wait,
-        )
-
     def _key(self, source: Source, desk: Desk) -> OrderKey:
         """Return the commit's key; where forced, the time now, so that no build made before undoes it."""
-        if self.forced:
+        if self.destination.forced:
             return OrderKey.at(datetime.now(UTC), source.commit, desk.run_name)
         return OrderKey.of(source, desk.run_name)
 
     def _made(self, image: PushedImage, *, dry_run: bool) -> tuple[Offer, ...]:
         """Return what is there now; in a dry run, what a run would have pushed."""
-        made = (image, self.repositories), (image.model_image, self.model_repositories)
+        made = (
+            (image, self.destination.repositories),
+            (image.model_image, self.destination.model_repositories),
+        )
         return tuple(Offer.of(one, known if dry_run else None) for one, known in made if one is not None)
 
     def _unnamed(self, wishes: tuple[Wish, ...]) -> tuple[Check, ...]:
         """Return a failing check where the application would be rolled out, but the weights would not."""
-        known = self.model_repositories
+        known = self.destination.model_repositories
         if not known or any(image.repository in known for _, image in wishes):
             return ()
         found = f"no target names {known[0]}, so the manifests would keep other weights than were measured"

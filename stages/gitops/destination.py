@@ -68,12 +68,14 @@ class Destination:
     targets: tuple[Target, ...] = ()
     author: Author = Author()  # noqa: RUF009 - frozen
     commits: Commits = Commits()  # noqa: RUF009 - frozen
+    """Who signs the commits, what they say, and what lets them in."""
     time_limit_s: float = 180.0
     order: Level = "enforce"
+    """What follows where nothing is known of what stands in a manifest; `ignore` compares nothing."""
     forced: bool = False
     """Write whatever stands there, newer or not; that is recorded."""
     repositories: tuple[Repository, ...] = ()
-    """Where the application's builds are: their keys can be read there."""
+    """Where the application's builds are pushed to; empty: into an image layout on this machine only."""
     model_repositories: tuple[Repository, ...] = ()
     """Where the weights' own images are, which carry no key."""
     insecure: tuple[str, ...] = ()

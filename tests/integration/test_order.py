@@ -16,6 +16,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused, RemoteError
 from pipeline.model import ManifestUpdate, Problem, Pushed, PushedImage
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.destination import Destination
 from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
 from stages.oci.order_key import NAME, OrderKey
@@ -55,12 +56,13 @@ class Place:
         return self.update(**options).run(have, self.desk())
 
     def update(self, **options: object) -> Update:
+        known = {"repositories": (self.image,), "targets": (Target(path=PATH),)}
         return Update(
-            image="digits",
-            repositories=(self.image,),
-            repository=self.served.url,
-            targets=(Target(path=PATH),),
-            **options,  # type: ignore[arg-type]  # the options of Update
+            destination=Destination(
+                image="digits",
+                repository=self.served.url,
+                **{**known, **options},  # type: ignore[arg-type]  # the fields of Destination
+            )
         )
 
     def desk(self) -> Desk:
@@ -252,7 +254,7 @@ def test_an_older_build_in_another_registry_replaces_nothing_newer(place: Place)
     place.deliver(NEW, new)
     moved = Repository(f"{place.image}-moved")
     target = Target(path=PATH, image=str(place.image))
-    update = replace(place.update(), repositories=(moved,), targets=(target,))
+    update = place.update(repositories=(moved,), targets=(target,))
 
     def deliver(build: Build) -> ManifestUpdate:
         commit, hours = build
@@ -350,8 +352,7 @@ def test_what_was_deployed_before_is_found_far_back(place: Place, filters: str) 
 
 def test_an_application_and_its_weights_go_back_and_give_way_together(place: Place) -> None:
     weights = Repository(f"{place.image}-model")
-    update = replace(
-        place.update(),
+    update = place.update(
         model_image="digits-model",
         model_repositories=(weights,),
         targets=(Target(path=PATH), Target(path="apps/model.yaml", image=weights)),

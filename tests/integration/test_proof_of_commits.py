@@ -11,6 +11,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ManifestRefused
 from pipeline.model import Problem, PushedImage, PushedReference, Source
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.destination import Destination
 from stages.manifests.editing import EditedFile
 from stages.manifests.interface import Target
 from stages.manifests.proof import Mode
@@ -55,12 +56,14 @@ def overlay(create: CreateRepository, folder: Path, deployed: str) -> ServedRepo
 
 def update(remote: ServedRepository, proof: Mode = "auto") -> Update:
     return Update(
-        image="digits",
-        repositories=(NAME,),
-        repository=remote.url,
-        targets=(Target(path="apps/digits/production"),),
-        order="ignore",
-        proof=proof,
+        destination=Destination(
+            image="digits",
+            repositories=(NAME,),
+            repository=remote.url,
+            targets=(Target(path="apps/digits/production"),),
+            order="ignore",
+            proof=proof,
+        )
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import ManifestUpdate, Problem, Source
 from pipeline.reference import Digest, Repository
+from stages.gitops.destination import Destination
 from stages.gitops.forge import Options
 from stages.gitops.promotion import Promotion
 from stages.gitops.rollback import Rollback
@@ -57,11 +58,13 @@ class Team:
     def update(self, *, percent: int | None = None) -> Update:
         traffic = Traffic(percent) if percent is not None else None
         return Update(
-            image="digits",
-            repositories=(self.image,),
-            repository=self.served.url,
-            targets=(Target(path=PATH, traffic=traffic),),
-            request=Options(branch=BRANCH, provider="github", api_url=self.host.github),
+            destination=Destination(
+                image="digits",
+                repositories=(self.image,),
+                repository=self.served.url,
+                targets=(Target(path=PATH, traffic=traffic),),
+                request=Options(branch=BRANCH, provider="github", api_url=self.host.github),
+            )
         )
 
     def push(self, hours: int) -> Digest:

@@ -14,6 +14,7 @@ from pipeline.desk import Desk
 from pipeline.errors import Interrupted, RemoteError, StageFailed
 from pipeline.model import ManifestUpdate, Rollout
 from pipeline.reference import Digest, Repository
+from stages.gitops.destination import Destination
 from stages.gitops.rollback import Rollback
 from stages.manifests.interface import Target
 from stages.rollouts.cluster import Cluster as Watcher
@@ -61,11 +62,13 @@ class Place:
 
     def update(self, wait: Wait | None) -> Update:
         return Update(
-            image="digits",
-            repositories=(self.image,),
-            repository=self.served.url,
-            targets=(Target(path=PATH),),
-            wait=wait,
+            destination=Destination(
+                image="digits",
+                repositories=(self.image,),
+                repository=self.served.url,
+                targets=(Target(path=PATH),),
+                wait=wait,
+            )
         )
 
     def desk(self) -> Desk:

@@ -29,6 +29,7 @@ from pipeline.model import (
 )
 from pipeline.reference import Digest, Repository, Tag
 from stages.gitops.commits import Commits
+from stages.gitops.destination import Destination
 from stages.gitops.repository import Author
 from stages.gitops.wording import Wording
 from stages.manifests.interface import Target
@@ -93,15 +94,22 @@ def _write(folder: Path, files: dict[str, str]) -> Path:
 
 
 def _update(
-    url: str | None, *targets: Target, repository: Repository | None = REGISTRY, **options: object
+    url: str | None,
+    *targets: Target,
+    repository: Repository | None = REGISTRY,
+    root: Path = Path(),
+    **options: object,
 ) -> Update:
     return Update(
-        image="digits",
-        repositories=(repository,) if repository else (),
-        repository=url,
-        targets=targets or (Target(path="apps/digits"),),
-        # nothing answers at the registry's name; what is compared is tested in test_order.py
-        **{"order": "ignore", **options},  # type: ignore[arg-type]  # the options of Update
+        destination=Destination(
+            image="digits",
+            repositories=(repository,) if repository else (),
+            repository=url,
+            targets=targets or (Target(path="apps/digits"),),
+            # nothing answers at the registry's name; what is compared is tested in test_order.py
+            **{"order": "ignore", **options},  # type: ignore[arg-type]  # the fields of Destination
+        ),
+        root=root,
     )
 
 
@@ -633,7 +641,7 @@ def test_without_a_registry_the_preview_invents_no_repository(tmp_path: Path, de
 
 
 def test_without_targets_one_line_names_the_setting(desk: Desk) -> None:
-    update = Update(image="digits", repositories=(REGISTRY,))
+    update = Update(destination=Destination(image="digits", repositories=(REGISTRY,)))
     assert update.check(desk) == ()
     made = update.run(_made(), desk)
     assert made.status == "unconfigured"
@@ -641,7 +649,7 @@ def test_without_targets_one_line_names_the_setting(desk: Desk) -> None:
 
 
 def test_a_repository_without_a_target_is_a_mistake(remote: ServedRepository, desk: Desk) -> None:
-    update = Update(image="digits", repositories=(REGISTRY,), repository=remote.url)
+    update = Update(destination=Destination(image="digits", repositories=(REGISTRY,), repository=remote.url))
     (check,) = update.check(desk)
     assert check.problem is Problem.CONFIGURATION
     assert "Name the manifest to edit in `targets:`" in check.advice

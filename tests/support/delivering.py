@@ -15,6 +15,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import PushedImage, PushedReference, Source
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.destination import Destination
 from stages.manifests.interface import Target
 from stages.update import Update
 
@@ -37,10 +38,12 @@ def made(repository: str, commit: str, digest: str, moment: str, root: Path = Pa
 def _main() -> None:
     said = json.loads(sys.argv[1])
     update = Update(
-        image="digits",
-        repositories=(Repository(said["repository"]),),
-        repository=said["url"],
-        targets=(Target(path=said["path"]),),
+        destination=Destination(
+            image="digits",
+            repositories=(Repository(said["repository"]),),
+            repository=said["url"],
+            targets=(Target(path=said["path"]),),
+        )
     )
     have = made(said["repository"], said["commit"], said["digest"], said["moment"])
     print("ready", flush=True)

@@ -19,6 +19,7 @@ import yaml
 
 from pipeline.desk import Desk
 from pipeline.reference import Digest, Repository
+from stages.gitops.destination import Destination
 from stages.manifests.interface import Target
 from stages.manifests.proof import Mode
 from stages.update import Update
@@ -127,12 +128,14 @@ def _prepare(begin: Barrier, environment: Mapping[str, str]) -> None:
 def _deliver(url: str, build: Build, proof: Mode) -> Delivered:
     application = build.application
     update = Update(
-        image="racing",
-        repositories=(application.repository,),
-        repository=url,
-        branch=BRANCH,
-        targets=(Target(path=application.path, image=application.image),),
-        proof=proof,
+        destination=Destination(
+            image="racing",
+            repositories=(application.repository,),
+            repository=url,
+            branch=BRANCH,
+            targets=(Target(path=application.path, image=application.image),),
+            proof=proof,
+        )
     )
     have = made(application.repository, build.commit, build.digest, build.moment.isoformat())
     with tempfile.TemporaryDirectory() as folder:

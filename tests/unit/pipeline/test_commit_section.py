@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import read_config
-from pipeline.compose_gitops import update
+from pipeline.compose_gitops import destination
 from pipeline.errors import ConfigurationError
 from stages.gitops.access import Access
 from stages.gitops.fast_import import Author
@@ -29,7 +29,7 @@ def test_keys_names_and_words_reach_the_stage(tmp_path: Path) -> None:
         "  github_app: {app_id: 7, installation_id: 42, private_key: keys/app.pem}\n",
     )
     configuration = read_config(path, ())
-    commits = update(configuration).commits
+    commits = destination(configuration).commits
     assert commits.committer == Author(name="Robot", email="r@example.com")
     assert commits.wording.template == "deploy {image}"
     assert commits.wording.trailers == {"Signed-off-by": "Robot <r@example.com>"}
@@ -43,14 +43,15 @@ def test_keys_names_and_words_reach_the_stage(tmp_path: Path) -> None:
 
 def test_an_app_that_proposes_changes_asks_for_that_too(tmp_path: Path) -> None:
     path = written(tmp_path, "  pull_request: {}\n  github_app: {app_id: 7, installation_id: 42}\n")
-    app = update(read_config(path, ())).commits.access.github_app
+    app = destination(read_config(path, ())).commits.access.github_app
     assert app is not None
     assert app.permissions == {"contents": "write", "pull_requests": "write"}
 
 
 def test_a_key_of_the_keyring_is_no_file(tmp_path: Path) -> None:
     path = written(tmp_path, "  signing: {format: openpgp, key: robot@example.com}\n")
-    assert update(read_config(path, ())).commits.signing == Signing(format="openpgp", key="robot@example.com")
+    signing = destination(read_config(path, ())).commits.signing
+    assert signing == Signing(format="openpgp", key="robot@example.com")
 
 
 @pytest.mark.parametrize(

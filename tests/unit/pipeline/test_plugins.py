@@ -40,8 +40,8 @@ def model_path(build: Build) -> str:
 def test_weights_are_layers_of_the_image_by_default(tmp_path: Path) -> None:
     build, push, update = stages(tmp_path, "{image: team/digits, registries: a.io, model: {source: model}}")
     assert (build.own_image, model_path(build)) == (None, "/models/digits")
-    assert push.model_repositories == update.model_repositories == ()
-    assert update.model_image is None
+    assert push.model_repositories == update.destination.model_repositories == ()
+    assert update.destination.model_image is None
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_an_image_of_their_own_is_known_to_all_stages(
     build, push, update = stages(tmp_path, text)
     assert build.own_image == expected
     assert model_path(build) == "/models"
-    assert update.model_image == expected.name
-    assert push.model_repositories == update.model_repositories == (f"a.io/{expected.name}",)
+    assert update.destination.model_image == expected.name
+    assert push.model_repositories == update.destination.model_repositories == (f"a.io/{expected.name}",)
 
 
 def test_one_name_for_both_images_is_refused(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_every_key_of_a_target_reaches_the_edit(tmp_path: Path) -> None:
     hints = "form: argocd, kind: Application, name: a, namespace: b, container: c, field: d, marker: e:f"
     target = f"{{path: p, image: i, {hints}, parameters: {{tag: image.tag, digest: image.digest}}}}"
     _, _, update = stages(tmp_path, f"{{image: digits, registries: a.io, update: {{targets: [{target}]}}}}")
-    assert update.targets == (
+    assert update.destination.targets == (
         Target(
             path="p",
             image="i",

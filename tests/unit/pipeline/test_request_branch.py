@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import read_config
-from pipeline.compose_gitops import update
+from pipeline.compose_gitops import destination
 from pipeline.errors import ConfigurationError
 
 BEGIN = """\
@@ -21,7 +21,7 @@ environments:
 def branch(folder: Path, dev: str, prod: str) -> list[str]:
     path = folder / "pipeline.yaml"
     path.write_text(f"{BEGIN}  dev: {{update: {dev}}}\n  prod: {{update: {prod}}}\n")
-    found = [update(read_config(path, (), {}, deployed_to=name)).request for name in ("dev", "prod")]
+    found = [destination(read_config(path, (), {}, deployed_to=name)).request for name in ("dev", "prod")]
     return [each.branch for each in found if each is not None]
 
 

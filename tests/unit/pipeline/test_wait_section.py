@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import read_config
-from pipeline.compose_gitops import update
+from pipeline.compose_gitops import destination
 from pipeline.errors import ConfigurationError
 from stages.rollouts.argocd import ArgoCD
 from stages.rollouts.cluster import KINDS, Cluster
@@ -28,7 +28,7 @@ def test_whom_to_ask_reaches_the_stage_those_who_apply_first(tmp_path: Path) -> 
         "    flux: {name: apps}\n    time_limit_s: 90\n    on_failure: rollback\n",
     )
     server = "https://argocd.example.com"
-    assert update(read_config(path, ())).wait == Wait(
+    assert destination(read_config(path, ())).wait == Wait(
         watchers=(
             ArgoCD(server=server, application="digits", namespace="team", ca_file=tmp_path / "ca.pem"),
             Cluster(kind="Kustomization", name="apps", namespace="flux-system"),
@@ -40,14 +40,14 @@ def test_whom_to_ask_reaches_the_stage_those_who_apply_first(tmp_path: Path) -> 
 
 
 def test_by_itself_nobody_waits(tmp_path: Path) -> None:
-    assert update(read_config(written(tmp_path, ""), ())).wait is None
+    assert destination(read_config(written(tmp_path, ""), ())).wait is None
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_that_can_be_watched_can_be_written(tmp_path: Path, kind: str) -> None:
     who = "flux" if kind in {"Kustomization", "HelmRelease"} else "kubernetes"
     path = written(tmp_path, f"  wait: {{{who}: {{kind: {kind}, name: digits, namespace: models}}}}\n")
-    wait = update(read_config(path, ())).wait
+    wait = destination(read_config(path, ())).wait
     assert wait is not None
     assert wait.watchers == (Cluster(kind=kind, name="digits", namespace="models"),)
 

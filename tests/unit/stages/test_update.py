@@ -10,6 +10,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import Problem, Pushed, PushedImage, PushedReference, Source
 from pipeline.reference import Digest, Repository, Tag
+from stages.gitops.destination import Destination
 from stages.gitops.message import commit_message
 from stages.manifests.interface import NewImage, Target
 from stages.oci.order_key import OrderKey
@@ -54,11 +55,13 @@ def source(root: Path) -> Source:
 
 def update(*targets: Target, hosts: tuple[str, ...] = (HOST,)) -> Update:
     return Update(
-        image="digits",
-        repositories=tuple(Repository(f"{host}/digits") for host in hosts),
-        model_image="digits-model",
-        model_repositories=tuple(Repository(f"{host}/digits-model") for host in hosts),
-        targets=targets,
+        destination=Destination(
+            image="digits",
+            repositories=tuple(Repository(f"{host}/digits") for host in hosts),
+            model_image="digits-model",
+            model_repositories=tuple(Repository(f"{host}/digits-model") for host in hosts),
+            targets=targets,
+        )
     )
 
 
