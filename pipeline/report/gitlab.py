@@ -1,7 +1,7 @@
 """The reports that GitLab shows beside a merge request: findings of the scan, code quality, metrics, tests.
 
-Sources: GitLab, "Security scanner integration" with the security report schemas 15.0.7, "Code quality report
-format", "Metrics reports" (OpenMetrics 1.0) and "Unit test report" (JUnit XML).
+Sources: GitLab, "Security scanner integration" with the security report schemas 15.0.7 (valid for 15.2.1 too),
+"Code quality report format", "Metrics reports" (OpenMetrics 1.0) and "Unit test report" (JUnit XML).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _SYSTEM = re.compile(r"\((?P<system>[^()]+)\)$")  # how Trivy names what package
 Made = TypeVar("Made", bound=Artifact)
 _NAMESPACE = uuid.UUID("6f0a3a3e-4d0c-5a55-9c0a-6d1f5a4f3c11")  # ours; any constant serves
 _SEVERITIES = {"error": "critical", "warning": "minor"}
-_LONGEST = {"name": 255, "description": 1_048_576, "solution": 7000, "system": 255}
+_LONGEST = {"name": 255, "description": 1_048_576, "solution": 7000}
 
 
 def write_reports(  # noqa: PLR0913 - each comes from somebody else
@@ -78,13 +78,17 @@ def container_scanning(record: Record) -> str | None:
 
 
 def _scan(scan: ScanReport, record: Record) -> dict[str, Any]:
+    """Return what scanned when; what it could not look up is a warning of the scan's own."""
     ours = "Model Image Pipeline"
-    ended = _time(scan.scanned_at)
+    stage = record.stage("scan")
+    began = stage.started_at if stage is not None else None
+    unknown = [{"level": "warn", "value": f"{each.subject}: {each.reason}"} for each in scan.unjudged]
     return {
         "type": "container_scanning",
         "status": "success",
-        "start_time": ended,
-        "end_time": ended,
+        "start_time": _time(min(began or scan.scanned_at, scan.scanned_at)),
+        "end_time": _time(scan.scanned_at),
+        **({"messages": unknown} if unknown else {}),
         "analyzer": {
             "id": "model-image-pipeline",
             "name": ours,
@@ -105,7 +109,7 @@ def _finding(found: Vulnerability, location: dict[str, str]) -> dict[str, Any]:
     key = f"{found.id}\n{found.package}\n{found.installed_version}\n{where}"
     entry: dict[str, Any] = {
         "id": str(uuid.uuid5(_NAMESPACE, key)),
-        "name": _cut(found.title or f"{found.id} in {found.package}", "name"),
+        "name": _cut(found.title or found.id, "name"),  # the same wherever the vulnerability is found
         "description": _cut(_description(found), "description"),
         "severity": found.severity.value.capitalize(),
         "solution": _cut(_solution(found), "solution"),
@@ -146,7 +150,7 @@ def _system(scan: ScanReport) -> str:
     """Return the image's distribution; a scan tells it with each finding in its packages."""
     for found in scan.vulnerabilities:
         if (match := _SYSTEM.search(found.target)) is not None:
-            return _cut(match["system"], "system")
+            return match["system"]
     return "Unknown"
 
 

@@ -2,19 +2,19 @@
 
 import json
 import xml.etree.ElementTree as ET
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from pipeline.model import Artifact, CaseFailure, Severity, Source
+from pipeline.model import Artifact, CaseFailure, Severity, Source, Unjudged
 from pipeline.record import Record, Setting, StageRecord, Status
 from pipeline.redaction import Redactor
 from pipeline.report.annotations import Annotation
 from pipeline.report.gitlab import code_quality, container_scanning, junit, write_reports
 from pipeline.report.openmetrics import metrics
-from tests.unit.policies.evidence import benchmark, image, scan, suite, vulnerability
+from tests.unit.policies.evidence import SCANNED_AT, benchmark, image, scan, suite, vulnerability
 
 DATA = Path(__file__).parents[2] / "data" / "gitlab"
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -50,6 +50,7 @@ def test_findings_say_what_where_and_what_mends_it() -> None:
     document = valid(container_scanning(record(image(), scan(system, linked, linked))), "container-scanning")
     assert isinstance(document, dict)
     first, second = document["vulnerabilities"]
+    assert (first["name"], second["name"]) == ("CVE-2023-45853", f"{'x' * 254}…")
     assert first["severity"] == "Critical"
     assert first["solution"] == "No fixed version of zlib1g is known yet."
     assert first["identifiers"] == [{"type": "cve", "name": "CVE-2023-45853", "value": "CVE-2023-45853"}]
@@ -60,6 +61,23 @@ def test_findings_say_what_where_and_what_mends_it() -> None:
     assert second["solution"] == "Upgrade PyYAML from 5.3 to 5.4."
     assert second["identifiers"][0]["url"] == second["links"][0]["url"] == "https://avd.example.com/1"
     assert "/builds" not in json.dumps(document)
+
+
+def test_what_was_not_looked_up_is_a_warning_of_the_scan() -> None:
+    unknown = scan(unjudged=(Unjudged(subject="debian 99.0", reason="is not in the database"),))
+    told = record(image(), unknown)
+    (built, entry) = told.stages
+    begun = entry.model_copy(update={"name": "scan", "started_at": SCANNED_AT - timedelta(minutes=2)})
+    document = valid(
+        container_scanning(told.model_copy(update={"stages": (built, begun)})), "container-scanning"
+    )
+    assert isinstance(document, dict)
+    assert document["scan"]["messages"] == [{"level": "warn", "value": "debian 99.0: is not in the database"}]
+    assert document["scan"]["start_time"] == "2026-11-20T11:58:00"
+    assert document["scan"]["end_time"] == "2026-11-20T12:00:00"
+    taken_again = entry.model_copy(update={"name": "scan", "started_at": WHEN})  # of an earlier run
+    again = container_scanning(told.model_copy(update={"stages": (built, taken_again)}))
+    assert json.loads(again or "")["scan"]["start_time"] == "2026-11-20T12:00:00"
 
 
 def test_a_finding_keeps_its_id_wherever_the_scan_ran() -> None:
