@@ -1,7 +1,6 @@
 """pipeline.yaml as a frozen model: every key, its default, and what it means."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -10,13 +9,18 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
+from pipeline.benchmark_section import BenchmarkSection
+from pipeline.build_section import BuildSection
 from pipeline.environment_section import EnvironmentSection
-from pipeline.reference import Reference, Repository, Tag
+from pipeline.image_names import RepositoryName
+from pipeline.model_section import ModelSection
+from pipeline.reference import Repository, Tag
 from pipeline.registry_section import RegistryEntry, RegistrySection, url_of
-from pipeline.section import Number, Seconds, Section, Words, words
+from pipeline.scan_section import ScanSection
+from pipeline.section import Section, Words, words
+from pipeline.suite_section import SuiteSection
 from pipeline.tags import require_fixed, require_template
 from pipeline.update_section import UpdateSection
 
@@ -30,210 +34,9 @@ def _repository(value: str) -> str:
         ) from None
 
 
-def _variable(name: str) -> str:
-    if not name or "=" in name or "\0" in name:
-        raise ValueError("the name of a variable is not empty and holds no '='")
-    return name
-
-
-def _without_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("the value of a variable cannot hold the character NUL")
-    return value
-
-
-def _repository_name(value: str) -> str:
-    try:
-        Repository(f"registry.invalid/{value}")
-    except ValueError:
-        raise ValueError(
-            "expected the name of an image such as team/model, in lower case, without tag"
-        ) from None
-    return value
-
-
-def _image_reference(value: str) -> str:
-    try:
-        Reference.parse(value)
-    except ValueError:
-        raise ValueError("expected an image such as busybox:1.37") from None
-    return value
-
-
-def _image_path(value: str) -> str:
-    if not value.startswith("/") or ".." in value.split("/") or value.rstrip("/") == "":
-        raise ValueError("a folder in the image begins with '/', and is not '/' itself")
-    return value.rstrip("/")
-
-
-HIGHEST_LEVELS = {"gzip": 9, "zstd": 19}  # above 19, zstd asks for more memory than every runtime gives
-RepositoryName = Annotated[str, AfterValidator(_repository_name)]
-ImageReference = Annotated[str, AfterValidator(_image_reference)]
-ImagePath = Annotated[str, AfterValidator(_image_path)]
 Registries = Annotated[tuple[RegistryEntry, ...], BeforeValidator(words)]
 Repositories = Annotated[tuple[Annotated[str, AfterValidator(_repository)], ...], BeforeValidator(words)]
 Templates = Annotated[tuple[Annotated[str, AfterValidator(require_template)], ...], BeforeValidator(words)]
-Variable = Annotated[str, AfterValidator(_variable)]
-Variables = dict[Variable, Annotated[str, AfterValidator(_without_nul)]]
-
-
-class ModelSection(Section):
-    """The weights: streamed into layers of their own, so they are not in the Dockerfile."""
-
-    source: Annotated[str, Field(min_length=1)]
-    """Folder, relative to pipeline.yaml; or a URL: s3://, gs://, az://, models:/, runs:/, hf://."""
-    revision: str | None = None
-    """Branch, tag or commit (hf://), version or alias (models:/); pipeline.lock pins what it means."""
-    include: Words = ()
-    """Patterns of the files to take; `*` goes across folders. Default: all."""
-    exclude: Words = ()
-    """Patterns of the files to leave out."""
-    delivery: Literal["layers", "image"] = "layers"
-    """As layers of the image, or as an image of their own that the cluster mounts beside it: a KServe
-    modelcar (`oci://`) or a Kubernetes image volume."""
-    path: ImagePath | None = None
-    """Folder in which the application finds them; default: /models/ and the image's name, with `delivery:
-    image` /mnt/models, where KServe mounts them."""
-    image: RepositoryName | None = None
-    """Name of their own image, below each of the registries; default: the image's name and -model."""
-    base: ImageReference | None = None
-    """Image that their own image begins with, such as busybox: KServe's modelcar runs `sh` in it. Default:
-    none, which is right for image volumes."""
-    verify: bool = False
-    """Read all weights again; default: files that have not changed since the last run are not read."""
-
-    @field_validator("image", "base")
-    @classmethod
-    def _of_an_image(cls, value: str | None, said: ValidationInfo) -> str | None:
-        if value is not None and said.data.get("delivery") == "layers":
-            raise ValueError("this is of no use without `delivery: image`")
-        return value
-
-
-class SuiteSection(Section):
-    """The project's own tests."""
-
-    command: str | tuple[str, ...] = "pytest -q"
-    """Command to run in the folder of pipeline.yaml, with .venv/bin first on the PATH if there is one."""
-    timeout_s: Seconds = 1800
-    """Time limit in seconds."""
-    junit: str | None = None
-    """JUnit XML file that the command writes (a glob is allowed); for pytest it comes by itself."""
-    environment: Variables = Field(default={})
-    """Variables to set for the command."""
-
-
-class SecretSection(Section):
-    """A secret for `RUN --mount=type=secret,id=…`: it reaches the build step, never a layer or a log."""
-
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    """Name that the Dockerfile uses."""
-    environment: Variable | None = None
-    """Environment variable that holds the secret."""
-    file: Path | None = None
-    """File that holds the secret, relative to pipeline.yaml."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "SecretSection":
-        if (self.environment is None) == (self.file is None):
-            raise ValueError("say either `environment:` or `file:`")
-        return self
-
-
-class BuildSection(Section):
-    """The application image: a Dockerfile, built by BuildKit."""
-
-    context: Path = Path()
-    """Folder that the Dockerfile copies from, relative to pipeline.yaml."""
-    dockerfile: Path = Path("Dockerfile")
-    """The Dockerfile, relative to the context."""
-    target: str | None = None
-    """Stage of the Dockerfile to build; default: the last."""
-    platforms: Words = ()
-    """Platforms such as linux/amd64; default: this machine's."""
-    args: dict[str, str] = Field(default={})
-    """Build arguments (`ARG` in the Dockerfile). They can be read from the image: no secrets here."""
-    secrets: tuple[SecretSection, ...] = ()
-    """Secrets for the build."""
-    builder: str | None = None
-    """Name of a buildx builder (docker-container, remote, kubernetes); default: the current one."""
-    network: Literal["default", "none", "host"] = "default"
-    """Network of the build's RUN steps."""
-    compression: Literal["gzip", "zstd", "uncompressed"] = "gzip"
-    """Compression of the layers that the Dockerfile adds; those of its base image stay as they are."""
-    level: Annotated[int, Number] | None = None
-    """How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd; default: the compressor's own."""
-    labels: dict[str, str] = Field(default={})
-    """Labels beside those of the OCI image specification, which come by themselves."""
-
-    @field_validator("level")
-    @classmethod
-    def _fits_compression(cls, level: int | None, information: ValidationInfo) -> int | None:
-        compression = information.data.get("compression")
-        if level is None or compression is None:
-            return level
-        if compression not in HIGHEST_LEVELS:
-            raise ValueError("layers that are not compressed have no level; leave it out")
-        if not 1 <= level <= HIGHEST_LEVELS[compression]:
-            raise ValueError(f"expected 1 to {HIGHEST_LEVELS[compression]} for {compression}")
-        return level
-
-
-class DatabaseSection(Section):
-    """The vulnerability database."""
-
-    repositories: Words = ()
-    """OCI repositories of Trivy's database, with tag or digest: one and its mirrors; default: Trivy's own."""
-    java_repositories: Words = ()
-    """The same for Trivy's index of JARs, which is fetched when there is one in the image."""
-    maximum_age_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False), Number] = 7
-    """A database that was updated longer ago is an error."""
-    update: bool = True
-    """Fetch the database when it is missing or old; off: use the one in the cache."""
-
-
-class ScanSection(Section):
-    """The scan of the application layers."""
-
-    trivy: str | None = None
-    """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
-    database: DatabaseSection = DatabaseSection()
-    """The vulnerability database."""
-    registry_findings: bool = False
-    """Count what the registries' own scanners found in the same digest too (ECR, Artifact Registry)."""
-    timeout_s: Seconds = 600
-    """Time limit in seconds."""
-
-
-class BenchmarkSection(Section):
-    """The load on the model server inside the image."""
-
-    port: Annotated[int, Field(ge=1, le=65535), Number] = 8080
-    """Port of the server in the container."""
-    protocol: str = "v2"
-    """How the server is spoken to: v2 (Open Inference Protocol: Triton, KServe, MLServer)."""
-    model: str | None = None
-    """Name of the model at the server; default: the image's name."""
-    request: Path | None = None
-    """JSON file with one inference request; default: zeros in the shape that the server says."""
-    rate_rps: Annotated[float, Field(gt=0, le=10_000), Number] = 20
-    """Requests per second, sent on a fixed schedule however slow the answers are."""
-    duration_s: Seconds = 10
-    """How long the load lasts."""
-    warmup_s: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False), Number] = 2
-    """Load before the measurement that is not counted."""
-    readiness_timeout_s: Seconds = 120
-    """How long the server may take to be ready."""
-    request_timeout_s: Seconds = 10
-    """How long an answer may take before it counts as an error."""
-    memory_limit: str | None = None
-    """Memory limit of the container, such as 2g."""
-    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False), Number] | None = None
-    """Number of processors that the container may use."""
-    environment: Variables = Field(default={})
-    """Variables to set in the container."""
-    network: Literal["publish", "host"] = "publish"
-    """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
 
 
 class PushSection(Section):

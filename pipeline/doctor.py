@@ -8,11 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
 from pipeline.model import Check
 from pipeline.plan import missing
 from pipeline.record import Failure, Runs
 from pipeline.redaction import SECRET_NAME, Redactor
 from pipeline.report.terminal import make_console, print_checks, print_failure
+
+
+def require_accepted(proposal: object | None) -> None:
+    """Refuse to upload anything for a change that nobody has accepted.
+
+    Raises:
+        ConfigurationError: the job runs for a pull or merge request.
+    """
+    if proposal is not None:
+        raise ConfigurationError(
+            f"doctor --write uploads to the registries, and this job runs for {proposal}: nothing of it leaves "
+            "the machine",
+            advice="Leave --write out, or run it for a branch.",
+        )
 
 
 @contextmanager

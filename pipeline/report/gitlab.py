@@ -1,7 +1,7 @@
 """The reports that GitLab shows beside a merge request: findings of the scan, code quality, metrics, tests.
 
-Sources: GitLab, "Security scanner integration" with the security report schemas 15.0.7 (valid for 15.2.1 too),
-"Code quality report format", "Metrics reports" (OpenMetrics 1.0) and "Unit test report" (JUnit XML).
+Sources: GitLab, "Security scanner integration" with the security report schemas 15.0.7 and 15.2.1, "Code
+quality report format", "Metrics reports" (OpenMetrics 1.0) and "Unit test report" (JUnit XML).
 """
 
 import hashlib

@@ -1,0 +1,32 @@
+"""What everything that flows has in common: a value, what a stage makes, what only tells about it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Value(BaseModel):
+    """A part of an artifact: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Artifact(Value):
+    """What a stage makes and a later stage may need."""
+
+
+class Evidence(Artifact):
+    """What a stage found out about the source or the image; the policies judge it."""
+
+
+class Skipped(Evidence):
+    """A stage that was left out on purpose, and the reason that the user gave."""
+
+    stage: str
+    gives: str = Field(description="name of the evidence type that is therefore missing")
+    reason: str
+
+
+class Tool(Value):
+    """A program that did the work, and its version."""
+
+    name: str
+    version: str
