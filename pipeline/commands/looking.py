@@ -8,9 +8,12 @@ from pipeline.commands.options import configuration_of, print_json, redactor, ro
 
 def doctor(options: argparse.Namespace) -> int:
     """Say what each registry would say to a push."""
+    from pipeline.ci import detect
     from pipeline.compose_push import diagnose
-    from pipeline.doctor import borrowed_desk, report
+    from pipeline.doctor import borrowed_desk, report, require_accepted
 
+    if options.write:
+        require_accepted(detect().proposal)
     configuration = configuration_of(options)
     with borrowed_desk(configuration.root, configuration.secrets(), redactor()) as desk:
         checks = diagnose(configuration, desk, write=options.write)

@@ -34,11 +34,16 @@ def doctor(tmp_path: Path) -> Doctor:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     environment["DOCKER_CONFIG"] = str(tmp_path / "docker")
 
-    def run(registries: list[str], *flags: str) -> subprocess.CompletedProcess[str]:
+    def run(registries: list[str], *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / FILE_NAME).write_text(json.dumps({"image": "small", "registries": registries}))
         command = [sys.executable, "-m", "pipeline", "doctor", *flags]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=tmp_path,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run
@@ -61,6 +66,22 @@ def test_with_write_it_cancels_what_it_uploads(
     sent = [(request.method, len(request.body)) for request in server.received if request.method != "GET"]
     assert sent == [("POST", 0), ("PATCH", 1024), ("DELETE", 0)]
     assert (memory.uploads, memory.blobs) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("variables", "proposal"),
+    [
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/7/merge"}, "pull request #7"),
+        ({"GITLAB_CI": "true", "CI_MERGE_REQUEST_IID": "7"}, "merge request #7"),
+    ],
+)
+def test_for_a_proposal_it_writes_nothing_and_says_so(
+    doctor: Doctor, server: Server, variables: dict[str, str], proposal: str
+) -> None:
+    done = doctor([server.address], "--write", **variables)
+    assert (done.returncode, server.received) == (2, [])
+    assert f"this job runs for {proposal}" in " ".join(done.stderr.split())
+    assert doctor([server.address], **variables).returncode == 0
 
 
 def test_a_registry_that_cannot_cancel_says_so(
