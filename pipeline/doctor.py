@@ -25,7 +25,7 @@ def require_accepted(proposal: object | None) -> None:
     if proposal is not None:
         raise ConfigurationError(
             f"doctor --write uploads to the registries, and this job runs for {proposal}",
-            advice="Nobody has accepted it yet, so nothing is uploaded. Leave --write out, or run it for a branch.",
+            advice="Nobody has accepted it yet: leave --write out, or run it for a branch.",
         )
 
 
