@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import ClassVar, Literal
 from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import PipelineError, StageFailed, ToolMissing
+from pipeline.errors import PipelineError, StageFailed
 from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
@@ -29,7 +28,6 @@ from stages.servers import PROTOCOLS
 from stages.servers.archive import load_application
 from stages.servers.causes import with_weights
 from stages.servers.checks import (
-    check_engine,
     check_limits,
     check_load,
     check_platforms,
@@ -40,11 +38,13 @@ from stages.servers.checks import (
 )
 from stages.servers.container import Container, ContainerSettings, while_alive
 from stages.servers.engine import Engine, EngineFacts
-from stages.servers.interface import ModelServer, ServerProtocol, Target
+from stages.servers.interface import LOOPBACK, ModelServer, ServerProtocol, Target
 from stages.servers.load import Load, Measured, doubts, drive, is_late, summarize
 from stages.servers.memory import PeakMemory, find_source
-from stages.servers.mounts import model_mounts
+from stages.servers.reach import SUBJECT, check_reach, find_reach
+from stages.servers.site import Site
 from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
+from stages.servers.weights import place_weights
 
 MEASURES = 1  # raised whenever what is measured, or how, changes: an older record is then not taken again
 SHOWN_ERRORS = 5
@@ -96,9 +96,10 @@ class Benchmark:
         try:
             facts = Engine(desk.run).facts()
         except PipelineError as error:
-            return (*checks, missing("benchmark engine", Problem.TOOL, error.message, error.advice))
+            return (*checks, missing(SUBJECT, Problem.TOOL, error.message, error.advice))
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
-        return (*checks, check_engine(facts), check_platforms(self.platforms, facts), limits)
+        reach = check_reach(facts, host_network=self.network == "host")
+        return (*checks, reach, check_platforms(self.platforms, facts), limits)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the engine needs to load the image, and the weights where they are not here."""
@@ -110,6 +111,7 @@ class Benchmark:
         """Return the image, the options, the engine and the machine; None where they cannot be told."""
         try:
             facts = Engine(process.run).facts()
+            reach = find_reach(facts)
             body = "" if self.request is None else Digest.of(self.request.read_bytes())
         except (PipelineError, OSError):
             return None
@@ -129,7 +131,7 @@ class Benchmark:
             "request": body,
             "digest": image.digest,
             "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
-            "engine": [facts.version, facts.platform, facts.cpus],
+            "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
             "machine": [platform.machine(), platform.release(), os.cpu_count()],
             "measures": MEASURES,
         }
@@ -144,47 +146,46 @@ class Benchmark:
 
         Raises:
             StageFailed: the server ended, did not become ready, or answers no inference.
-            ToolMissing: the engine does not answer, or is on another machine.
+            ToolMissing: the engine does not answer, or nothing in it can be reached from here.
             DiskFull: there is no room for the image in the engine.
         """
         image = have[BuiltImage]
         engine = Engine(desk.run)
-        facts = _refuse_remote(engine.facts())
-        container = self._container(image, facts, engine, desk)
+        facts = engine.facts()
+        site = Site(engine=engine, desk=desk, reach=find_reach(facts), name=_unique(desk.run_name))
+        container = self._container(image, facts, site)
         clock = Clock(started=time.perf_counter(), timeout_s=self.readiness_timeout_s, say=desk.say)
         container.start()
         source = find_source(container.id, container.state().pid)
         with PeakMemory(source) as memory:
             measured = self._measure(container, image, clock)
-        return self._report(image, measured, memory, desk)
+        return self._report(image, measured, memory, container)
 
-    def _container(self, image: BuiltImage, facts: EngineFacts, engine: Engine, desk: Desk) -> Container:
-        unique = f"{desk.run_name or 'run'}-{secrets.token_hex(4)}"
-        name = re.sub(r"[^a-z0-9.-]+", "-", f"model-image-pipeline-{unique}".lower())
-        staging = desk.folder / "model"
-        desk.on_exit(lambda: shutil.rmtree(staging, ignore_errors=True))
-        layers = fetch(image.weights, self.files, desk, self.registries)
+    def _container(self, image: BuiltImage, facts: EngineFacts, site: Site) -> Container:
+        layers = fetch(image.weights, self.files, site.desk, self.registries)
+        application = load_application(image, facts, site.engine, site.desk, site.name)
         settings = ContainerSettings(
-            image=load_application(image, facts, engine, desk, name),
-            name=name,
+            image=application,
             port=self.port,
             host_network=self.network == "host",
-            mounts=model_mounts(image.as_mounted(layers), staging),
+            mounts=place_weights(image.as_mounted(layers), application, site),
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,
         )
         if settings.host_network:
             _refuse_taken(self.port)
-        desk.say("starting the server")
-        return Container(engine, desk, settings)
+        site.desk.say("starting the server")
+        return Container(site, settings)
 
     def _measure(self, container: Container, image: BuiltImage, clock: Clock) -> "_Result":
         import uvloop
 
         try:
+            host, port = container.address()
             target = Target(
-                port=container.host_port(),
+                host=host,
+                port=port,
                 model=self.model,
                 image=image.name.rpartition("/")[2],
                 request=None if self.request is None else self.request.read_bytes(),
@@ -228,9 +229,9 @@ class Benchmark:
         return Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
 
     def _report(
-        self, image: BuiltImage, result: "_Result", memory: PeakMemory, desk: Desk
+        self, image: BuiltImage, result: "_Result", memory: PeakMemory, container: Container
     ) -> BenchmarkReport:
-        load = result.load
+        load, redact = result.load, container.site.desk.redact
         samples = load.errors.most_common(SHOWN_ERRORS)
         return BenchmarkReport(
             digest=image.digest,
@@ -242,7 +243,7 @@ class Benchmark:
             cold_start=result.cold_start,
             requests=load.due,
             errors=load.failed,
-            error_samples=tuple(desk.redact(f"{count} times: {message}") for message, count in samples),
+            error_samples=tuple(redact(f"{count} times: {message}") for message, count in samples),
             throughput_rps=load.good / load.elapsed_s,
             latency=summarize(load.latencies_ms) if load.good else None,
             service_time=summarize(load.service_ms) if load.good else None,
@@ -250,8 +251,14 @@ class Benchmark:
             generator_cpu=min(1.0, load.generator_cpu),
             peak_memory_bytes=memory.peak_bytes,
             memory_source=memory.source,
+            route=container.route,
             invalid=(*doubts(load), *memory.doubts()),
         )
+
+
+def _unique(run_name: str) -> str:
+    name = f"model-image-pipeline-{run_name or 'run'}-{secrets.token_hex(4)}"
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +287,8 @@ def _explained(error: StageFailed, container: Container, image: BuiltImage) -> S
     return StageFailed(error.message, advice=advice, tail=tail)
 
 
-def _refuse_remote(facts: EngineFacts) -> EngineFacts:
-    check = check_engine(facts)
-    if check.problem is not None:
-        raise ToolMissing(check.found, advice=check.advice)
-    return facts
-
-
 def _refuse_taken(port: int) -> None:
-    if asyncio.run(is_open(Target.host, port)):
+    if asyncio.run(is_open(LOOPBACK, port)):
         raise StageFailed(
             f"port {port} of this machine is taken, so the server in the container could not have it",
             advice="Stop what listens there, or set `benchmark.network: publish`.",

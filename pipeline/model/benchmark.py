@@ -48,4 +48,5 @@ class BenchmarkReport(Evidence):
     generator_cpu: float = Field(description="share of one core that the load generator used, 0 to 1")
     peak_memory_bytes: int
     memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
+    route: str = Field(default="", description="how the load came to the server; empty in older records")
     invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")

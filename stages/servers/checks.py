@@ -52,18 +52,6 @@ def check_request(path: Path | None) -> Check:
     )
 
 
-def check_engine(facts: EngineFacts) -> Check:
-    """Tell whether the engine is one whose containers can be measured from here."""
-    if facts.local:
-        return Check(subject="benchmark engine", found=f"{facts.version} ({facts.platform})")
-    return missing(
-        "benchmark engine",
-        Problem.TOOL,
-        f"the engine at {facts.host} is on another machine, and load is only ever sent to this one",
-        "Use a runner with an engine of its own, or leave the stage out with a reason (`skip`).",
-    )
-
-
 def check_platforms(platforms: Sequence[str], facts: EngineFacts) -> Check:
     """Tell whether the engine will be able to run one of the platforms that the image is built for."""
     if not platforms or any(runs_on(platform, facts) for platform in platforms):

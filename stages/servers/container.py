@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline import process
-from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.process import Command
 from stages.servers import causes
-from stages.servers.engine import Engine
+from stages.servers.interface import LOOPBACK
 from stages.servers.mounts import Mount
+from stages.servers.network import network_options
 from stages.servers.ports import listeners
+from stages.servers.site import Site
+from stages.servers.volume import VolumeMount
 
 T = TypeVar("T")
 
 NOTICE_DEATH_EVERY_S = 0.05
-LABEL = "model-image-pipeline.run"
 TAIL_LINES = 30
 OUT_OF_MEMORY_EXIT_CODE = 137
 
@@ -32,10 +33,9 @@ class ContainerSettings:
     """How the container is run; user, entrypoint and everything else are the image's own."""
 
     image: str
-    name: str
     port: int
     host_network: bool = False
-    mounts: Sequence[Mount] = ()
+    mounts: Sequence[Mount | VolumeMount] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpus: float | None = None
@@ -54,34 +54,52 @@ class State:
 class Container:
     """One container, from its creation to its removal."""
 
-    def __init__(self, engine: Engine, desk: Desk, settings: ContainerSettings) -> None:
-        self._engine, self._desk = engine, desk
+    def __init__(self, site: Site, settings: ContainerSettings) -> None:
+        self.site, self._engine, self._desk = site, site.engine, site.desk
         self.settings = settings
         self.ended = threading.Event()
         self._watch = threading.Thread(target=self._wait, name="container", daemon=True)
-        desk.on_exit(self.remove)
-        self.id = _create(engine, desk, settings)
+        host = ("--network", "host")
+        network = host if settings.host_network else network_options(site, settings.port)
+        self._desk.on_exit(self.remove)
+        self.id = _create(site, settings, network)
 
     def start(self) -> None:
         """Start it and watch for its end from now on; returns when its first process runs."""
         self._engine.ask("start", self.id)
         self._watch.start()
 
-    def host_port(self) -> int:
-        """Return the port of our loopback at which the server will answer.
+    def address(self) -> tuple[str, int]:
+        """Return the address and the port at which the server will answer us.
 
         Raises:
-            StageFailed: the engine publishes none.
+            StageFailed: the engine gives it none.
         """
         if self.settings.host_network:
-            return self.settings.port
-        said = self._engine.attempt("port", self.id, f"{self.settings.port}/tcp").stdout
-        found = re.search(r"127\.0\.0\.1:(\d+)", said)
+            return LOOPBACK, self.settings.port
+        found = self._own_address() if self.site.reach.address is None else self._published()
         if found is None and not self.state().running:
             raise self.death()
         if found is None:
             raise self.failure(f"the engine did not publish port {self.settings.port} of the container")
-        return int(found[1])
+        return found
+
+    def _published(self) -> tuple[str, int] | None:
+        said = self._engine.attempt("port", self.id, f"{self.settings.port}/tcp").stdout
+        places = (line.rpartition(":") for line in said.splitlines())
+        ports = [int(port) for host, _, port in places if host.strip("[]") == self.site.reach.address]
+        return (self.site.reach.address or LOOPBACK, ports[0]) if ports else None
+
+    def _own_address(self) -> tuple[str, int] | None:
+        known = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        said = self._engine.attempt("inspect", "--format", known, self.id).stdout.strip()
+        return (said, self.settings.port) if said else None
+
+    @property
+    def route(self) -> str:
+        """How the load comes to the server, and the weights to it where they could not be mounted."""
+        copied = any(isinstance(mount, VolumeMount) for mount in self.settings.mounts)
+        return f"{self.site.reach}{' (weights copied into a volume)' if copied else ''}"
 
     def state(self) -> State:
         """Ask the engine how the container is."""
@@ -122,14 +140,14 @@ class Container:
 
     def remove(self) -> None:
         """Keep its log, and remove it; it may be gone already, or may never have come to be."""
-        known = getattr(self, "id", self.settings.name)
+        known = getattr(self, "id", self.site.name)
         if self._watch.ident is not None:
             self._desk.run(_logs(known), log="server")
         gone = self._engine.attempt("rm", "--force", "--volumes", known)
         if self._watch.ident is not None:
             self._watch.join(timeout=10)
         if not gone.succeeded and "no such container" not in gone.stderr.lower():
-            self._desk.say(f"could not remove the container {self.settings.name}: {gone.stderr.strip()}")
+            self._desk.say(f"could not remove the container {self.site.name}: {gone.stderr.strip()}")
 
     def _wait(self) -> None:
         """Wait in a thread: the end of the container is noticed at once, and costs nothing until then."""
@@ -137,21 +155,18 @@ class Container:
         self.ended.set()
 
 
-def _create(engine: Engine, desk: Desk, settings: ContainerSettings) -> str:
-    environment = desk.folder / "environment"
+def _create(site: Site, settings: ContainerSettings, network: Sequence[str]) -> str:
+    environment = site.desk.folder / "environment"
     lines = "".join(f"{name}={value}\n" for name, value in settings.environment.items())
     with os.fdopen(os.open(environment, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(lines)
     try:
-        return engine.ask("create", *_options(desk, settings, environment), settings.image)
+        return site.engine.ask("create", *_options(site, settings, environment), *network, settings.image)
     finally:
         environment.unlink()
 
 
-def _options(desk: Desk, settings: ContainerSettings, environment: Path) -> tuple[str, ...]:
-    network = (
-        ("--network", "host") if settings.host_network else ("--publish", f"127.0.0.1::{settings.port}/tcp")
-    )
+def _options(site: Site, settings: ContainerSettings, environment: Path) -> tuple[str, ...]:
     # Without swap, as in a cluster: a server that does not fit must not seem to.
     memory = (
         ()
@@ -159,12 +174,11 @@ def _options(desk: Desk, settings: ContainerSettings, environment: Path) -> tupl
         else ("--memory", str(settings.memory_bytes), "--memory-swap", str(settings.memory_bytes))
     )
     return (
-        *("--name", settings.name, "--label", f"{LABEL}={desk.run_name}"),
+        *("--name", site.name, *site.label),
         *("--pull", "never", "--env-file", str(environment)),
         # A cluster asks its own probes; the image's would run beside the load and take its share.
         "--no-healthcheck",
         *("--log-driver", "local", "--log-opt", "max-size=20m"),
-        *network,
         *memory,
         *(() if settings.cpus is None else ("--cpus", f"{settings.cpus:g}")),
         *(word for mount in settings.mounts for word in ("--mount", mount.argument())),

@@ -25,10 +25,12 @@ class EngineFacts:
     cpus: int
     host: str
     """The address at which the command line reaches it."""
+    name: str = ""
+    """The host name of its machine."""
 
     @property
     def local(self) -> bool:
-        """Tell whether what it publishes on loopback is our loopback."""
+        """Tell whether it is reached without a network, so that its loopback should be ours."""
         address = urlsplit(self.host)
         loopback = {"localhost", "127.0.0.1", "::1", None}
         return address.scheme not in {"tcp", "ssh", "http", "https"} or address.hostname in loopback
@@ -48,9 +50,9 @@ class Engine:
         """
         asked = Engine(ask)
         version, _, platform = asked.ask("version", "--format", _FACTS).partition(" ")
-        cpus = json.loads(asked.ask("info", "--format", "{{json .}}")).get("NCPU", 0)  # as the build asks it
+        info = json.loads(asked.ask("info", "--format", "{{json .}}"))  # as the build asks it
         host = asked.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-        return EngineFacts(version, platform, int(cpus), host)
+        return EngineFacts(version, platform, int(info.get("NCPU", 0)), host, info.get("Name", ""))
 
     def ask(self, *arguments: str, timeout_s: float = QUICK_S, stdin: Iterable[bytes] | None = None) -> str:
         """Run a command of the engine and return what it printed.

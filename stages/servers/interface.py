@@ -2,7 +2,9 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,7 +12,8 @@ class Target:
     """Where a model server answers, and what is asked of it."""
 
     port: int
-    """On the loopback interface: load never goes anywhere else."""
+    host: str = LOOPBACK
+    """This machine, or an address on a private network where the server was started elsewhere."""
     model: str | None = None
     """The model's name at the server; None asks the server."""
     image: str = ""
@@ -19,8 +22,6 @@ class Target:
     """The body of an inference request; None has one made from what the server says of the model."""
     connections: int = 1024
     """How many requests may be on their way at once."""
-
-    host: ClassVar[str] = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ ONE_MODE = f"Give the model's files the mode {FILE_MODE:04o} (`chmod`), and no c
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A file or folder of this machine, and its place in the container."""
+    """A file or folder of the engine's machine, without a link on its way, and its place in the container."""
 
     source: Path
     target: str
@@ -34,7 +34,7 @@ class Mount:
         """Return the value of `--mount`: comma-separated values, so that a comma in a path does no harm."""
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(
-            ["type=bind", f"source={self.source.resolve()}", f"target={self.target}", "readonly"]
+            ["type=bind", f"source={self.source}", f"target={self.target}", "readonly"]
         )
         return line.getvalue()
 

@@ -1,0 +1,38 @@
+"""The network of a server that is not on this machine: made for one run, with a way to us and nobody else."""
+
+from stages.servers.site import Site
+
+# Whoever asks is answered; but with an address of the engine's own, nothing comes back from anywhere else.
+_NO_WAY_OUT = ("--opt", "com.docker.network.bridge.enable_ip_masquerade=false")
+
+
+def network_options(site: Site, port: int) -> tuple[str, ...]:
+    """Make the network that the way to the server needs, and return the options of its container.
+
+    Raises:
+        StageFailed: the engine refuses the network, or does not let the job's container in.
+    """
+    published = ("--publish", f"{_in_brackets(site.reach.address or '')}::{port}/tcp")
+    if site.reach.kind == "loopback":
+        return published
+    network = ("--network", site.name)
+    site.remove_at_the_end("network", site.name)
+    if site.reach.job is None:
+        site.engine.ask("network", "create", *site.label, *_NO_WAY_OUT, site.name)
+        return (*network, *published)
+    site.engine.ask("network", "create", *site.label, "--internal", site.name)
+    _join(site, site.reach.job.network_holder)
+    return network
+
+
+def _join(site: Site, container: str) -> None:
+    site.desk.on_exit(lambda: _leave(site, container))
+    site.engine.ask("network", "connect", site.name, container)
+
+
+def _leave(site: Site, container: str) -> None:
+    site.engine.attempt("network", "disconnect", "--force", site.name, container)
+
+
+def _in_brackets(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,35 @@
+"""Where one server runs: the engine, the way to it, and the name that everything made for it has."""
+
+from dataclasses import dataclass
+
+from pipeline.desk import Desk
+from stages.servers.engine import Engine
+from stages.servers.reach import Reach
+
+LABEL = "model-image-pipeline.run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is made for one server in one engine; all of it is removed when the stage ends."""
+
+    engine: Engine
+    desk: Desk
+    reach: Reach
+    name: str
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """The option that marks what is made here as this run's."""
+        return ("--label", f"{LABEL}={self.desk.run_name}")
+
+    def remove_at_the_end(self, kind: str, name: str) -> None:
+        """Remember to remove a volume or network, which may never have come to be."""
+        self.desk.on_exit(lambda: self._remove(kind, name))
+
+    def _remove(self, kind: str, name: str) -> None:
+        outcome = self.engine.attempt(kind, "rm", name)
+        said = outcome.stderr.strip()
+        gone = "no such" in said.lower() or "not found" in said.lower()
+        if not outcome.succeeded and not gone:
+            self.desk.say(f"could not remove the {kind} {name}: {said}")
