@@ -11,7 +11,7 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, StageFailed
 from pipeline.handover import IMAGE, hand_over, record_path, require_seal, seal
 from pipeline.interface import Stage
-from pipeline.model import Artifact, BuiltImage, Check, PushedImage, Source
+from pipeline.model import Artifact, BuiltImage, Check, PushedImage, Skipped, Source
 from pipeline.plan import Plan
 from pipeline.record import Record, Runs, StageRecord, Status, read_record
 from pipeline.redaction import MASK
@@ -133,7 +133,11 @@ def resumed(  # noqa: PLR0913 - each is a decision of the user's
     _require_same_source(record, plan.source)
     taken = _before(plan, record, begin)
     _require_same_configuration(record, configuration, taken)
-    results = {stage.name: _result(record, stage) for stage in taken if stage.name not in plan.skipped}
+    results = {
+        stage.name: _result(record, stage, dry_run=dry_run)
+        for stage in taken
+        if stage.name not in plan.skipped
+    }
     built = results.get(Build.name)
     rest = [stage for stage in plan.working if stage not in taken]
     if record.dry_run and not dry_run and Push.name in results:
@@ -159,7 +163,7 @@ def finish(runs: Runs, record: Record, key: str | None) -> None:
     if not path.is_file():
         return
     seal(path, key)
-    if record.status is Status.PASSED and record.until is not None:
+    if record.status in {Status.PASSED, Status.INCOMPLETE} and record.until is not None:
         hand_over(runs, record, handover.copy)
 
 
@@ -218,7 +222,7 @@ def _require_same_configuration(record: Record, configuration: Configuration, ta
         )
 
 
-def _result(record: Record, stage: Stage) -> Artifact:
+def _result(record: Record, stage: Stage, *, dry_run: bool) -> Artifact:
     entry = record.stage(stage.name)
     made = entry.made() if entry is not None else None
     if entry is None or not _is_good(entry) or made is None:
@@ -227,6 +231,13 @@ def _result(record: Record, stage: Stage) -> Artifact:
         raise ConfigurationError(
             f"{stage.name} {ended} in the run {record.run}, and its result is needed",
             advice=f"Go on there instead: --from {stage.name}.",
+        )
+    if isinstance(made, Skipped) and made.out_of_reach:
+        if dry_run:
+            return made
+        raise ConfigurationError(
+            f"{stage.name} was not done in the run {record.run}: {made.reason}",
+            advice=f"For a delivery it has to be done: --from {stage.name}.",
         )
     if type(made) is not stage.gives:
         raise ConfigurationError(

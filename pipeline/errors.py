@@ -7,7 +7,8 @@ PipelineError
 ├── PolicyRefused          3   the evidence is not good enough
 ├── ToolMissing            4   a tool is missing, too old or does not answer
 ├── RemoteError            5   a registry or a git remote refused or could not be reached
-│   └── TemporaryRemoteError   the same, and worth another try
+│   ├── TemporaryRemoteError   the same, and worth another try
+│   └── LoginMissing           it asks who we are, and this job has nothing to say
 ├── DiskFull               6   not enough free disk
 ├── TagConflict            7   the tag exists with another digest
 ├── InternalError         70   a defect of the pipeline itself
@@ -94,6 +95,12 @@ class TemporaryRemoteError(RemoteError):
     def __init__(self, message: str, *, advice: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message, advice=advice)
         self.retry_after_s = retry_after_s
+
+
+class LoginMissing(RemoteError):
+    """A remote asks for a login, and there is none here: a job for a pull request may not have one."""
+
+    exit_code = 5
 
 
 class DiskFull(PipelineError):

@@ -34,6 +34,8 @@ class Status(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    INCOMPLETE = "incomplete"
+    """Of a run alone: nothing failed, but evidence is missing that was out of its reach."""
 
 
 SETTLED = {Status.PASSED, Status.REUSED, Status.REFUSED}
@@ -122,6 +124,11 @@ class Record(Value):
         stages = tuple(changed if stage.name == changed.name else stage for stage in self.stages)
         return self.model_copy(update={"stages": stages})
 
+    @property
+    def out_of_reach(self) -> tuple[str, ...]:
+        """The stages whose evidence is missing because the job could not get it."""
+        return tuple(made.stage for made in self.made() if isinstance(made, Skipped) and made.out_of_reach)
+
     def made(self) -> tuple[Artifact, ...]:
         """Return everything that the stages made."""
         return tuple(artifact for stage in self.stages if (artifact := stage.made()) is not None)
@@ -129,7 +136,7 @@ class Record(Value):
 
 def artifact_type(gives: str, content: dict[str, Any]) -> type[Artifact]:
     """Return the type that a recorded artifact is of; third parties' types are found by name too."""
-    if {"stage", "gives", "reason"} == content.keys():
+    if {"stage", "gives", "reason"} == content.keys() - {"out_of_reach"}:
         return Skipped
     known = {kind.__name__: kind for kind in _subclasses(Artifact)}
     return known[gives]

@@ -2,21 +2,20 @@
 
 import json
 import os
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import disk, process, reuse
+from pipeline import disk, endings, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
 from pipeline.interface import Continuing, Policy, Preparing, Salvaging, Stage
-from pipeline.model import Artifact, Source, Verdict
+from pipeline.model import Artifact, Skipped, Source, Verdict
 from pipeline.plan import Plan, check, missing
-from pipeline.proposal import publishes, within_reach
-from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
+from pipeline.proposal import instead_of, publishes, warning, within_reach
+from pipeline.record import FILE_NAME, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
 from pipeline.report.interface import Reporter
 
@@ -86,15 +85,15 @@ def deliver(  # noqa: PLR0913 - each comes from somebody else
     others = process.children()  # of a program that delivers among other things
     try:
         _deliver(run, read, compose)
-        ended = run.record.model_copy(update={"status": Status.PASSED})
+        ended = endings.passed(run.record)
     except PipelineError as error:
-        ended = _failed(run, error)
+        ended = endings.failed(run.record, error)
     except KeyboardInterrupt:
-        ended = _failed(
-            run, Interrupted("interrupted", advice="Nothing is left running. Run `pipeline run` again.")
-        )
+        advice = "Nothing is left running. Run `pipeline run` again."
+        ended = endings.failed(run.record, Interrupted("interrupted", advice=advice))
     except BaseException as error:  # a defect of ours must not lose the record
-        ended = _failed(run, _internal(run, error))
+        # its traceback lies not in the run, which a plan throws away
+        ended = endings.failed(run.record, endings.internal(error, run.runs.folder, run.redact))
     with process.uninterrupted():
         process.stop_descendants(besides=others)
         run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
@@ -247,17 +246,30 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
     if found is not None:
         _entry(run, stage, identity=identity, reused_from=found[0], artifact=found[1].model_dump(mode="json"))
         return found[1], Status.REUSED
-    made = stage.run(have, desk)
+    try:
+        made = stage.run(have, desk)
+    except PipelineError as error:
+        if (left_out := instead_of(stage, run.options.proposal, error)) is None:
+            raise
+        _entry(run, stage, artifact=left_out.model_dump(mode="json"))
+        return left_out, Status.SKIPPED
     # as it was before the work: what changed meanwhile is not what was worked on; but a scanner's database,
     # say, is known only once it was fetched
     identity = identity or reuse.identity(stage, have)
     source = stage.continues if isinstance(stage, Continuing) else None
     _entry(run, stage, identity=identity, reused_from=source, artifact=made.model_dump(mode="json"))
+    if isinstance(made, Skipped):  # another job of this delivery could not do it
+        return made, Status.SKIPPED
     return made, Status.REUSED if source else Status.PASSED
 
 
 def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:
-    """Return the verdict of every policy that judges this type of artifact."""
+    """Return the verdict of every policy that judges this type of artifact.
+
+    What was out of reach was nobody's decision: the policies judge what the delivery makes in its place.
+    """
+    if isinstance(made, Skipped) and made.out_of_reach:
+        return (warning(made),)
     return tuple(policy.judge(made) for policy in policies if policy.judges is type(made))
 
 
@@ -280,26 +292,3 @@ def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
         _entry(run, stage, artifact=error.made.model_dump(mode="json"))
     stopped = isinstance(error, KeyboardInterrupt | Interrupted)
     _entry(run, stage, status=Status.INTERRUPTED if stopped else Status.FAILED)
-
-
-def _failed(run: Run, error: PipelineError) -> Record:
-    failure = Failure(
-        kind=type(error).__name__,
-        message=error.message,
-        advice=error.advice,
-        tail=getattr(error, "tail", ""),
-        exit_code=error.exit_code,
-    )
-    statuses = {PolicyRefused: Status.REFUSED, Interrupted: Status.INTERRUPTED}
-    status = statuses.get(type(error), Status.FAILED)
-    return run.record.model_copy(update={"status": status, "failure": failure})
-
-
-def _internal(run: Run, error: BaseException) -> InternalError:
-    path = run.runs.folder / "traceback.txt"  # not in the run, which a plan throws away
-    text = "".join(traceback.format_exception(error))
-    write_text(path, run.redact(text))
-    return InternalError(
-        f"a defect of the pipeline: {type(error).__name__}: {error}",
-        advice=f"Please report it with {path} (secrets are masked) and the record of the run.",
-    )

@@ -27,7 +27,8 @@ class Proposal:
     """Its author need not be one of us; no secret is within its reach."""
 
     def __str__(self) -> str:
-        return f"{self.noun}{f' #{self.number}' if self.number is not None else ''}"
+        number = f" #{self.number}" if self.number is not None else ""
+        return f"{self.noun}{number}{' from a fork' if self.from_fork else ''}"
 
 
 class Host(Protocol):

@@ -18,11 +18,14 @@ class Evidence(Artifact):
 
 
 class Skipped(Evidence):
-    """A stage that was left out on purpose, and the reason that the user gave."""
+    """A stage that was left out: on purpose, for the reason that the user gave, or out of a job's reach."""
 
     stage: str
     gives: str = Field(description="name of the evidence type that is therefore missing")
     reason: str
+    out_of_reach: bool = Field(
+        default=False, description="nobody wished it: the job for a pull or merge request has no login for it"
+    )
 
 
 class Tool(Value):

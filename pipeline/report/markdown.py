@@ -16,6 +16,7 @@ MARKS = {
     Status.REFUSED: "⛔",
     Status.FAILED: "❌",
     Status.INTERRUPTED: "⏹️",
+    Status.INCOMPLETE: "⚠️",
     Status.RUNNING: "…",
     Status.PLANNED: "·",
 }
@@ -66,7 +67,8 @@ def _head(record: Record) -> Iterator[str]:
 def _title(record: Record) -> str:
     subject = next((plain(made.name) for made in record.made() if isinstance(made, BuiltImage)), "delivery")
     commit = f" {code(record.source.commit[:12])}" if record.source is not None else ""
-    return f"{subject}{commit}: {record.status}"
+    lacking = f", {plain(' and '.join(record.out_of_reach))} not done" if record.out_of_reach else ""
+    return f"{subject}{commit}: {record.status}{lacking}"
 
 
 def _reasons(record: Record) -> Iterator[str]:

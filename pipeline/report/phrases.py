@@ -208,4 +208,4 @@ def _rolled_out(update: ManifestUpdate) -> str:
 
 @describe.register
 def _(skipped: Skipped) -> str:
-    return f"left out: {skipped.reason}"
+    return f"{'not done' if skipped.out_of_reach else 'left out'}: {skipped.reason}"

@@ -29,6 +29,7 @@ MARKS = {
     Status.REFUSED: "[red]✘[/]",
     Status.FAILED: "[red]✘[/]",
     Status.INTERRUPTED: "[red]■[/]",
+    Status.INCOMPLETE: "[yellow]![/]",
     Status.RUNNING: "[blue]…[/]",
     Status.PLANNED: "[dim]·[/]",
 }
@@ -194,6 +195,9 @@ def print_delivery(console: Console, record: Record) -> None:
             _print_update(console, made)
     if record.until is not None:
         console.print(f"stopped after {record.until}, as asked", style="dim")
+    if record.out_of_reach:
+        told = " and ".join(record.out_of_reach)
+        console.print(f"[yellow]incomplete[/] {escape(told)} was not done: see the warning", soft_wrap=True)
     if record.proposal is not None:
         console.print(
             f"for {escape(record.proposal)}: nothing was pushed and no manifest was written", style="dim"

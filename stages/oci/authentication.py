@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from pipeline.errors import RemoteError, TemporaryRemoteError
+from pipeline.errors import LoginMissing, RemoteError, TemporaryRemoteError
 from stages.oci.endpoint import Endpoint, without_query
 from stages.oci.exchange import TIMEOUTS, Answer, Request, Timeouts, exchange
 from stages.oci.web_tokens import claims_of, lifetime_s
@@ -260,7 +260,7 @@ class Authenticator:
 def login_refused(host: str, credentials: Credentials | None) -> RemoteError:
     """Return the error for a registry that does not know us, with where to put the right password."""
     if credentials is None:
-        return RemoteError(f"{host}: the registry asks for a login and there is none", advice=log_in(host))
+        return LoginMissing(f"{host}: the registry asks for a login and there is none", advice=log_in(host))
     what = "identity token" if credentials.identity_token else "password"
     return RemoteError(
         f"{host}: the registry refused the {what} of user {credentials.username!r}",

@@ -1,9 +1,9 @@
 """What a cloud's own API may say no to, where somebody has to tell it from other refusals."""
 
-from pipeline.errors import RemoteError, ToolMissing
+from pipeline.errors import LoginMissing, RemoteError, ToolMissing
 
 
-class NoCloudLogin(RemoteError):
+class NoCloudLogin(LoginMissing):
     """Nothing on this machine says who we are to the cloud."""
 
 

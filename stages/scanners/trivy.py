@@ -19,6 +19,7 @@ from pipeline.process import Command, Outcome
 from stages.oci.application_view import View
 from stages.oci.authentication import environment_name
 from stages.oci.endpoint import is_loopback
+from stages.registries.credentials import DockerConfig
 from stages.scanners.interface import Findings
 from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, alone, describe_age
 from stages.scanners.trivy_program import Program, find
@@ -179,6 +180,7 @@ class Trivy:
             ",".join(self.java_databases),
             tail,
             timed_out=False,
+            logged_in=self.is_logged_in(_hosts(self.java_databases)),
             what="the image has JAR files, and the index that tells what they are",
             setting="scan.database.java_repositories",
         )
@@ -190,6 +192,7 @@ class Trivy:
             program=program.path,
             options=(*_QUIET, "--insecure") if plain else _QUIET,
             environment=self._environment(hosts, desk),
+            logged_in=lambda: self.is_logged_in(hosts),
         )
 
     def _environment(self, hosts: set[str], desk: Desk) -> dict[str, str | None]:
@@ -203,6 +206,14 @@ class Trivy:
             desk.redact.add(password)
             environment |= {"TRIVY_USERNAME": username, "TRIVY_PASSWORD": password}
         return environment
+
+    def is_logged_in(self, hosts: set[str]) -> bool:
+        """Tell whether Trivy has a login for one of these hosts, of the environment or of docker's."""
+        own = hosts == _hosts(self.databases) and any(os.environ.get(name) for name in _OWN_LOGIN)
+        try:
+            return own or self._login(hosts)[1] is not None or any(map(DockerConfig.load().find, hosts))
+        except PipelineError:  # one that cannot be read is a mistake to mend
+            return True
 
     def _login(self, hosts: set[str]) -> tuple[str | None, str | None]:
         """Return user and password from the environment; none goes to a host it is not meant for."""

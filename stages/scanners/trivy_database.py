@@ -57,6 +57,8 @@ class Connection:
     program: Path
     options: tuple[str, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    logged_in: Callable[[], bool] = field(default=lambda: True, compare=False)
+    """Whether there is a login for what is fetched; asked once that is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +195,8 @@ class TrivyDatabase:
         try:
             outcome = desk.run(command, log="database")
             if not outcome.succeeded:
-                raise refusal(self.source, outcome.stderr, timed_out=outcome.timed_out)
+                logged_in = outcome.timed_out or connection.logged_in()
+                raise refusal(self.source, outcome.stderr, timed_out=outcome.timed_out, logged_in=logged_in)
             metadata = read_metadata(incoming / "db")
             self._keep(incoming / "db", cache)
         finally:

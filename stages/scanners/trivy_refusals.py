@@ -1,15 +1,16 @@
 """Why Trivy could not fetch a database, from what it printed, and what helps."""
 
-from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
+from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 
 LONGEST = 300  # characters of a cause in a message
 
 
-def refusal(
+def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
     source: str,
     output: str,
     *,
     timed_out: bool,
+    logged_in: bool = True,
     what: str = "the vulnerability database",
     setting: str = "scan.database.repositories",
 ) -> PipelineError:
@@ -20,7 +21,8 @@ def refusal(
     if any(
         word in words for word in ("unauthorized", "authentication required", "denied", "forbidden", " 401")
     ):
-        return RemoteError(
+        kind = RemoteError if logged_in else LoginMissing
+        return kind(
             said,
             advice=f"Run `docker login {source.partition('/')[0]}` with an account that may read it,"
             f" or correct `{setting}`.",

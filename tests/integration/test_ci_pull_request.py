@@ -90,7 +90,30 @@ def test_from_a_fork_no_secret_is_needed(project: Project, forge: Forge, tmp_pat
     assert any(isinstance(made, Skipped) and "out of reach" in made.reason for made in record.made())
     assert not any(isinstance(made, ManifestUpdate) for made in record.made())
     assert project.tags() == []
-    assert "no comment on pull request #1: the token may not; the summary has it" in done.stdout
+    assert "no comment on pull request #1 from a fork: the token may not; the summary has it" in done.stdout
+
+
+def test_jobs_of_one_pull_request_hand_on_what_was_out_of_reach_and_no_delivery_takes_it(
+    project: Project, forge: Forge, tmp_path: Path, docker_config: Path
+) -> None:
+    branch = dict(project.environment)
+    as_pull_request(project, forge, tmp_path, head="eve/x")
+    (tmp_path / "docker").mkdir()
+    if (docker_config / "cli-plugins").is_dir():
+        (tmp_path / "docker" / "cli-plugins").symlink_to(docker_config / "cli-plugins")
+    project.environment["DOCKER_CONFIG"] = str(tmp_path / "docker")  # nobody has logged in
+    for name in ("REGISTRY_USERNAME", "REGISTRY_PASSWORD"):
+        project.environment[name] = ""
+    scanned = project.pipeline("run", "--until", "scan")
+    assert (scanned.returncode, project.record().status) == (0, Status.INCOMPLETE), scanned.stdout
+    measured = project.pipeline("run", "--resume", ".pipeline/handover", "--from", "benchmark")
+    assert (measured.returncode, project.record().status) == (0, Status.INCOMPLETE), measured.stdout
+    assert project.record().out_of_reach == ("scan",)
+    project.environment.clear()
+    project.environment.update(branch)
+    refused = project.pipeline("run", "--resume", ".pipeline/handover", "--from", "benchmark")
+    assert refused.returncode == 2
+    assert "For a delivery it has to be done: --from scan" in refused.stdout + refused.stderr
 
 
 @pytest.mark.parametrize("verb", ["rollback", "promote"])

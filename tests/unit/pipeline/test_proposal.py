@@ -8,14 +8,17 @@ import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import RemoteError
+from pipeline.errors import LoginMissing, PipelineError, RemoteError
 from pipeline.interface import Stage
 from pipeline.model import Artifact, Check, ManifestUpdate, Problem, PushedImage, Skipped, Source, SuiteReport
 from pipeline.plan import make_plan
 from pipeline.record import Record, Runs, Status
 from pipeline.reference import Digest, Tag
+from pipeline.report.annotate import annotations
+from pipeline.report.markdown import comment
+from pipeline.report.outputs import outputs
 from pipeline.runner import Options, deliver
-from tests.unit.pipeline.conftest import Measure, Objection, Watcher
+from tests.unit.pipeline.conftest import REPORT, Measure, Objection, Watcher
 
 IMAGE = PushedImage(name="digits", tag=Tag("1"), digest=Digest.of(b"x"))
 
@@ -125,3 +128,43 @@ def test_without_a_proposal_what_is_missing_ends_the_run(source: Source) -> None
     record = run(source, Measure(), Publish(ask=failing(Problem.REMOTE)), proposal=None)
     assert record.exit_code == 5
     assert run(source, Measure(), Publish(ask=unreachable), proposal=None).exit_code == 5
+
+
+def raising(error: PipelineError) -> Callable[[Desk], SuiteReport]:
+    def work(_: Desk) -> SuiteReport:
+        raise error
+
+    return work
+
+
+def test_evidence_that_asks_for_a_login_is_said_to_be_missing_and_the_rest_is_done(source: Source) -> None:
+    push = Publish()
+    record = run(source, Measure(work=raising(LoginMissing("the database asks for a login"))), push)
+    assert (record.status, record.exit_code, push.ran) == (Status.INCOMPLETE, 0, [True])
+    (left_out, verdict) = record.stages[0].made(), record.stages[0].verdicts[0]
+    assert isinstance(left_out, Skipped)
+    assert left_out.reason == "out of reach of pull request #7: the database asks for a login"
+    assert (record.out_of_reach, verdict.passed, verdict.refuses) == (("measure",), False, False)
+    assert outputs(record, source.root)["verdict"] == "incomplete"
+    told = comment(record, source.root)
+    assert told.startswith("### ⚠️ delivery <code>aaaaaaaaaaaa</code>: incomplete, measure not done")
+    assert "**measure warning** by reach: measure was not done: out of reach of pull request" in told
+    assert "Nothing is delivered" not in told  # the annotation has the advice
+    (annotation,) = annotations(record)
+    assert (annotation.level, "was not done" in annotation.message) == ("warning", True)
+    assert Record.model_validate_json(record.model_dump_json()).out_of_reach == ("measure",)
+
+
+@pytest.mark.parametrize("proposal", [None, "pull request #7"])
+def test_a_login_that_is_refused_and_a_result_that_is_there_stay_errors(
+    source: Source, proposal: str | None
+) -> None:
+    error = RemoteError("the password of ada is wrong")
+    assert run(source, Measure(work=raising(error)), proposal=proposal).exit_code == 5
+    half_done = LoginMissing("another registry asks for a login")
+    half_done.made = REPORT
+    assert run(source, Measure(work=raising(half_done)), proposal=proposal).exit_code == 5
+
+
+def test_on_a_branch_a_missing_login_is_an_error(source: Source) -> None:
+    assert run(source, Measure(work=raising(LoginMissing("x"))), proposal=None).exit_code == 5

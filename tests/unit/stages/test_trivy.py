@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.desk import Desk
-from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
+from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 from pipeline.model import Severity
 from pipeline.process import Command, run
+from stages.scanners.trivy import Trivy
 from stages.scanners.trivy_database import TrivyDatabase, alone, describe_age
 from stages.scanners.trivy_refusals import refusal
 from stages.scanners.trivy_report import Contents
@@ -125,6 +126,43 @@ def test_refusals(output: str, kind: type[PipelineError], advice: str) -> None:
     assert advice in error.advice
     assert "INFO" not in error.message
     assert REPOSITORY in error.message
+
+
+def test_a_refusal_without_a_login_is_a_missing_one() -> None:
+    for output, kind in (("FATAL unauthorized", LoginMissing), ("FATAL not found", RemoteError)):
+        assert type(refusal(REPOSITORY, output, timed_out=False, logged_in=False)) is kind
+
+
+@pytest.mark.parametrize(
+    ("variables", "auths", "logged_in"),
+    [
+        ({}, {}, False),
+        ({}, {"registry.example.com": {"auth": "YTpi"}}, True),
+        ({}, {"other.example.com": {"auth": "YTpi"}}, False),
+        ({}, {"registry.example.com": {"auth": "no base64"}}, True),  # a mistake to mend
+        (
+            {"REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM": "a", "REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM": "b"},
+            {},
+            True,
+        ),
+        ({"REGISTRY_USERNAME": "a", "REGISTRY_PASSWORD": "b"}, {}, False),  # meant for another host
+        ({"TRIVY_PASSWORD": "b"}, {}, True),
+    ],
+)
+def test_a_login_is_known_wherever_trivy_finds_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    auths: dict[str, object],
+    logged_in: bool,
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("TRIVY_", "REGISTRY_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    for name, value in {"DOCKER_CONFIG": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    trivy = Trivy(databases=(REPOSITORY,), registries=("push.example.com",))
+    assert trivy.is_logged_in({"registry.example.com"}) is logged_in
 
 
 def cache(folder: Path, *, updated_at: datetime, next_update: datetime | None = None) -> Path:

@@ -94,3 +94,4 @@ def test_a_merge_request_is_known(
 
 def test_people_read_what_it_is() -> None:
     assert str(Proposal(noun="merge request", number=7)) == "merge request #7"
+    assert str(Proposal(noun="merge request", number=7, from_fork=True)) == "merge request #7 from a fork"
