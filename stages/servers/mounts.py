@@ -31,12 +31,15 @@ class Mount:
     target: str
 
     def argument(self) -> str:
-        """Return the value of `--mount`: comma-separated values, so that a comma in a path does no harm."""
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(
-            ["type=bind", f"source={self.source}", f"target={self.target}", "readonly"]
-        )
-        return line.getvalue()
+        """Return the value of `--mount`."""
+        return mount_argument("type=bind", f"source={self.source}", f"target={self.target}", "readonly")
+
+
+def mount_argument(*fields: str) -> str:
+    """Return a value of `--mount`: comma-separated values, so that a comma in a path does no harm."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
 
 
 def model_mounts(layers: Sequence[ModelLayer], staging: Path) -> tuple[Mount, ...]:

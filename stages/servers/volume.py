@@ -11,6 +11,7 @@ from pipeline.model import ModelLayer
 from stages.models.file import FolderFiles
 from stages.oci.model_layer import stream
 from stages.oci.reading_progress import ReadingProgress
+from stages.servers.mounts import mount_argument
 from stages.servers.site import Site
 
 TIMEOUT_S = 1800.0
@@ -25,7 +26,8 @@ class VolumeMount:
 
     def argument(self, *, writable: bool = False) -> str:
         """Return the value of `--mount`."""
-        return f'type=volume,source={self.volume},"target={self.target}"{"" if writable else ",readonly"}'
+        access = () if writable else ("readonly",)
+        return mount_argument("type=volume", f"source={self.volume}", f"target={self.target}", *access)
 
 
 def fill_volumes(layers: Sequence[ModelLayer], image: str, site: Site) -> tuple[VolumeMount, ...]:
