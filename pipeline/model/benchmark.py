@@ -1,5 +1,7 @@
 """What the model server inside the image did under load."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from pipeline.model.base import Evidence, Value
@@ -31,6 +33,9 @@ class BenchmarkReport(Evidence):
     `service_time` counts from the moment at which it was sent.
     """
 
+    LOOPBACK: ClassVar[str] = "this machine's loopback"
+    """The route to a server whose engine is on this machine."""
+
     digest: Digest
     protocol: str
     model: str | None = None
@@ -48,5 +53,5 @@ class BenchmarkReport(Evidence):
     generator_cpu: float = Field(description="share of one core that the load generator used, 0 to 1")
     peak_memory_bytes: int
     memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
-    route: str = Field(default="", description="how the load came to the server; empty in older records")
+    route: str = Field(default="", description="how the load came to the server; empty: unknown")
     invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pipeline.errors import ToolMissing
-from pipeline.model import Check, Problem
+from pipeline.model import BenchmarkReport, Check, Problem
 from stages.asking import ask
 from stages.servers.checks import missing
 from stages.servers.engine import Engine, EngineFacts
@@ -44,7 +44,7 @@ class Reach:
 
     def __str__(self) -> str:
         return {
-            "loopback": "this machine's loopback",
+            "loopback": BenchmarkReport.LOOPBACK,
             "engine": f"the engine's address {self.address}",
             "network": "a network with this job's container",
         }[self.kind]
