@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cascade import Configuration
+from pipeline import init_monorepo as monorepo
+from pipeline.cascade import FILE_NAME, Configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
 from pipeline.init_forms import Needs, Registry, github, gitlab
 from pipeline.record import write_text
-from pipeline.source import top_folder
+from pipeline.source import default_branch, files_named, origin_path, top_folder
 
 CLOUDS = {"ecr": "aws", "artifact_registry": "google", "acr": "azure"}
 SOURCES = {"s3": "aws", "gs": "google", "az": "azure", "https": "azure", "hf": "huggingface"} | dict.fromkeys(
@@ -44,15 +45,47 @@ def make(configuration: Configuration, registries: Sequence[Registry], host: str
         raise ConfigurationError(
             f"the folder {folder!r} holds what a CI host reads as an expression", advice="Rename it."
         )
-    needs = needs_of(configuration.values, registries, folder, configuration.path.name)
+    needs = needs_of(configuration, registries, folder)
     if host == "gitlab":
         return Written(top / ".gitlab-ci.yml", *gitlab(needs))
     name = "deliver.yml" if folder == "." else f"deliver-{needs.short_name}.yml"
     return Written(top / ".github" / "workflows" / name, *github(needs))
 
 
-def needs_of(values: Config, registries: Sequence[Registry], folder: str, file: str) -> Needs:
+def make_for_all(found: Sequence[tuple[Configuration, Sequence[Registry]]], host: str) -> tuple[Written, ...]:
+    """Return the files that deliver what a change concerns, for all models of a repository.
+
+    Raises:
+        ConfigurationError: a folder has a name that the host would misread, or a model needs a secret that
+            the jobs for all of them have not.
+    """
+    top = top_folder(found[0][0].root)
+    needs = [
+        needs_of(each, registries, each.root.resolve().relative_to(top).as_posix())
+        for each, registries in found
+    ]
+    if host == "gitlab":
+        child = monorepo.gitlab_child(needs)
+        return (
+            Written(top / ".gitlab-ci.yml", *monorepo.gitlab(needs)),
+            Written(top / ".gitlab" / "deliver.yml", child, ()),
+        )
+    return (Written(top / ".github" / "workflows" / "deliver.yml", *monorepo.github(needs)),)
+
+
+def models_of(config: Path) -> tuple[Path, ...]:
+    """Return every pipeline.yaml at the top of a repository of several, where none of them is named."""
+    if config != Path(FILE_NAME):
+        return ()
+    top = top_folder(Path.cwd())
+    found = files_named(top, FILE_NAME, untracked=True) if Path.cwd().resolve() == top else ()
+    present = tuple(top / path for path in found if (top / path).is_file())
+    return present if len(present) > 1 else ()
+
+
+def needs_of(configuration: Configuration, registries: Sequence[Registry], folder: str) -> Needs:
     """Return what the jobs of a configuration need: clouds, extras, secrets."""
+    values = configuration.values
     clouds = tuple(dict.fromkeys(CLOUDS[each.kind] for each in registries if each.kind in CLOUDS))
     source = values.model.source if values.model is not None else ""
     weights = SOURCES.get(source.partition(":")[0], "") if ":/" in source else ""
@@ -63,29 +96,35 @@ def needs_of(values: Config, registries: Sequence[Registry], folder: str, file: 
     return Needs(
         image=values.image,
         folder=folder,
-        file=file,
+        file=configuration.path.name,
         registries=tuple(registries),
         clouds=clouds,
         extras=tuple(extras),
         weights=source if weights else "",
         reading=(*WEIGHTS.get(weights, ()), *_build_secrets(values)),
         writing=tuple(_gitops_secrets(values)),
+        repository=origin_path(configuration.root),
+        branch=default_branch(configuration.root),
     )
 
 
-def report(options: argparse.Namespace, configuration: Configuration, registries: Sequence[Registry]) -> int:
-    """Write the file and print what to do next.
+def report(options: argparse.Namespace, found: Sequence[tuple[Configuration, Sequence[Registry]]]) -> int:
+    """Write the files and print what to do next; none is written where one is there already.
 
     Raises:
         ConfigurationError: there is a file already, and nobody said --force.
     """
-    made = make(configuration, registries, options.host)
-    if made.path.exists() and not options.force:
+    made = make_for_all(found, options.host) if len(found) > 1 else (make(*found[0], options.host),)
+    there = [each.path for each in made if each.path.exists()]
+    if there and not options.force:
         raise ConfigurationError(
-            f"{made.path} is there already", advice="Add --force to replace it, or take it away first."
+            f"{there[0]} is there already", advice="Add --force to replace it, or take it away first."
         )
-    write_text(made.path, made.text)
-    print(f"{made.path} written. What is left to do:", *made.notes, sep="\n  - ")  # noqa: T201
+    for each in made:
+        write_text(each.path, each.text)
+    written = " and ".join(str(each.path) for each in made)
+    notes = (note for each in made for note in each.notes)
+    print(f"{written} written. What is left to do:", *notes, sep="\n  - ")  # noqa: T201
     return 0
 
 

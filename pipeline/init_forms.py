@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PROJECT = "model-image-pipeline/model-image-pipeline"
+"""The repository of the action and of the component; the guides and examples name the same."""
 PLACEHOLDER = "0" * 40
 """Where the commit of a release belongs: the reader has to put it there, and cannot overlook it."""
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
 TOKENS = {"aws": "AWS_ID_TOKEN", "google": "GCP_ID_TOKEN", "azure": "AZURE_ID_TOKEN"}
 """GitLab's identity tokens, as templates/deliver.yml names them."""
-_PIN = f"replace {PLACEHOLDER[:7]}… by the commit of the release that you want to run"
 _PLAIN_NAMES = ("REGISTRY_USERNAME", "GITOPS_USERNAME", "MLFLOW_TRACKING_URI")
 """What is no secret: a variable of the CI host."""
 
@@ -44,6 +44,10 @@ class Needs:
     """Secrets with which weights and dependencies are read: every job needs them."""
     writing: tuple[str, ...]
     """Secrets with which manifests are written."""
+    repository: str | None = None
+    """What the CI host calls the repository; None where there is no origin yet."""
+    branch: str = "main"
+    """The branch that is delivered from."""
 
     @property
     def short_name(self) -> str:
@@ -63,27 +67,45 @@ class Needs:
 
 def github(needs: Needs) -> tuple[str, tuple[str, ...]]:
     """Return the workflow, and what to do in the repository's settings."""
-    text = "\n".join(_workflow(needs)) + "\n"
-    named = sorted({name for name in _names(needs) if "GHCR_IO" not in name})
-    notes = [_PIN]
-    notes += [f"variable {name}" for name in named if name.startswith(_PLAIN_NAMES)]
-    notes += [f"secret {name}" for name in named if not name.startswith(_PLAIN_NAMES)]
-    notes += [
-        f"{cloud}: trust this repository's identity tokens (docs/registries.md)" for cloud in needs.clouds
-    ]
-    return text, (*notes, *_weights_note(needs), *_no_gitops_note(needs))
+    return "\n".join(_workflow(needs)) + "\n", (pin(), *to_do(needs, "github"))
 
 
 def gitlab(needs: Needs) -> tuple[str, tuple[str, ...]]:
     """Return the pipeline, and what to do in the project's settings."""
-    text = "\n".join(_pipeline(needs)) + "\n"
+    return "\n".join(_pipeline(needs)) + "\n", (pin(), *to_do(needs, "gitlab"))
+
+
+def pin() -> str:
+    """Return the note that nobody may overlook."""
+    return f"replace {PLACEHOLDER[:7]}… by the commit of the release that you want to run"
+
+
+def to_do(needs: Needs, host: str, *, environment: str = "production") -> tuple[str, ...]:
+    """Return what a configuration asks people for on a CI host: secrets, trust, the weights."""
+    own = _github_notes(needs, environment) if host == "github" else _gitlab_notes(needs)
+    return (*own, *_weights_note(needs), *_no_gitops_note(needs))
+
+
+def _github_notes(needs: Needs, environment: str) -> Iterator[str]:
+    named = sorted({name for name in _names(needs) if "GHCR_IO" not in name})
+    yield from (f"variable {name}" for name in named if name.startswith(_PLAIN_NAMES))
+    yield from (f"secret {name}" for name in named if not name.startswith(_PLAIN_NAMES))
+    place = f"environment:{environment}" if environment else f"ref:refs/heads/{needs.branch}"
+    subject = f"repo:{needs.repository or 'TEAM/REPOSITORY'}:{place}"
+    for cloud in needs.clouds:
+        yield f"{cloud}: trust the identity tokens of the subject {subject} (docs/registries.md)"
+
+
+def _gitlab_notes(needs: Needs) -> Iterator[str]:
     named = sorted({name for name in _names(needs) if "REGISTRY_GITLAB_COM" not in name})
-    notes = [_PIN, *(f"CI/CD variable {name}, masked and protected" for name in named)]
+    yield from (f"CI/CD variable {name}, masked and protected" for name in named)
     for each in needs.registries:
         token = TOKENS.get(_CLOUD_OF.get(each.kind, ""), "")
         if token and each.token_variable is None:
-            notes.append(f"pipeline.yaml: `login: {{id_token_variable: {token}}}` for {each.host}")
-    return text, (*notes, *_weights_note(needs), *_no_gitops_note(needs))
+            yield f"pipeline.yaml: `login: {{id_token_variable: {token}}}` for {each.host}"
+    subject = f"project_path:{needs.repository or 'TEAM/PROJECT'}:ref_type:branch:ref:{needs.branch}"
+    for cloud in needs.clouds:
+        yield f"{cloud}: trust the identity tokens of the subject {subject} (docs/gitlab.md)"
 
 
 _CLOUD_OF = {"ecr": "aws", "artifact_registry": "google", "acr": "azure"}
@@ -95,7 +117,7 @@ def _workflow(needs: Needs) -> Iterator[str]:
     yield ""
     yield "on:"
     yield "  push:"
-    yield "    branches: [main]"
+    yield f"    branches: [{json.dumps(needs.branch)}]"
     yield from _paths(needs)
     yield "  pull_request:"
     yield from _paths(needs)

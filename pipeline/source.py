@@ -21,6 +21,7 @@ CI_BRANCHES = (
     "CI_COMMIT_REF_NAME",
 )  # a CI job checks a commit out, detached
 _USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#]*)@")
+_ORIGIN = re.compile(r"^(?:[a-z+]+://[^/]+/|[^/@:]*@?[^/@:]+:)(?P<path>[\w.-]+(?:/[\w.-]+)+)/?$")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -71,10 +72,27 @@ def top_folder(root: Path) -> Path:
     return (root / _git(root, "rev-parse", "--show-cdup").stdout.strip()).resolve()
 
 
-def files_named(top: Path, name: str) -> tuple[Path, ...]:
-    """Return the files of this name that git knows, relative to the top, in their order."""
-    found = _lines(top, "ls-files", "--cached", "--full-name", "--", f":(top,glob)**/{name}")
-    return tuple(sorted(Path(os.fsdecode(_unquoted(line))) for line in found))
+def files_named(top: Path, name: str, *, untracked: bool = False) -> tuple[Path, ...]:
+    """Return the files of this name that git knows, relative to the top, in their order.
+
+    With `untracked`, those too that nobody has added yet, but for ignored ones.
+    """
+    new = ("--others", "--exclude-standard") if untracked else ()
+    found = _lines(top, "ls-files", "--cached", *new, "--full-name", "--", f":(top,glob)**/{name}")
+    return tuple(sorted({Path(os.fsdecode(_unquoted(line))) for line in found}))
+
+
+def origin_path(root: Path) -> str | None:
+    """Return what the host of `origin` calls this repository, such as `team/models`; None without one."""
+    url = _repository_url(root) or ""
+    found = _ORIGIN.search(url)
+    return found["path"].removesuffix(".git") if found is not None else None
+
+
+def default_branch(root: Path) -> str:
+    """Return the branch that is delivered from: the head of `origin`, else `main`."""
+    name = _git(root, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", optional=True)
+    return name.stdout.strip().removeprefix("origin/") or "main"
 
 
 def find_commit(root: Path, name: str) -> str | None:

@@ -50,9 +50,13 @@ def matrix(options: argparse.Namespace) -> int:
 
 
 def init(options: argparse.Namespace) -> int:
-    """Write the CI host's workflow."""
+    """Write the CI host's workflow: of one model, or of all at the top of a repository of several."""
+    from pipeline.cascade import read_config
     from pipeline.compose_push import registries
-    from pipeline.init import report
+    from pipeline.init import models_of, report
 
-    configuration = configuration_of(options)
-    return report(options, configuration, registries(configuration))
+    several = models_of(options.config)
+    if options.environment is not None:
+        several = ()
+    found = [read_config(path, options.assignments) for path in several] or [configuration_of(options)]
+    return report(options, [(each, registries(each)) for each in found])

@@ -146,7 +146,7 @@ def test_what_is_to_be_done_is_printed(repository: Path) -> None:
         "secret REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM",
         "variable REGISTRY_USERNAME_REGISTRY_EXAMPLE_COM",
         "secret GITOPS_PASSWORD",
-        "aws: trust this repository's identity tokens",
+        "aws: trust the identity tokens of the subject repo:TEAM/REPOSITORY:environment:production",
         "let the jobs read the weights of hf://acme/tiny",
     ):
         assert line in told
@@ -188,6 +188,84 @@ def test_a_model_in_a_folder_has_a_workflow_of_its_own(repository: Path) -> None
     document = yaml.safe_load((repository / ".github/workflows/deliver-a.yml").read_text())
     assert document["jobs"]["deliver"]["steps"][-1]["with"]["config"] == "models/a b/pipeline.yaml"
     assert document[True]["push"]["paths"] == ["models/a b/**"]  # `on` is true to YAML 1.1
+
+
+MODELS = {
+    "models/a": "image: team/a\nregistries: [ghcr.io/acme]\n"
+    "update: {repository: 'https://github.com/acme/gitops.git', targets: [{path: a}]}\n",
+    "models/b": "image: team/b\nregistries: [123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme]\n",
+}
+
+
+@pytest.fixture
+def monorepo(repository: Path) -> Path:
+    run_git("-C", str(repository), "remote", "add", "origin", "git@github.com:acme/models.git")
+    run_git("-C", str(repository), "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
+    for folder, text in MODELS.items():
+        (repository / folder).mkdir(parents=True)
+        (repository / folder / "pipeline.yaml").write_text(text)  # nobody has added them to git yet
+    return repository
+
+
+def lint(folder: Path, *command: str) -> None:
+    done = subprocess.run(
+        [str(PROGRAMS / command[0]), *command[1:]], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_at_the_top_of_several_models_one_workflow_delivers_what_changed(monorepo: Path) -> None:
+    done = init(monorepo, "github")
+    assert done.returncode == 0, done.stderr
+    path = monorepo / ".github/workflows/deliver.yml"
+    lint(monorepo, "actionlint", "-shellcheck=", "-pyflakes=", str(path))
+    lint(monorepo, "zizmor", "--offline", "--no-config", "--persona=regular", str(path))
+    lint(monorepo, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(path))
+    document = yaml.safe_load(path.read_text())
+    called = yaml.safe_load((ROOT / ".github/workflows/deliver.yml").read_text())[True]["workflow_call"]
+    (job,) = document["jobs"].values()
+    assert job["uses"] == f"{PROJECT}/.github/workflows/deliver.yml@{PLACEHOLDER}"
+    assert job["with"] == {"extras": "aws,github"}
+    assert job["secrets"].keys() == {"GITOPS_PASSWORD", "GITOPS_USERNAME"} <= called["secrets"].keys()
+    assert job["with"].keys() <= called["inputs"].keys()
+    assert document[True]["push"]["branches"] == ["trunk"]
+    assert "the subject repo:acme/models:ref:refs/heads/trunk" in done.stdout
+
+
+def test_at_the_top_of_several_models_a_child_pipeline_delivers_what_changed(monorepo: Path) -> None:
+    done = init(monorepo, "gitlab")
+    assert done.returncode == 0, done.stderr
+    path = monorepo / ".gitlab-ci.yml"
+    lint(monorepo, "check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(path))
+    document = yaml.safe_load(path.read_text())
+    syntax = "\n".join(document["changed"]["script"])
+    assert subprocess.run(["bash", "-n"], input=syntax, text=True, check=False).returncode == 0
+    header, child = yaml.safe_load_all((monorepo / ".gitlab/deliver.yml").read_text())
+    inputs = next(yaml.safe_load_all((ROOT / "templates/deliver.yml").read_text()))["spec"]["inputs"]
+    (include,) = child["include"]
+    assert include["component"] == f"$CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
+    assert include["inputs"].keys() <= inputs.keys()
+    assert header["spec"]["inputs"].keys() == {"working-directory", "name"}
+    assert "--template /.gitlab/deliver.yml" in syntax
+    assert "the subject project_path:acme/models:ref_type:branch:ref:trunk" in done.stdout
+
+
+def test_what_the_workflow_for_all_models_does_not_take_is_refused(monorepo: Path) -> None:
+    (monorepo / "models/b/pipeline.yaml").write_text("image: team/b\nmodel: {source: 'hf://acme/tiny'}\n")
+    done = init(monorepo, "github")
+    assert (done.returncode, list(monorepo.glob(".github"))) == (2, [])
+    assert "models/b/pipeline.yaml needs HF_TOKEN" in " ".join(done.stderr.split())
+    assert init(monorepo, "github", "-c", "models/b/pipeline.yaml").returncode == 0
+    assert (monorepo / ".github/workflows/deliver-b.yml").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:x@github.com/acme/models.git", "ssh://git@example.com:22/acme/models/"]
+)
+def test_the_trusted_subject_is_that_of_origin(repository: Path, url: str) -> None:
+    run_git("-C", str(repository), "remote", "add", "origin", url)
+    _, _, told = written(repository, CONFIGURATIONS["ecr"], "github")
+    assert "the subject repo:acme/models:environment:production" in told
 
 
 def test_a_folder_that_a_host_would_run_is_refused(repository: Path) -> None:
