@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from pipeline.init_forms import PLACEHOLDER, PROJECT
 from pipeline.record import Record
 from tests.support.git_server import run_git
 from tests.support.gitlab_ci_local import STATE, add_origin, artefacts, ensure_gitlab_ci_local, run_pipeline
@@ -177,3 +178,29 @@ def test_a_child_pipeline_runs_the_models_that_changed(project: Project, gitlab_
         )
         assert "VERDICT=passed" in outputs.read_text()
     assert not list((project.folder / STATE / "artifacts").glob("*untouched*"))
+
+
+@pytest.mark.timeout(600)
+def test_what_init_writes_for_several_models_runs(project: Project, gitlab_ci_local: Path) -> None:
+    for name in ("a", "b"):
+        folder = project.folder / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "pipeline.yaml").write_text(f"image: {name}\ntest: {{command: 'true'}}\n")
+    for name in ("pipeline.yaml", "Dockerfile"):
+        (project.folder / name).unlink()
+    done = project.pipeline("init", "gitlab")
+    assert done.returncode == 0, done.stderr
+    child = project.folder / ".gitlab" / "deliver.yml"
+    wrapper = child.read_text().replace(
+        f"component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}", "local: templates/deliver.yml"
+    )
+    child.write_text(f"{wrapper}      engine: socket\n      command: {COMMAND}\n      flags: --until test\n")
+    pipeline = (project.folder / ".gitlab-ci.yml").read_text()
+    commit = run_git("-C", str(TOP), "rev-parse", "HEAD").strip()
+    source = pipeline.replace(f"$CI_SERVER_URL/{PROJECT}.git", str(TOP)).replace(PLACEHOLDER, commit)
+    include(project, source)
+    done = run(gitlab_ci_local, project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("a", "b"):
+        job = artefacts(project.folder, f"deliver models/{name}")
+        assert "VERDICT=passed" in (job / f"models/{name}/.pipeline/ci/outputs.env").read_text()
