@@ -42,6 +42,7 @@ jobs:
       - id: deliver
         uses: {PROJECT}@{PLACEHOLDER}
 """
+_COMPARISON = re.compile(r"""\$\w+ (?:[=!]= (?:"[^"]*"|\$\w+)|[=!]~ /.+/)""")
 _CHECK = "import sys; from check_jsonschema import main; sys.exit(main())"
 
 
@@ -110,6 +111,8 @@ def test_a_snippet_can_be_pasted(guide: str, kind: str, text: str, tmp_path: Pat
 def test_conditions_for_a_delivery_are_expressions_of_gitlab(tmp_path: Path) -> None:
     conditions = re.findall(r"^deliver-if: (.*?)(?: +#.*)?$", GUIDES["gitlab"], flags=re.MULTILINE)
     assert len(conditions) == 3
+    for condition in conditions:
+        assert all(_COMPARISON.fullmatch(part) for part in re.split(r" (?:&&|\|\|) ", condition)), condition
     job = {"script": ["true"], "rules": [{"if": condition} for condition in conditions]}
     (tmp_path / "ci.yml").write_text(yaml.safe_dump({"deliver": job}))
     require_gitlab(tmp_path / "ci.yml")
