@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pipeline.cache_section import CacheEntry
 from pipeline.section import Number, Section, Words
 from pipeline.variables import Variable
 
@@ -51,6 +52,9 @@ class BuildSection(Section):
     """Compression of the layers that the Dockerfile adds; those of its base image stay as they are."""
     level: Annotated[int, Number] | None = None
     """How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd; default: the compressor's own."""
+    cache: CacheEntry | None = None
+    """Where the cache of the build's steps lies between machines: registry, gha, or a repository by its name;
+    read by every build, written by deliveries alone. Default: each machine remembers its own steps."""
     labels: dict[str, str] = Field(default={})
     """Labels beside those of the OCI image specification, which come by themselves."""
 

@@ -1,14 +1,28 @@
 """The suite and the build of the configuration."""
 
+import os
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 
+from pipeline import compose_gitops as gitops
 from pipeline.build_section import BuildSection
+from pipeline.cache_section import CacheSection, cache_of
 from pipeline.cascade import Configuration
+from pipeline.ci.branches import base_branches, is_for_tag
 from pipeline.compose_model import model_of, own_image
 from pipeline.errors import ConfigurationError
+from pipeline.model import Source
+from pipeline.reference import Repository
 from stages.build import Build
+from stages.buildkit.cache_tags import cache_tag
+from stages.buildkit.external_cache import ExternalCache
+from stages.buildkit.github_cache import GitHubCache
+from stages.buildkit.registry_cache import RegistryCache
 from stages.buildkit.secrets import BuildSecret
 from stages.oci.layer_compression import Compression
+from stages.registries.connections import Registries
+from stages.registries.options import RegistryOptions
 from stages.test import Suite
 
 
@@ -59,6 +73,70 @@ def build(configuration: Configuration) -> Build:
         own_image=own_image(configuration),
         labels=section.labels,
     )
+
+
+def external_cache(
+    configuration: Configuration, source: Source, environment: Mapping[str, str] | None = None
+) -> ExternalCache | None:
+    """Return the cache that the configuration names, as the commit's branch uses it; None if it names none.
+
+    Raises:
+        ConfigurationError: it names a repository that images go to, or no registry to put it into.
+    """
+    section = configuration.values.build
+    if section.cache is None:
+        return None
+    cache, environment = cache_of(section.cache), os.environ if environment is None else environment
+    if cache.store == "gha":
+        scope = (configuration.values.image, section.target, *section.platforms)
+        return GitHubCache(scope="-".join(filter(None, scope)), environment=environment, mode=cache.mode)
+    return _registry_cache(configuration, cache, source, environment)
+
+
+def _registry_cache(
+    configuration: Configuration, cache: CacheSection, source: Source, environment: Mapping[str, str]
+) -> RegistryCache:
+    values = configuration.values
+    repository = _cache_repository(configuration, cache)
+    image = values.image if cache.store != "registry" else ""  # others may keep theirs there too
+    branches = dict.fromkeys(filter(None, (source.branch, *base_branches(environment))))
+    target, platforms = values.build.target or "", values.build.platforms
+    tags = {branch: cache_tag(branch, image=image, target=target, platforms=platforms) for branch in branches}
+    written = source.branch if source.branch and not is_for_tag(environment) else None
+    return RegistryCache(
+        repository=repository,
+        registries=Registries(
+            repositories=(*values.repositories, repository),
+            insecure=values.insecure_registries,
+            options={repository: _cache_options(configuration, repository)},
+        ),
+        tag=tags[written] if written is not None else None,
+        read=tuple(tags.values()),
+        mode=cache.mode,
+    )
+
+
+def _cache_repository(configuration: Configuration, cache: CacheSection) -> Repository:
+    values = configuration.values
+    if cache.store == "registry" and not values.repositories:
+        raise ConfigurationError(
+            "build.cache: `registry` puts the cache beside the image, and there are no `registries`",
+            advice="Name a registry, or let `build.cache` name a repository.",
+        )
+    beside = cache.store == "registry"
+    repository = Repository(f"{values.repositories[0]}-cache" if beside else cache.store)
+    if repository in (*values.repositories, *values.model_repositories):
+        raise ConfigurationError(
+            f"build.cache: {repository} is where images go; a cache would be taken for one",
+            advice=f"Name another repository, such as {repository}-cache.",
+        )
+    return repository
+
+
+def _cache_options(configuration: Configuration, repository: Repository) -> RegistryOptions:
+    """Return what is said of the image's repository in the same registry; but the cache's tags must move."""
+    near = (said for name, said in gitops.options(configuration).items() if name.host == repository.host)
+    return replace(next(near, RegistryOptions()), immutable=False)
 
 
 def _secrets(section: BuildSection, configuration: Configuration) -> tuple[BuildSecret, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
 from pipeline.compose_benchmark import benchmark
-from pipeline.compose_build import build, suite
+from pipeline.compose_build import build, external_cache, suite
 from pipeline.compose_model import lock_path
 from pipeline.compose_push import push
 from pipeline.compose_scan import scan
@@ -45,7 +45,7 @@ def compose(
     tags = _tags(configuration, source)
     return make_plan(
         source=source,
-        stages=tuple(_asked(MAKERS[kind](configuration), tags, forced=forced) for kind in DELIVERY),
+        stages=tuple(_asked(_made(kind, configuration, source), tags, forced=forced) for kind in DELIVERY),
         skip=configuration.values.skipped,
         policies=gitops.policies(configuration),
         settings=configuration.settings(),
@@ -77,6 +77,13 @@ def _model_version(configuration: Configuration) -> str:
         "tags: {model_version} has no value: the model is not locked, and `model.revision` is not set",
         advice="Run `pipeline lock` and commit pipeline.lock, or leave {model_version} out of `tags`.",
     )
+
+
+def _made(kind: type, configuration: Configuration, source: Source) -> Stage:
+    stage = MAKERS[kind](configuration)
+    if isinstance(stage, Build):
+        return replace(stage, external_cache=external_cache(configuration, source))
+    return stage
 
 
 def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:

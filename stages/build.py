@@ -27,6 +27,7 @@ from stages.buildkit.base_image import export_base
 from stages.buildkit.builder import Builder, buildx_version, find_builder
 from stages.buildkit.disk_needs import PlannedBuild
 from stages.buildkit.dockerfile import SCRATCH, base_name, declares, own_instructions
+from stages.buildkit.external_cache import UNUSED, ExternalCache
 from stages.buildkit.secrets import BuildSecret
 from stages.full_disk import full_disk_named
 from stages.models.model import Model
@@ -71,6 +72,8 @@ class Build:
     labels: Mapping[str, str] = field(default_factory=dict)
     cache: bool = True
     """Off: every step runs again, whatever BuildKit remembers."""
+    external_cache: ExternalCache | None = None
+    """What is remembered beyond this machine; the image does not depend on it."""
 
     name: ClassVar[str] = "build"
     needs: ClassVar[tuple[type[Artifact], ...]] = (Source, SuiteReport)
@@ -80,6 +83,7 @@ class Build:
         """Look for the builder, the files, the secrets and the model."""
         return (
             *readiness.tool_checks(self.builder, self.platforms),
+            *readiness.cache_checks(self.builder, self.external_cache, desk),
             *self._file_checks(),
             *(secret.check() for secret in self.secrets),
             *(self.model.check(desk) if self.model is not None else ()),
@@ -198,6 +202,7 @@ class Build:
             dirty=source.dirty,
             created=source.committed_at,
             builder=builder.tool,
+            steps=export.steps,
             model_image=own.model_copy(update={"layout": layout}) if own is not None else None,
         )
 
@@ -242,6 +247,7 @@ class Build:
             network=self.network,
             cache=self.cache,
             compression=self.compression,
+            external=self.external_cache.use(builder, desk) if self.external_cache is not None else UNUSED,
         )
         return export(request, builder, desk, folder)
 

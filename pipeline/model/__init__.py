@@ -8,6 +8,7 @@ from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
 from pipeline.model.image import (
     BaseImage,
+    BuildSteps,
     BuiltImage,
     Descriptor,
     Image,
@@ -53,6 +54,7 @@ __all__ = [
     "Artifact",
     "BaseImage",
     "BenchmarkReport",
+    "BuildSteps",
     "BuiltImage",
     "CaseCounts",
     "CaseFailure",

@@ -58,6 +58,16 @@ class BaseImage(Value):
     digest: Digest | None = None
 
 
+class BuildSteps(Value):
+    """What became of the steps of a build: the instructions of the Dockerfile, FROM aside."""
+
+    steps: int = Field(ge=0)
+    cached: int = Field(ge=0, description="not run: BuildKit remembered their results, here or in the cache")
+    cache_read: tuple[str, ...] = Field(default=(), description="caches outside of the builder")
+    cache_written: str | None = None
+    notes: tuple[str, ...] = Field(default=(), description="why such a cache was not read or written")
+
+
 class Image(Value):
     """An image as it will be pushed: application layers and model layers under one digest.
 
@@ -112,6 +122,7 @@ class BuiltImage(Artifact, Image):
     dirty: bool
     created: datetime
     builder: Tool
+    steps: BuildSteps | None = None
     model_image: ModelImage | None = None
 
     @property

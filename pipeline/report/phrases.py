@@ -68,7 +68,10 @@ def _(image: BuiltImage) -> str:
         parts.append(f"{size(image.model_size_bytes)} model")
     if (own := image.model_image) is not None:
         parts.append(f"{size(own.model_size_bytes)} model in {own.name} sha256:{own.digest.short}")
-    return ", ".join((*parts, *(["dirty"] if image.dirty else [])))
+    if image.steps is not None and image.steps.steps:
+        parts.append(f"{image.steps.cached} of {plural(image.steps.steps, 'step')} cached")
+    notes = "".join(f"; cache {note}" for note in image.steps.notes) if image.steps is not None else ""
+    return ", ".join((*parts, *(["dirty"] if image.dirty else []))) + notes
 
 
 @describe.register

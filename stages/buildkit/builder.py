@@ -45,6 +45,11 @@ class Builder:
         return self.engine is None or self.engine.image_store == "containerd"
 
     @property
+    def exports_cache(self) -> bool:
+        """Tell whether it can write its cache elsewhere; the classic image store cannot do that either."""
+        return self.exports_layout
+
+    @property
     def tool(self) -> Tool:
         """The builder as the record names it."""
         if self.engine is None:

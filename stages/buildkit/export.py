@@ -1,11 +1,12 @@
 """Runs a build and brings the image out as an OCI image layout, whatever the builder can export."""
 
 import json
+import shutil
 import tarfile
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,12 +16,15 @@ from python_on_whales.exceptions import DockerException
 
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
-from pipeline.model import BaseImage
+from pipeline.model import BaseImage, BuildSteps
 from pipeline.reference import Digest, Reference
 from stages.buildkit import failure
 from stages.buildkit.builder import Builder
+from stages.buildkit.docker_login import logged_in
 from stages.buildkit.dockerfile import SCRATCH, base_platform
+from stages.buildkit.external_cache import UNUSED, CacheUse
 from stages.buildkit.platforms import refuse_fixed_base, refuse_foreign_base
+from stages.buildkit.steps import Steps
 from stages.oci.application_layers import Packing
 from stages.oci.layer_compression import Compression
 from stages.oci.layout import Layout
@@ -53,6 +57,8 @@ class Request:
     network: str | None
     cache: bool
     compression: Compression = field(default_factory=Compression)
+    external: CacheUse = UNUSED
+    """The cache outside of the builder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +69,62 @@ class Export:
     materials: Mapping[Reference, Digest]
     packing: Packing
     """What the layers shall become."""
+    steps: BuildSteps
 
 
 def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
-    """Build into a layout below `folder`.
+    """Build into a layout below `folder`; once more without the external cache where that may be to blame.
 
     Raises:
         StageFailed: the Dockerfile cannot be built; its line and BuildKit's last words are in the message.
         DiskFull: the engine or this machine has no room left.
     """
+    try:
+        return _export(request, builder, desk, folder)
+    except StageFailed as error:
+        if not (request.external.active and failure.may_be_the_caches(error)):
+            raise
+        reason = error.message.partition(": ")[2]
+    desk.say("the build failed; building once more without the external cache")
+    shutil.rmtree(folder / "built", ignore_errors=True)
+    login, note = request.external.login, f"not used: the build failed with it: {reason}"
+    without = replace(UNUSED, login=login, notes=(*request.external.notes, note))
+    return _export(replace(request, external=without), builder, desk, folder)
+
+
+def _export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
     metadata = folder / "metadata.json"
     path = folder / "built"
-    client = _client(builder)
-    if builder.exports_layout:
-        output = {"type": "oci", "dest": str(path), "tar": "false", **_packed(request.compression)}
-        _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk)
-    else:
-        tag = f"pipeline-build:{uuid.uuid4().hex}"
-        _follow(_lines(client, request, metadata, tag=tag), request.shown_dockerfile, desk)
-        _save(client, tag, desk, path)
+    steps = Steps()
+    with logged_in(request.external.login) as configuration:
+        client = _client(builder, configuration)
+        if builder.exports_layout:
+            output = {"type": "oci", "dest": str(path), "tar": "false", **_packed(request.compression)}
+            _follow(_lines(client, request, metadata, output=output), request.shown_dockerfile, desk, steps)
+        else:
+            tag = f"pipeline-build:{uuid.uuid4().hex}"
+            _follow(_lines(client, request, metadata, tag=tag), request.shown_dockerfile, desk, steps)
+    if not builder.exports_layout:
+        _save(_client(builder), tag, desk, path)
     text = request.shown_dockerfile.read_text(encoding="utf-8", errors="replace")
     flag = base_platform(text, target=request.target, arguments=request.arguments)
     refuse_fixed_base(flag, request.platforms, _builder_platform(metadata), str(request.shown_dockerfile))
     packing = Packing(
         compression=request.compression, newest_s=LAYER_TIME_S, plain_base=not builder.exports_layout
     )
-    return Export(Layout.open(path), _materials(metadata), packing)
+    return Export(Layout.open(path), _materials(metadata), packing, _summed_up(steps, request.external))
+
+
+def _summed_up(steps: Steps, cache: CacheUse) -> BuildSteps:
+    read = () if "importing" in steps.problems and len(cache.read) == 1 else tuple(cache.read)
+    written = None if "exporting" in steps.problems else next(iter(cache.written), None)
+    return BuildSteps(
+        steps=len(steps.all),
+        cached=len(steps.cached),
+        cache_read=read,
+        cache_written=written,
+        notes=(*cache.notes, *steps.notes),
+    )
 
 
 def _packed(compression: Compression) -> dict[str, str]:
@@ -129,9 +165,9 @@ def _local_digest(builder: Builder, name: str) -> Digest | None:
     return next((Digest(digest) for digest in (text.partition("@")[2] for text in known) if digest), None)
 
 
-def _client(builder: Builder) -> DockerClient:
+def _client(builder: Builder, configuration: Path | None = None) -> DockerClient:
     """Return a client in the builder's own context, outside of which buildx does not let it be used."""
-    return DockerClient(context=builder.engine.context if builder.engine else None)
+    return DockerClient(context=builder.engine.context if builder.engine else None, config=configuration)
 
 
 def _lines(
@@ -153,6 +189,8 @@ def _lines(
         builder=request.builder,
         network=request.network,
         cache=request.cache,
+        cache_from=[dict(one) for one in request.external.read.values()],
+        cache_to=next((dict(one) for one in request.external.written.values()), None),
         output=dict(output or {}),
         load=output is None,
         tags=[tag] if tag else [],
@@ -165,7 +203,7 @@ def _lines(
     return lines
 
 
-def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
+def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk, steps: Steps) -> None:
     """Show and log each line as it comes; the whole log is there before a base image is refused."""
     last: deque[str] = deque(maxlen=KEPT_LINES)
     with desk.log("build") as log:
@@ -173,6 +211,7 @@ def _follow(lines: Iterator[str], dockerfile: Path, desk: Desk) -> None:
             for line in lines:
                 text = desk.redact(line.rstrip())
                 last.append(text)
+                steps.read(text)
                 log.write(f"{text}\n")
                 log.flush()
                 if text:

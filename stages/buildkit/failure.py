@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import DiskFull, PipelineError, StageFailed
 
 NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.IGNORECASE)
+OWN = re.compile(r"did not complete successfully|parse error|unknown instruction|target stage|build target")
 TAIL_LINES = 40
 _ADVICE = (
     (
@@ -50,6 +51,14 @@ def explain(lines: Sequence[str], dockerfile: Path) -> PipelineError:
     place = f"{dockerfile}:{line}" if line else str(dockerfile)
     advice = next((advice for pattern, advice in _ADVICE if re.search(pattern, reason)), _UNKNOWN)
     return StageFailed(f"{place}: {reason}", advice=advice, tail="\n".join(_tail(lines)))
+
+
+def may_be_the_caches(error: StageFailed) -> bool:
+    """Tell whether a build that failed with an external cache may succeed without it.
+
+    One whose command failed, or whose Dockerfile is wrong, will not; nor one of which not BuildKit complains.
+    """
+    return bool(error.tail) and OWN.search(error.message) is None
 
 
 def _reason(lines: Sequence[str]) -> str:

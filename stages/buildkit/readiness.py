@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from pipeline.desk import Desk
 from pipeline.errors import PipelineError, ToolMissing
 from pipeline.model import Check, Problem
 from stages.buildkit.builder import Builder, buildx_version, find_builder
+from stages.buildkit.external_cache import ExternalCache
 from stages.buildkit.platforms import platform_checks
 
 
@@ -21,6 +23,16 @@ def tool_checks(name: str | None, platforms: Sequence[str]) -> tuple[Check, ...]
     except PipelineError as error:
         return (*named, buildx, failed(subject, error))
     return (*named, buildx, _builder_check(subject, builder, platforms))
+
+
+def cache_checks(name: str | None, cache: ExternalCache | None, desk: Desk) -> tuple[Check, ...]:
+    """Say what will be read from the cache and written to it; another check says where no builder answers."""
+    if cache is None:
+        return ()
+    try:
+        return (cache.check(find_builder(name), desk),)
+    except PipelineError:
+        return ()
 
 
 def _builder_check(subject: str, builder: Builder, platforms: Sequence[str]) -> Check:
