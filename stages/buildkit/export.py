@@ -73,7 +73,7 @@ class Export:
 
 
 def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:
-    """Build into a layout below `folder`; once more without the external cache where that may be to blame.
+    """Build into a layout below `folder`, again with less of the external cache where that may be to blame.
 
     Raises:
         StageFailed: the Dockerfile cannot be built; its line and BuildKit's last words are in the message.
@@ -84,12 +84,10 @@ def export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Expo
     except StageFailed as error:
         if not (request.external.active and failure.may_be_the_caches(error)):
             raise
-        reason = error.message.partition(": ")[2]
-    desk.say("the build failed; building once more without the external cache")
+        less = request.external.less(error.message.partition(": ")[2])
+    desk.say("the build failed; building again with less of the external cache")
     shutil.rmtree(folder / "built", ignore_errors=True)
-    login, note = request.external.login, f"not used: the build failed with it: {reason}"
-    without = replace(UNUSED, login=login, notes=(*request.external.notes, note))
-    return _export(replace(request, external=without), builder, desk, folder)
+    return export(replace(request, external=less), builder, desk, folder)
 
 
 def _export(request: Request, builder: Builder, desk: Desk, folder: Path) -> Export:

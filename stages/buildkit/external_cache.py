@@ -4,7 +4,7 @@ A build never fails for its cache's sake: what stands in the way becomes a note,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pipeline.desk import Desk
@@ -39,6 +39,17 @@ class CacheUse:
     def active(self) -> bool:
         """Tell whether the build has anything to do with a cache outside of its builder."""
         return bool(self.read or self.written)
+
+    def less(self, reason: str) -> "CacheUse":
+        """Return what is left of it after a build that failed with it: not read, and then not written either.
+
+        It is written first, since that mends a cache of which the registry has lost a part.
+        """
+        if self.read:
+            return replace(
+                self, read={}, notes=(*self.notes, f"not read: the build failed with it: {reason}")
+            )
+        return replace(self, written={}, notes=(*self.notes, f"not written: the build failed: {reason}"))
 
 
 UNUSED = CacheUse(read={}, written={})

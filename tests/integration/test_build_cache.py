@@ -1,0 +1,234 @@
+"""The build cache in a registry: an engine that begins empty takes the steps from there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pipeline.model import BuildSteps, BuiltImage
+from pipeline.record import Record, Runs, read_record
+from tests.support import engine as engines
+from tests.support.certificates import Authority
+from tests.support.engine import Engine
+from tests.support.fault_proxy import fault_proxy
+from tests.support.faults import Fault, Seen
+from tests.support.git_server import run_git
+from tests.support.registry import Registry
+
+SECRET = "correct-horse-battery-staple"
+WEIGHTS = b"weights that no cache may hold" * 1000
+ALL_STEPS = 4
+PULL_REQUEST = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_EVENT_NAME": "pull_request",
+    "GITHUB_REF": "refs/pull/1/merge",
+    "GITHUB_BASE_REF": "main",
+}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A model's repository on one runner."""
+
+    folder: Path
+    registry: Registry
+    address: str
+    """Where the registry is reached."""
+
+    def run(self, engine: Engine, *flags: str, **variables: str) -> Record:
+        """Build as CI does, without what an earlier run of this folder made; the run succeeds."""
+        command = [sys.executable, "-I", "-m", "pipeline", "run", "--until", "build", "--no-reuse", *flags]
+        environment = {
+            "REGISTRY_USERNAME": self.registry.username,
+            "REGISTRY_PASSWORD": self.registry.password,
+            "BUILD_SECRET": SECRET,
+            "DOCKER_HOST": engine.endpoint(),
+            **variables,
+        }
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = [line for line in done.stderr.splitlines() if not line.startswith("::add-mask::")]
+        assert self.registry.password not in "\n".join((done.stdout, *said))
+        runs = Runs(self.folder)
+        return read_record(runs.path(runs.names()[0]))
+
+    @property
+    def cache(self) -> str:
+        return f"{self.address}/{self.folder.name}/tiny-cache"
+
+    def cached_digest(self, tag: str = "main") -> str | None:
+        """Return what the registry has under the cache's tag."""
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        with self.registry.session() as session:
+            url = self.registry.url(f"{self.folder.name}/tiny-cache/manifests/{tag}")
+            answer = session.head(url, headers=accept, timeout=10)
+        return answer.headers["Docker-Content-Digest"] if answer.ok else None
+
+    def blobs(self) -> dict[str, bytes]:
+        """Return everything that the cache holds, unpacked."""
+        with self.registry.session() as session:
+            base = self.registry.url(f"{self.folder.name}/tiny-cache")
+            accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+            manifest = session.get(f"{base}/manifests/main", headers=accept, timeout=10)
+            entries = [manifest.json()["config"], *manifest.json()["layers"]]
+            found = {one["digest"]: session.get(f"{base}/blobs/{one['digest']}").content for one in entries}
+        unpacked = {
+            digest: gzip.decompress(blob) if blob.startswith(b"\x1f\x8b") else blob
+            for digest, blob in found.items()
+        }
+        return {"manifest": manifest.content, **unpacked}
+
+    def lose_layers(self) -> None:
+        """Take the layers away and leave the manifest, as a registry's garbage collection may."""
+        with self.registry.session() as session:
+            for digest in self.blobs():
+                if digest != "manifest":
+                    url = self.registry.url(f"{self.folder.name}/tiny-cache/blobs/{digest}")
+                    content = session.get(url, timeout=10).content
+                    if not content.startswith(b"{"):  # the list of steps stays
+                        assert session.delete(url, timeout=10).ok
+
+
+def steps(record: Record) -> BuildSteps:
+    image = built(record)
+    assert image.steps is not None
+    return image.steps
+
+
+def built(record: Record) -> BuiltImage:
+    entry = record.stage("build")
+    assert entry is not None
+    return BuiltImage.model_validate(entry.artifact)
+
+
+def checkout(folder: Path, registry: Registry, address: str, busybox: Path) -> Checkout:
+    (folder / "model").mkdir(parents=True)
+    (folder / "model/weights.bin").write_bytes(WEIGHTS)
+    shutil.copy(busybox, folder / "busybox")
+    own = uuid4().hex  # so that no engine knows these steps
+    (folder / "Dockerfile").write_text(
+        "FROM scratch AS tools\nCOPY busybox /bin/sh\n"
+        'RUN --mount=type=secret,id=token ["/bin/sh", "-c", '
+        f'"cat /run/secrets/token && echo {own} > /made"]\n'
+        "FROM scratch\nCOPY --from=tools /made /made\nCOPY busybox /bin/sh\n"
+    )
+    settings = {
+        "image": "tiny",
+        "registries": f"{address}/{folder.name}",
+        "model": {"source": "model", "path": "/models/tiny"},
+        "insecure_registries": [address],
+        "test": {"command": "true"},
+        "build": {"cache": "registry", "secrets": [{"id": "token", "environment": "BUILD_SECRET"}]},
+    }
+    (folder / "pipeline.yaml").write_text(json.dumps(settings))
+    (folder / ".gitignore").write_text(".pipeline/\n")
+    run_git("init", "--quiet", "--initial-branch=main", str(folder))
+    run_git("-C", str(folder), "add", "--all")
+    run_git("-C", str(folder), "commit", "--quiet", "--message", "first")
+    return Checkout(folder, registry, address)
+
+
+@pytest.fixture
+def project(tmp_path: Path, registry: Registry, busybox: Path) -> Checkout:
+    return checkout(tmp_path / f"cache-{uuid4().hex[:8]}", registry, registry.address, busybox)
+
+
+@pytest.fixture(scope="module")
+def empty_engine(docker_config: Path) -> Iterator[Engine]:
+    """An engine that has never built anything, whose cache is ours to prune."""
+    name = uuid4().hex[:8]
+    yield engines.start_second_engine(name, image_store="containerd")
+    engines.stop_second_engine(name)
+
+
+def test_another_engine_takes_the_steps_from_the_registry(
+    project: Checkout, engine: Engine, empty_engine: Engine
+) -> None:
+    # nothing leaves the machine for a dry run and for a pull request
+    for flags, variables in ((["--dry-run"], {}), ([], PULL_REQUEST)):
+        kept = steps(project.run(engine, *flags, **variables))
+        assert kept.cache_written is None
+        assert kept.notes == ("not written: a dry run or a pull request writes nothing",)
+        assert project.cached_digest() is None
+
+    first = project.run(engine)
+    assert steps(first).cache_written == f"{project.cache}:main"
+    assert steps(first).notes == ()
+    written = project.cached_digest()
+    assert written is not None
+
+    # a pull request's runner: it reads what its base has left, and leaves that as it is
+    second = project.run(empty_engine, **PULL_REQUEST, GITHUB_HEAD_REF="topic")
+    assert steps(second) == BuildSteps(
+        steps=ALL_STEPS,
+        cached=ALL_STEPS,
+        cache_read=(f"{project.cache}:main",),
+        notes=("not written: a dry run or a pull request writes nothing",),
+    )
+    assert built(second).digest == built(first).digest
+    assert project.cached_digest() == written
+
+    for blob in project.blobs().values():
+        for hidden in (SECRET, project.registry.password, WEIGHTS[:30].decode()):
+            assert hidden.encode() not in blob
+
+    # a cache that names what is gone does not break a build, which gives the same image
+    project.lose_layers()
+    empty_engine.docker("buildx", "prune", "--all", "--force")
+    third = project.run(empty_engine)
+    assert built(third).digest == built(first).digest
+    assert steps(third).cached == 0
+    assert "not found" in steps(third).notes[0]
+    assert steps(third).cache_written == f"{project.cache}:main"  # and is mended by that
+    empty_engine.docker("buildx", "prune", "--all", "--force")
+    assert steps(project.run(empty_engine)).cached == ALL_STEPS
+
+
+def test_a_repository_that_refuses_the_cache_does_not_stop_the_build(
+    tmp_path: Path, registry: Registry, busybox: Path, engine: Engine
+) -> None:
+    def immutable(seen: Seen) -> Fault | None:
+        refused = seen.method == "PUT" and "/tiny-cache/manifests/" in seen.path
+        return Fault("answer", status=400) if refused else None
+
+    authority = Authority.create(tmp_path / "authority")
+    with fault_proxy(registry.port, immutable, certificate=authority.issue("127.0.0.1")) as proxy:
+        address = f"127.0.0.1:{proxy.port}"
+        project = checkout(tmp_path / f"cache-{uuid4().hex[:8]}", registry, address, busybox)
+        kept = steps(project.run(engine, REQUESTS_CA_BUNDLE=str(authority.certificate)))
+        assert proxy.of("PUT", "/tiny-cache/manifests/main")
+    assert kept.cache_written is None
+    (note,) = kept.notes
+    assert note.startswith("not written: ")
+    assert "400" in note
+    assert project.cached_digest() is None
+
+
+def test_a_classic_image_store_reads_the_cache_and_says_what_it_lacks(
+    project: Checkout, engine: Engine, classic_engine: Engine
+) -> None:
+    first = project.run(engine)
+    written = project.cached_digest()
+    second = project.run(classic_engine)
+    assert steps(second).cached == ALL_STEPS
+    assert "docker buildx create" in steps(second).notes[0]
+    assert built(second).digest == built(first).digest
+    assert project.cached_digest() == written
