@@ -23,6 +23,7 @@ from tests.support.engine import Engine
 from tests.support.fault_proxy import fault_proxy
 from tests.support.faults import Fault, Seen
 from tests.support.git_server import run_git
+from tests.support.github_cache import running_github_cache
 from tests.support.registry import Registry
 
 SECRET = "correct-horse-battery-staple"
@@ -159,6 +160,14 @@ def empty_engine(docker_config: Path) -> Iterator[Engine]:
     engines.stop_second_engine(name)
 
 
+@pytest.fixture
+def first_engine(docker_config: Path) -> Iterator[Engine]:
+    """Another one, which writes to GitHub's cache service: what that answers can end an engine."""
+    name = uuid4().hex[:8]
+    yield engines.start_second_engine(name, image_store="containerd")
+    engines.stop_second_engine(name)
+
+
 def test_another_engine_takes_the_steps_from_the_registry(
     project: Checkout, engine: Engine, empty_engine: Engine
 ) -> None:
@@ -232,3 +241,31 @@ def test_a_classic_image_store_reads_the_cache_and_says_what_it_lacks(
     assert "docker buildx create" in steps(second).notes[0]
     assert built(second).digest == built(first).digest
     assert project.cached_digest() == written
+
+
+def test_github_keeps_the_cache_of_one_runner_for_the_next(
+    project: Checkout, first_engine: Engine, empty_engine: Engine
+) -> None:
+    with running_github_cache() as service:
+        job = {"GITHUB_ACTIONS": "true", "PIPELINE_BUILD__CACHE": "gha", **service.environment}
+        kept = steps(project.run(first_engine, **job, GITHUB_EVENT_NAME="pull_request"))
+        assert (kept.cache_written, service.entries) == (None, {})
+
+        first = project.run(first_engine, **job)
+        assert steps(first).cache_written == "GitHub's cache service"
+        assert service.entries
+        written = dict(service.entries)
+
+        second = project.run(empty_engine, **job, GITHUB_EVENT_NAME="pull_request")
+        assert steps(second).cached == ALL_STEPS
+        assert built(second).digest == built(first).digest
+        assert service.entries == written
+
+        # the service is down, or has forgotten us: the image is the same
+        third = project.run(empty_engine, **{**job, "ACTIONS_RUNTIME_TOKEN": "of-old"})
+        assert built(third).digest == built(first).digest
+        assert "not written" in " ".join(steps(third).notes)
+
+        files = (path for path in (project.folder / ".pipeline").rglob("*") if path.is_file())
+        assert not [path for path in files if service.token.encode() in path.read_bytes()]
+    assert project.cached_digest() is None
