@@ -14,7 +14,7 @@ def _store(value: str) -> str:
     try:
         host = "" if value in NAMED else Repository(value).host
     except ValueError:
-        host = value
+        host = ""
     if value in NAMED or "." in host or ":" in host or host == "localhost":
         return value
     raise ValueError(

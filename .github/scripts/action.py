@@ -219,7 +219,9 @@ def flags(command: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     Raises:
         Mistake: an input has a value that it cannot have.
     """
-    lines = (line.strip() for line in environment.get("INPUT_SET", "").splitlines())
+    cache = environment.get("INPUT_BUILD_CACHE", "").strip()
+    first = [f"build.cache={cache}"] if cache else []
+    lines = (line.strip() for line in (*first, *environment.get("INPUT_SET", "").splitlines()))
     one_by_one = {f"--{name}": environment.get(f"INPUT_{name.upper()}") for name in PASSED_ON[command]}
     return (
         *(f"{flag}={value}" for flag, value in one_by_one.items() if value),
@@ -229,9 +231,14 @@ def flags(command: str, environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def without_inputs(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the job's own environment; without the summary's file where no summary is wished."""
+    """Return the job's own environment; without the summary's file where no summary is wished.
+
+    What the action knows nothing of comes as an empty variable, which is none.
+    """
     own = {
-        key: value for key, value in environment.items() if key != "PYTHON" and not key.startswith("INPUT_")
+        key: value
+        for key, value in environment.items()
+        if key != "PYTHON" and not key.startswith("INPUT_") and (value or not key.startswith("ACTIONS_"))
     }
     if not is_true(environment, "summary", default="true"):
         own.pop("GITHUB_STEP_SUMMARY", None)

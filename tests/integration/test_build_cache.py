@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from pipeline.model import BuildSteps, BuiltImage
 from pipeline.record import Record, Runs, read_record
@@ -269,3 +270,35 @@ def test_github_keeps_the_cache_of_one_runner_for_the_next(
         files = (path for path in (project.folder / ".pipeline").rglob("*") if path.is_file())
         assert not [path for path in files if service.token.encode() in path.read_bytes()]
     assert project.cached_digest() is None
+
+
+def test_the_action_asks_the_runner_for_the_cache_and_has_the_token_masked(tmp_path: Path) -> None:
+    action = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
+    (step,) = (one for one in action["runs"]["steps"] if "github-script" in one.get("uses", ""))
+    assert step["if"] == "inputs.build-cache == 'gha'"
+    said = tmp_path / "said.js"
+    said.write_text(
+        "const said = []\n"
+        "const core = {\n"
+        "  setSecret: (value) => said.push(['mask', value]),\n"
+        "  setOutput: (name, value) => said.push([name, value]),\n"
+        "}\n"
+        f"{step['with']['script']}\n"
+        "console.log(JSON.stringify(said))\n"
+    )
+    service = {"ACTIONS_RUNTIME_TOKEN": "t", "ACTIONS_RESULTS_URL": "r", "ACTIONS_CACHE_SERVICE_V2": "True"}
+    for environment in (service, {}):
+        node = subprocess.run(
+            ["node", str(said)],
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        token, address, second = (environment.get(name, "") for name in service)
+        outputs = [["token", token], ["results-url", address], ["cache-url", ""], ["service-v2", second]]
+        assert json.loads(node.stdout) == [*([["mask", token]] if token else []), *outputs]
+    given = next(one for one in action["runs"]["steps"] if one.get("id") == "run")["env"]
+    assert {f"steps.cache.outputs.{name}" for name, _ in outputs} == {
+        text.split()[1] for text in given.values() if "steps.cache" in text
+    }

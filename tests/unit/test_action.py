@@ -168,16 +168,26 @@ def test_inputs_become_flags_and_nothing_else(tmp_path: Path) -> None:
         INPUT_ENVIRONMENT="dev",
         INPUT_SET="\n  benchmark.port=9000\n\n--dry-run\ntags=$(touch owned);x\n",
         INPUT_WORKING_DIRECTORY="models $(touch owned)",
+        INPUT_BUILD_CACHE="gha",
         INPUT_DRY_RUN="True",
+        ACTIONS_RESULTS_URL="https://results.example.com/",
+        ACTIONS_RUNTIME_TOKEN="",
         INPUT_SUMMARY="false",
         PYTHON="/usr/bin/python3",
         GITHUB_STEP_SUMMARY="/summary",
         PIPELINE_IMAGE="digits",
     )
     arguments, environment, folder = json.loads(done.stdout)
-    settings = ["--set=benchmark.port=9000", "--set=--dry-run", "--set=tags=$(touch owned);x"]
+    settings = [
+        "--set=build.cache=gha",
+        "--set=benchmark.port=9000",
+        "--set=--dry-run",
+        "--set=tags=$(touch owned);x",
+    ]
     assert arguments == ["run", "--config=--password-stdin", "--environment=dev", *settings, "--dry-run"]
-    assert {"PIPELINE_IMAGE"} == {name for name in environment if not name.startswith(("LC_", "__"))}
+    assert {"PIPELINE_IMAGE", "ACTIONS_RESULTS_URL"} == {
+        name for name in environment if not name.startswith(("LC_", "__"))
+    }
     assert folder == str(tmp_path / "models $(touch owned)")
     assert not list(tmp_path.rglob("owned"))
 
