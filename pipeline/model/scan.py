@@ -1,7 +1,8 @@
 """What scanners found in one digest."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -43,9 +44,127 @@ class Vulnerability(Value):
     title: str = ""
     url: str | None = None
     cvss_score: float | None = Field(default=None, ge=0, le=10)
+    cvss_vector: str | None = None
+    references: tuple[str, ...] = Field(default=(), description="addresses of advisories")
+    published_at: datetime | None = None
+    known_exploited: date | None = Field(
+        default=None, description="since when the given list of exploited vulnerabilities names it"
+    )
     found_by: tuple[FoundBy, ...] = Field(
         default=(), description="of several scanners; the severity is their highest. Empty: the report's own"
     )
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two findings the same, wherever the package lies: id, package, installed version."""
+        return (self.id, self.package, self.installed_version)
+
+
+class Secret(Value):
+    """A secret in a layer, named by its rule; the secret itself is nowhere in the evidence."""
+
+    rule: str
+    category: str
+    severity: Severity
+    title: str
+    path: str = Field(description="in the image")
+    line: int | None = None
+
+
+class License(Value):
+    """The licence that a package, or a file, says it stands under."""
+
+    license: str = Field(description="an SPDX expression where the package has one, else its own words")
+    package: str = Field(description="empty for a file that belongs to no package")
+    installed_version: str = ""
+    path: str = ""
+
+
+class Misconfiguration(Value):
+    """A setting of the image that a scanner advises against."""
+
+    id: str
+    title: str
+    message: str
+    severity: Severity
+    path: str = ""
+    line: int | None = None
+    resolution: str = ""
+    url: str | None = None
+
+
+class LintFinding(Value):
+    """A line of the Dockerfile that a linter advises against."""
+
+    code: str = Field(description="such as DL3008")
+    level: Literal["error", "warning", "info", "style"]
+    line: int
+    column: int = 1
+    message: str
+    url: str | None = None
+
+
+class DockerfileReport(Value):
+    """What a linter says of the Dockerfile."""
+
+    linter: Tool
+    path: str = Field(description="relative to the root of the repository")
+    digest: Digest
+    findings: tuple[LintFinding, ...] = ()
+
+
+class ScannedModelFile(Value):
+    """A file of the model that was looked into, whole, and what it is by its content."""
+
+    path: str = Field(description="in the model's folder")
+    digest: Digest
+    size_bytes: int
+    format: str = Field(description="such as safetensors, onnx, pickle; unknown where nothing fits")
+    reused: bool = Field(default=False, description="known from an earlier scan of the same content")
+
+
+class ModelFileFinding(Value):
+    """Something in a file of the model that runs code when it is loaded, or that breaks its format's rules.
+
+    unsafe: it can run code or reach other files; malformed: it breaks the rules of its format; unread: it
+    could not be looked into whole, so nothing is known of it.
+    """
+
+    path: str = Field(description="in the model's folder")
+    member: str = Field(default="", description="inside an archive: its members, joined by `!`")
+    format: str
+    kind: Literal["unsafe", "malformed", "unread"]
+    code: str = Field(description="one word for the policies, such as pickle-import")
+    message: str
+
+
+class ModelFilesReport(Value):
+    """What the scanner of model files found."""
+
+    scanners: tuple[Tool, ...]
+    files: tuple[ScannedModelFile, ...]
+    findings: tuple[ModelFileFinding, ...] = ()
+
+
+class Sbom(Value):
+    """A list of what one platform of the image is made of, kept in a file beside the record."""
+
+    format: Literal["cyclonedx", "spdx"]
+    platform: str
+    path: Path = Field(description="relative to the folder of the runs' cache")
+    digest: Digest = Field(description="of the file")
+    components: int
+    reused: bool = False
+
+
+class Baseline(Value):
+    """The findings of the image that is deployed now: what is in them is not new."""
+
+    reference: str = Field(description="of the deployed image, with digest")
+    how: Literal["sbom", "scan", "same digest"] = Field(description="what was looked up in the database")
+    database: str = Field(default="", description="empty: the same as the report's own")
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+    size_bytes: int | None = Field(default=None, description="of the deployed image, compressed")
 
 
 class VulnerabilityDatabase(Value):
@@ -105,8 +224,27 @@ class ScanReport(Evidence):
     vulnerabilities: tuple[Vulnerability, ...] = ()
     unjudged: tuple[Unjudged, ...] = Field(default=(), description="what could not be looked up, and why")
     registries: tuple[RegistryAnswer, ...] = Field(default=(), description="asked for their own findings")
+    secrets: tuple[Secret, ...] | None = Field(default=None, description="None: nobody looked for them")
+    licenses: tuple[License, ...] | None = Field(default=None, description="None: nobody looked for them")
+    misconfigurations: tuple[Misconfiguration, ...] | None = Field(
+        default=None, description="None: nobody looked for them"
+    )
+    known_exploited_list: str = Field(default="", description="the list that was given, and its date")
+    dockerfile: DockerfileReport | None = None
+    model_files: ModelFilesReport | None = None
+    sboms: tuple[Sbom, ...] = ()
+    baseline: Baseline | None = Field(default=None, description="None: nobody asked what is new")
+    baseline_missing: str = Field(default="", description="why there is no baseline, where one was wanted")
 
     @property
     def database_age(self) -> timedelta:
         """How old the database was when the scan ran."""
         return self.scanned_at - self.database.updated_at
+
+    @property
+    def new_vulnerabilities(self) -> tuple[Vulnerability, ...] | None:
+        """The findings that the deployed image does not have; None where there is no baseline."""
+        if self.baseline is None:
+            return None
+        known = {found.key for found in self.baseline.vulnerabilities}
+        return tuple(found for found in self.vulnerabilities if found.key not in known)
