@@ -50,9 +50,9 @@ schema: $(VENV)/installed ## Write the JSON schema that editors read
 
 requirements: ## Pin the dependencies again (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make requirements' --extra trivy --output-file requirements.txt pyproject.toml
+		--custom-compile-command 'make requirements' --extra trivy --extra hadolint --output-file requirements.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make requirements' --extra trivy --group dev --output-file requirements-dev.txt pyproject.toml
+		--custom-compile-command 'make requirements' --extra trivy --extra hadolint --group dev --output-file requirements-dev.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make requirements' --all-extras --group build --output-file requirements-all.txt pyproject.toml
 
