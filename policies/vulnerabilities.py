@@ -54,6 +54,8 @@ class VulnerabilitiesRule(Rule):
     """How many findings of CRITICAL, HIGH, MEDIUM, LOW, UNKNOWN are allowed; others do not count."""
     fixable_only: bool = False
     """Count only findings that a newer version of the package mends."""
+    new_only: bool = False
+    """Count only findings that the deployed image lacks (`scan.baseline`); all where that is unknown."""
     packages: tuple[Word, ...] = ()
     """Count only findings in these packages (`*` stands for any characters); default: in all."""
     exceptions: tuple[VulnerabilityException, ...] = ()
@@ -67,7 +69,7 @@ class VulnerabilitiesRule(Rule):
         live = tuple(one for one in self.exceptions if one.expires >= today)
         counted = [found for found in self._looked_at(artifact) if not any(one.covers(found) for one in live)]
         reasons = (
-            self._reason([found for found in counted if found.severity is severity], ceiling, today)
+            self._reason([found for found in counted if found.severity is severity], ceiling, artifact)
             for severity, ceiling in self.maximum.items()
         )
         return self.verdict((reason for reason in reasons if reason), self._summary(artifact, live))
@@ -75,7 +77,8 @@ class VulnerabilitiesRule(Rule):
     def _looked_at(self, report: ScanReport) -> Iterator[Vulnerability]:
         """Yield the findings that this rule is about, each once wherever the package lies in the image."""
         seen: set[tuple[str, str, str]] = set()
-        for found in report.vulnerabilities:
+        new = report.new_vulnerabilities if self.new_only else None
+        for found in report.vulnerabilities if new is None else new:
             key = (found.id, found.package, found.installed_version)
             if key in seen or (self.fixable_only and found.fixed_version is None):
                 continue
@@ -84,12 +87,14 @@ class VulnerabilitiesRule(Rule):
             seen.add(key)
             yield found
 
-    def _reason(self, found: list[Vulnerability], ceiling: int, today: date) -> Reason | None:
+    def _reason(self, found: list[Vulnerability], ceiling: int, report: ScanReport) -> Reason | None:
         if len(found) <= ceiling:
             return None
+        today = report.scanned_at.date()
         shown = "; ".join(self._describe(one, today) for one in found[:SHOWN])
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         fixable = " that can be fixed" if self.fixable_only else ""
+        fixable += f", {_since(report)}" if self.new_only else ""
         count = plural(len(found), f"{found[0].severity} vulnerability")
         return Reason(
             message=f"{count}{fixable}; at most {ceiling} allowed: {shown}{more}",
@@ -128,6 +133,8 @@ class VulnerabilitiesRule(Rule):
         excepted = sum(any(one.covers(vulnerability) for one in live) for vulnerability in found)
         if excepted:
             parts.append(f"{excepted} accepted by exception")
+        if self.new_only:
+            parts.append(_since(report))
         unused = [one.id for one in self.exceptions if not any(one.covers(each) for each in found)]
         if unused:
             parts.append(f"no longer needed: exception for {', '.join(unused)}")
@@ -183,6 +190,16 @@ class UnjudgedRule(Rule):
         )
         subjects = ", ".join(each.subject for each in unjudged)
         return self.verdict(reasons, f"allowed unseen: {subjects}" if unjudged else "all could be looked up")
+
+
+def _since(report: ScanReport) -> str:
+    """Return how many findings are new, or why nobody knows and all of them count."""
+    if report.baseline is None or report.new_vulnerabilities is None:
+        why = report.baseline_missing or "`scan.baseline` is not set"
+        return f"all of them counted since nothing is known of what is deployed ({why})"
+    new = len({found.key for found in report.new_vulnerabilities})
+    known = len({found.key for found in report.vulnerabilities}) - new
+    return f"{new or 'none'} new since {report.baseline.name}, which has {known or 'none'} of them already"
 
 
 def _finders(found: Vulnerability) -> str:

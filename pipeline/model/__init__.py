@@ -6,6 +6,7 @@ artifact that only tells something about an image, so a stated reason (`Skipped`
 
 from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
+from pipeline.model.destinations import Destinations
 from pipeline.model.image import (
     BaseImage,
     BuiltImage,
@@ -39,6 +40,7 @@ from pipeline.model.scan import (
     RegistryAnswer,
     RegistryScan,
     Sbom,
+    SbomFormat,
     ScannedModelFile,
     ScanReport,
     Secret,
@@ -71,6 +73,7 @@ __all__ = [
     "Check",
     "ColdStart",
     "Descriptor",
+    "Destinations",
     "DiskForecast",
     "DiskNeed",
     "DockerfileReport",
@@ -105,6 +108,7 @@ __all__ = [
     "RegistryScan",
     "Rollout",
     "Sbom",
+    "SbomFormat",
     "ScanReport",
     "ScannedModelFile",
     "Secret",

@@ -1,5 +1,6 @@
 """What scanners found in one digest."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +51,7 @@ class Vulnerability(Value):
     known_exploited: date | None = Field(
         default=None, description="since when the given list of exploited vulnerabilities names it"
     )
+    platforms: tuple[str, ...] = Field(default=(), description="where it is; empty: on every platform")
     found_by: tuple[FoundBy, ...] = Field(
         default=(), description="of several scanners; the severity is their highest. Empty: the report's own"
     )
@@ -59,6 +61,11 @@ class Vulnerability(Value):
         """What makes two findings the same, wherever the package lies: id, package, installed version."""
         return (self.id, self.package, self.installed_version)
 
+    @property
+    def flaw(self) -> tuple[str, str]:
+        """What stays the same from one image to the next: id and package, however the package is written."""
+        return (self.id.upper(), self.package.lower().replace("_", "-"))
+
 
 class Secret(Value):
     """A secret in a layer, named by its rule; the secret itself is nowhere in the evidence."""
@@ -67,14 +74,16 @@ class Secret(Value):
     category: str
     severity: Severity
     title: str
-    path: str = Field(description="in the image")
+    path: str = Field(description="in the image; empty: in its configuration, such as a variable")
     line: int | None = None
 
 
 class License(Value):
     """The licence that a package, or a file, says it stands under."""
 
-    license: str = Field(description="an SPDX expression where the package has one, else its own words")
+    license: str = Field(
+        description="as the package says it, SPDX's word where it is known; empty: it says none"
+    )
     package: str = Field(description="empty for a file that belongs to no package")
     installed_version: str = ""
     path: str = ""
@@ -87,7 +96,7 @@ class Misconfiguration(Value):
     title: str
     message: str
     severity: Severity
-    path: str = ""
+    path: str = Field(default="", description="in the image; empty: of the image's own configuration")
     line: int | None = None
     resolution: str = ""
     url: str | None = None
@@ -108,7 +117,7 @@ class DockerfileReport(Value):
     """What a linter says of the Dockerfile."""
 
     linter: Tool
-    path: str = Field(description="relative to the root of the repository")
+    path: str = Field(description="relative to the folder of pipeline.yaml")
     digest: Digest
     findings: tuple[LintFinding, ...] = ()
 
@@ -146,14 +155,18 @@ class ModelFilesReport(Value):
     findings: tuple[ModelFileFinding, ...] = ()
 
 
-class Sbom(Value):
-    """A list of what one platform of the image is made of, kept in a file beside the record."""
+SbomFormat = Literal["cyclonedx", "spdx"]
 
-    format: Literal["cyclonedx", "spdx"]
+
+class Sbom(Value):
+    """A list of what an image is made of on one platform, kept in a file."""
+
+    format: SbomFormat
     platform: str
+    subject: Digest = Field(description="of the manifest of the platform that it is about")
     path: Path = Field(description="relative to the folder of the runs' cache")
     digest: Digest = Field(description="of the file")
-    components: int
+    components: int = Field(description="of the application and of the model, the model's files among them")
     reused: bool = False
 
 
@@ -165,6 +178,12 @@ class Baseline(Value):
     database: str = Field(default="", description="empty: the same as the report's own")
     vulnerabilities: tuple[Vulnerability, ...] = ()
     size_bytes: int | None = Field(default=None, description="of the deployed image, compressed")
+
+    @property
+    def name(self) -> str:
+        """The deployed image as people tell it from others: the beginning of its digest."""
+        _, _, digest = self.reference.rpartition("@")
+        return digest[: len("sha256:") + 12]
 
 
 class VulnerabilityDatabase(Value):
@@ -231,6 +250,9 @@ class ScanReport(Evidence):
     )
     known_exploited_list: str = Field(default="", description="the list that was given, and its date")
     dockerfile: DockerfileReport | None = None
+    dockerfile_unread: str = Field(
+        default="", description="why no linter read the Dockerfile, where none did"
+    )
     model_files: ModelFilesReport | None = None
     sboms: tuple[Sbom, ...] = ()
     baseline: Baseline | None = Field(default=None, description="None: nobody asked what is new")
@@ -243,8 +265,22 @@ class ScanReport(Evidence):
 
     @property
     def new_vulnerabilities(self) -> tuple[Vulnerability, ...] | None:
-        """The findings that the deployed image does not have; None where there is no baseline."""
+        """The findings that the deployed image does not have; None where there is no baseline.
+
+        A package that was upgraded and still has the flaw brought none: its version does not count.
+        """
         if self.baseline is None:
             return None
-        known = {found.key for found in self.baseline.vulnerabilities}
-        return tuple(found for found in self.vulnerabilities if found.key not in known)
+        return _without(self.vulnerabilities, self.baseline.vulnerabilities)
+
+    @property
+    def gone_vulnerabilities(self) -> tuple[Vulnerability, ...] | None:
+        """The findings that the deployed image alone has; None where there is no baseline."""
+        if self.baseline is None:
+            return None
+        return _without(self.baseline.vulnerabilities, self.vulnerabilities)
+
+
+def _without(found: Iterable[Vulnerability], others: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
+    known = {each.flaw for each in others}
+    return tuple(each for each in found if each.flaw not in known)

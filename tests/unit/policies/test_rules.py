@@ -9,6 +9,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.model import (
     Artifact,
     BaseImage,
+    Baseline,
     BuiltImage,
     FoundBy,
     Image,
@@ -208,6 +209,27 @@ def test_fixable_only() -> None:
     verdict = judge(rule, scan(vulnerability("A", HIGH, fixed=None)))
     assert (verdict.passed, verdict.summary) == (True, "0 critical, 1 high, none with a fix")
     assert not judge(rule, scan(vulnerability("A", HIGH))).passed
+
+
+def test_new_only_gates_on_what_the_deployed_image_lacks_and_tells_both_numbers() -> None:
+    rule = "{rule: vulnerabilities, maximum: {HIGH: 0}, new_only: true}"
+    old, new = vulnerability("A", HIGH), vulnerability("B", HIGH)
+    deployed = Baseline(
+        reference=f"registry.example/digits:1@{Digest.of(b'deployed')}",
+        how="sbom",
+        vulnerabilities=(old.model_copy(update={"installed_version": "5.2"}),),  # upgraded, and not mended
+    )
+    known = scan(old).model_copy(update={"baseline": deployed})
+    assert judge(rule, known).passed
+    assert "none new since sha256:" in judge(rule, known).summary
+    report = scan(old, new).model_copy(update={"baseline": deployed})
+    (message,) = messages(rule, report)
+    since = f"1 new since {deployed.name}, which has 1 of them already"
+    assert message.startswith(f"1 HIGH vulnerability, {since}; at most 0 allowed: B")
+    unknown = scan(old).model_copy(update={"baseline_missing": "nothing is deployed yet"})
+    (message,) = messages(rule, unknown)
+    assert "nothing is known of what is deployed (nothing is deployed yet)" in message
+    assert not judge(rule, scan(old)).passed
 
 
 def test_packages() -> None:
