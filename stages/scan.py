@@ -77,6 +77,9 @@ class Scan:
             packages=findings.packages,
             vulnerabilities=findings.vulnerabilities,
             unjudged=findings.unjudged,
+            secrets=findings.secrets,
+            licenses=findings.licenses,
+            misconfigurations=findings.misconfigurations,
         )
         return report if self.outside is None else _with_answers(report, self.outside, image, desk)
 

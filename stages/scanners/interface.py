@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.desk import Desk
-from pipeline.model import BuiltImage, Check, DiskNeed, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
+from pipeline.model import (
+    BuiltImage,
+    Check,
+    DiskNeed,
+    License,
+    Misconfiguration,
+    Secret,
+    Tool,
+    Unjudged,
+    Vulnerability,
+    VulnerabilityDatabase,
+)
 from stages.oci.application_view import View
 from stages.scanners.merging import Answer
 
@@ -19,6 +30,10 @@ class Findings:
     packages: int
     vulnerabilities: tuple[Vulnerability, ...]
     unjudged: tuple[Unjudged, ...] = ()
+    secrets: tuple[Secret, ...] | None = None
+    """None: it did not look for them; so with the two below."""
+    licenses: tuple[License, ...] | None = None
+    misconfigurations: tuple[Misconfiguration, ...] | None = None
 
 
 class Scanner(Protocol):

@@ -1,6 +1,9 @@
-"""Why Trivy could not fetch a database, from what it printed, and what helps."""
+"""Why Trivy could not fetch a database, or look into an image, from what it printed, and what helps."""
+
+from pathlib import Path
 
 from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
+from pipeline.process import Outcome
 
 LONGEST = 300  # characters of a cause in a message
 
@@ -43,6 +46,47 @@ def refusal(
         said,
         advice=f"Is the repository reachable from here? Name a mirror in `{setting}`;"
         " on a machine without network set `scan.database.update: false` and fill the cache before.",
+    )
+
+
+def failure(outcome: Outcome, cache: Path, timeout_s: float, java_source: str) -> PipelineError:
+    """Return the error for a scan that did not come to its end."""
+    tail = outcome.stderr[-4000:]
+    if "Unable to initialize the Java DB" in tail:
+        return _java_failure(tail, cache, java_source)
+    if outcome.timed_out or "deadline exceeded" in tail:
+        return StageFailed(
+            f"Trivy was stopped: it took longer than {timeout_s:g} s",
+            advice="Raise `scan.timeout_s`.",
+            tail=tail,
+        )
+    if "DB error" in tail or "failed to open db" in tail:
+        return StageFailed(
+            "Trivy cannot read its vulnerability database: it is damaged",
+            advice=f"Remove {cache / 'db'} and run again.",
+            tail=tail,
+        )
+    return StageFailed(
+        f"Trivy ended with exit code {outcome.exit_code}",
+        advice="Its last lines say why; nothing is known about the image.",
+        tail=tail,
+    )
+
+
+def _java_failure(tail: str, cache: Path, source: str) -> PipelineError:
+    if "cannot be specified on the first run" in tail:
+        return StageFailed(
+            f"the image has JAR files, and {cache / 'java-db'} holds no index that tells what they are",
+            advice="Set `scan.database.update: true`; or fill that folder before the run"
+            " (`trivy image --download-java-db-only`).",
+            tail=tail,
+        )
+    return refusal(
+        source,
+        tail,
+        timed_out=False,
+        what="the image has JAR files, and the index that tells what they are",
+        setting="scan.database.java_repositories",
     )
 
 
