@@ -20,7 +20,13 @@ from pipeline.yaml_source import Place, Tree, at, dotted, load, parse, validate
 
 FILE_NAME = "pipeline.yaml"
 PREFIX = "PIPELINE_"
-_KEY_FILES = {("update", "ssh_key"), ("github_app", "private_key"), ("signing", "key")}
+_KEY_FILES = {
+    ("update", "ssh_key"),
+    ("github_app", "private_key"),
+    ("signing", "key"),
+    ("attest", "key"),
+    ("verify", "key"),
+}
 """Settings that name a file with a key, which is no secret."""
 EXAMPLE = "image: my-model\nregistries: [registry.example.com/team]"
 

@@ -16,7 +16,7 @@ What is scanned, benchmarked, pushed and deployed is one digest, from the build 
 EPILOG = """\
 exit codes: 0 delivered, 1 a stage failed, 2 configuration, 3 refused by policy, 4 tool missing,
 5 registry or git remote, 6 disk, 7 the tag names another digest, 8 a manifest cannot be edited safely,
-70 defect, 130 interrupted
+9 not signed or not verifiable, 70 defect, 130 interrupted
 
 settings: default < pipeline.yaml < PIPELINE_SECTION__KEY in the environment < --set section.key=value
 passwords: REGISTRY_USERNAME with REGISTRY_PASSWORD or --password-stdin, or `docker login`;
