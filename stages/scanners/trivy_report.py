@@ -243,18 +243,20 @@ def _licenses(result: _Result) -> Iterable[License]:
 
 
 def _secrets(result: _Result, image: str) -> Iterable[Secret]:
+    path = "" if result.target == image else result.target  # its configuration: the lines are of no file
     for found in result.secrets:
         yield Secret(
             rule=found.rule,
             category=found.category,
             severity=found.severity,
             title=found.title,
-            path="" if result.target == image else result.target,
-            line=found.line or None,
+            path=path,
+            line=found.line or None if path else None,
         )
 
 
 def _misconfigurations(result: _Result, image: str) -> Iterable[Misconfiguration]:
+    path = "" if result.target == image else result.target
     for found in result.misconfigurations:
         if found.status == "FAIL":
             yield Misconfiguration(
@@ -262,8 +264,8 @@ def _misconfigurations(result: _Result, image: str) -> Iterable[Misconfiguration
                 title=found.title,
                 message=found.message,
                 severity=found.severity,
-                path="" if result.target == image else result.target,
-                line=found.cause.line or None,
+                path=path,
+                line=found.cause.line or None if path else None,
                 resolution=found.resolution,
                 url=found.url or None,
             )
