@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
 from stages.oci.application_view import View, application_views
-from stages.scanners.interface import OutsideScanners, Scanner
+from stages.scanners.interface import Addition, OutsideScanners, Scanner
 from stages.scanners.merging import Answer, merged
 
 
@@ -21,11 +21,13 @@ from stages.scanners.merging import Answer, merged
 class Scan:
     """Let a scanner look into the application layers of every platform, and into the model image's base.
 
-    Registries may be asked what their own scanners found in the very same manifests.
+    Registries may be asked what their own scanners found in the very same manifests. What else is to be found
+    out (about the Dockerfile, say) comes after that, one addition after the other.
     """
 
     scanner: Scanner
     outside: OutsideScanners | None = None
+    additions: tuple[Addition, ...] = ()
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
 
     name: ClassVar[str] = "scan"
@@ -34,7 +36,9 @@ class Scan:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell whether the scanner and its database are there, and whether registries let us ask."""
-        return (*self.scanner.check(desk), *(self.outside.check() if self.outside is not None else ()))
+        outside = self.outside.check() if self.outside is not None else ()
+        further = (check for addition in self.additions for check in addition.check(desk))
+        return (*self.scanner.check(desk), *outside, *further)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the scanner needs; the layers are shared with the build by hard links."""
@@ -49,13 +53,15 @@ class Scan:
         found since: None.
         """
         scanner = self.scanner.identity()
-        if scanner is None or self.outside is not None:
+        further = tuple(addition.identity(have) for addition in self.additions)
+        if scanner is None or self.outside is not None or None in further:
             return None
         today = self.now().astimezone(UTC).date()
         image = have[BuiltImage]
         layers = [one.application_layers for one in image.model_image.platforms] if image.model_image else []
         base = "".join(f"\n{layer.digest}" for platform in layers for layer in platform)
-        return Digest.of(f"{image.digest}\n{self.scanner.name}\n{scanner}\n{today}{base}".encode())
+        rest = "".join(f"\n{one}" for one in further)
+        return Digest.of(f"{image.digest}\n{self.scanner.name}\n{scanner}\n{today}{base}{rest}".encode())
 
     def run(self, have: Artifacts, desk: Desk) -> ScanReport:
         """Return what the scanner found.
@@ -81,7 +87,11 @@ class Scan:
             licenses=findings.licenses,
             misconfigurations=findings.misconfigurations,
         )
-        return report if self.outside is None else _with_answers(report, self.outside, image, desk)
+        if self.outside is not None:
+            report = _with_answers(report, self.outside, image, desk)
+        for addition in self.additions:
+            report = addition.added(report, have, desk)
+        return report
 
 
 def _base_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:
