@@ -1,14 +1,19 @@
 """The scan of the configuration."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
 from pipeline.record import Runs
+from pipeline.scan_section import ProgramSection
 from stages.registries.connections import Registries
 from stages.registries.findings import RegistryFindings
 from stages.scan import Scan
+from stages.scanners.hadolint import Hadolint
+from stages.scanners.known_exploited import KnownExploited
+from stages.scanners.program import Choice
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 
@@ -18,8 +23,11 @@ def scan(configuration: Configuration) -> Scan:
     values = configuration.values
     section = values.scan
     database = section.database
+    chosen = _choice(section.trivy, configuration.root)
     trivy = Trivy(
-        program=_program(section.trivy, configuration.root),
+        program=chosen.program,
+        sha256=chosen.sha256,
+        look_for=frozenset(section.look_for),
         maximum_age=timedelta(days=database.maximum_age_days),
         update=database.update,
         insecure_hosts=values.insecure_registries,
@@ -29,7 +37,29 @@ def scan(configuration: Configuration) -> Scan:
         databases=database.repositories or PUBLISHED,
         java_databases=database.java_repositories or PUBLISHED_JAVA,
     )
-    return Scan(scanner=trivy, outside=_registry_findings(configuration))
+    return Scan(
+        scanner=trivy,
+        outside=_registry_findings(configuration),
+        additions=(*_known_exploited(configuration), _hadolint(configuration)),
+    )
+
+
+def _known_exploited(configuration: Configuration) -> Iterator[KnownExploited]:
+    if (source := configuration.values.scan.known_exploited) is not None:
+        path = source if "://" in source else str(configuration.root / Path(source).expanduser())
+        yield KnownExploited(source=path, cache=Runs(configuration.root).cache)
+
+
+def _hadolint(configuration: Configuration) -> Hadolint:
+    said, root, build = configuration.values.scan.hadolint, configuration.root, configuration.values.build
+    named = said if isinstance(said, ProgramSection) or (isinstance(said, str) and said != "auto") else None
+    return Hadolint(
+        dockerfile=root / build.context / build.dockerfile,
+        root=root,
+        choice=_choice(named, root),
+        required=said is True or named is not None,
+        switched_off=said is False,
+    )
 
 
 def _registry_findings(configuration: Configuration) -> RegistryFindings | None:
@@ -42,6 +72,12 @@ def _registry_findings(configuration: Configuration) -> RegistryFindings | None:
         options=gitops.options(configuration),
     )
     return RegistryFindings(registries=registries, model_repositories=values.model_repositories)
+
+
+def _choice(said: str | ProgramSection | None, root: Path) -> Choice:
+    if not isinstance(said, ProgramSection):
+        return Choice(program=_program(said, root))
+    return Choice(program=_program(said.program, root), sha256=said.sha256)
 
 
 def _program(name: str | None, root: Path) -> str | None:

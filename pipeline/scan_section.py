@@ -1,10 +1,22 @@
-"""`scan:` in pipeline.yaml: the scanners and their database."""
+"""`scan:` in pipeline.yaml: the scanners, their programs and their database."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from pipeline.section import Number, Seconds, Section, Words
+from pipeline.section import Number, Seconds, Section, Words, words
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]
+Subjects = Annotated[tuple[Literal["secrets", "licenses", "misconfigurations"], ...], BeforeValidator(words)]
+
+
+class ProgramSection(Section):
+    """A program, and what it has to be."""
+
+    program: str | None = None
+    """Its path, relative to pipeline.yaml, or its name on the PATH; default: as without the mapping."""
+    sha256: Sha256 | None = None
+    """Its SHA-256; it is compared before the program is started."""
 
 
 class DatabaseSection(Section):
@@ -23,8 +35,17 @@ class DatabaseSection(Section):
 class ScanSection(Section):
     """The scan of the application layers."""
 
-    trivy: str | None = None
-    """The Trivy program; default: found on the PATH, or the one of the extra `trivy`."""
+    trivy: str | ProgramSection | None = None
+    """The Trivy program, or a mapping with its checksum; default: found on the PATH, or the one of the extra
+    `trivy`."""
+    look_for: Subjects = ()
+    """What Trivy looks for beside vulnerabilities: secrets, licenses, misconfigurations."""
+    known_exploited: str | None = None
+    """CISA's known_exploited_vulnerabilities.json: a file, relative to pipeline.yaml, or an https URL;
+    findings that it names say so."""
+    hadolint: Literal["auto"] | bool | str | ProgramSection = "auto"
+    """The linter of the Dockerfile: auto (where it is installed), true (or it is an error), false, the
+    program, or a mapping with its checksum."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
     registry_findings: bool = False
