@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
+from pipeline.compose_model import model_of
 from pipeline.record import Runs
 from pipeline.scan_section import ProgramSection
 from stages.registries.connections import Registries
@@ -14,6 +15,7 @@ from stages.scan import Scan
 from stages.scanners.hadolint import Hadolint
 from stages.scanners.known_exploited import KnownExploited
 from stages.scanners.program import Choice
+from stages.scanners.sbom import Sboms, Shelf
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
 from stages.scanners.trivy_database import PUBLISHED
 
@@ -28,6 +30,7 @@ def scan(configuration: Configuration) -> Scan:
         program=chosen.program,
         sha256=chosen.sha256,
         look_for=frozenset(section.look_for),
+        lists=section.sbom,
         maximum_age=timedelta(days=database.maximum_age_days),
         update=database.update,
         insecure_hosts=values.insecure_registries,
@@ -40,7 +43,20 @@ def scan(configuration: Configuration) -> Scan:
     return Scan(
         scanner=trivy,
         outside=_registry_findings(configuration),
+        sboms=_sboms(configuration),
         additions=(*_known_exploited(configuration), _hadolint(configuration)),
+    )
+
+
+def _sboms(configuration: Configuration) -> Sboms:
+    section, model = configuration.values.model, model_of(configuration)
+    lock = model.lock if model is not None else None
+    revision = (lock.revision if lock is not None else None) or (section.revision if section else None)
+    return Sboms(
+        shelf=Shelf(Runs(configuration.root).cache),
+        formats=configuration.values.scan.sbom,
+        files=model.files if model is not None else None,
+        revision=revision or "",
     )
 
 

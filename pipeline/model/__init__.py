@@ -4,6 +4,7 @@ Everything is frozen and knows its units. An `Artifact` is what a stage makes; `
 artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
 """
 
+from pipeline.model.attest import Attestation, AttestedImage, Signer, VerifiedImage
 from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
 from pipeline.model.destinations import Destinations
@@ -35,6 +36,7 @@ from pipeline.model.scan import (
     License,
     LintFinding,
     Misconfiguration,
+    ModelCard,
     ModelFileFinding,
     ModelFilesReport,
     RegistryAnswer,
@@ -63,6 +65,8 @@ from pipeline.model.update import (
 
 __all__ = [
     "Artifact",
+    "Attestation",
+    "AttestedImage",
     "BaseImage",
     "Baseline",
     "BenchmarkReport",
@@ -90,6 +94,7 @@ __all__ = [
     "LintFinding",
     "ManifestUpdate",
     "Misconfiguration",
+    "ModelCard",
     "ModelFile",
     "ModelFileFinding",
     "ModelFilesReport",
@@ -113,6 +118,7 @@ __all__ = [
     "ScannedModelFile",
     "Secret",
     "Severity",
+    "Signer",
     "Skipped",
     "SlowTest",
     "Source",
@@ -122,6 +128,7 @@ __all__ = [
     "Unjudged",
     "Value",
     "Verdict",
+    "VerifiedImage",
     "Vulnerability",
     "VulnerabilityDatabase",
 ]

@@ -122,10 +122,13 @@ class DockerfileReport(Value):
     findings: tuple[LintFinding, ...] = ()
 
 
-class ScannedModelFile(Value):
-    """A file of the model that was looked into, whole, and what it is by its content."""
+FindingKind = Literal["unsafe", "malformed", "unread"]
 
-    path: str = Field(description="in the model's folder")
+
+class ScannedModelFile(Value):
+    """A file of the model that was looked into, and what it is by its content."""
+
+    path: str = Field(description="in the model's folder; absolute for one in the application's layers")
     digest: Digest
     size_bytes: int
     format: str = Field(description="such as safetensors, onnx, pickle; unknown where nothing fits")
@@ -139,11 +142,12 @@ class ModelFileFinding(Value):
     could not be looked into whole, so nothing is known of it.
     """
 
-    path: str = Field(description="in the model's folder")
+    path: str = Field(description="as in ScannedModelFile")
     member: str = Field(default="", description="inside an archive: its members, joined by `!`")
     format: str
-    kind: Literal["unsafe", "malformed", "unread"]
+    kind: FindingKind
     code: str = Field(description="one word for the policies, such as pickle-import")
+    subject: str = Field(default="", description="what it is about, such as the name that a pickle imports")
     message: str
 
 
@@ -153,6 +157,20 @@ class ModelFilesReport(Value):
     scanners: tuple[Tool, ...]
     files: tuple[ScannedModelFile, ...]
     findings: tuple[ModelFileFinding, ...] = ()
+
+
+class ModelCard(Value):
+    """What the model's README.md says in its YAML front matter, as the Hugging Face Hub reads it."""
+
+    path: str = Field(description="in the model's folder")
+    digest: Digest
+    name: str = ""
+    license: str = Field(default="", description="an SPDX expression, or else the card's own words")
+    license_url: str = ""
+    datasets: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+    task: str = ""
+    library: str = ""
 
 
 SbomFormat = Literal["cyclonedx", "spdx"]
@@ -254,6 +272,7 @@ class ScanReport(Evidence):
         default="", description="why no linter read the Dockerfile, where none did"
     )
     model_files: ModelFilesReport | None = None
+    model_card: ModelCard | None = Field(default=None, description="None: there is none, or nobody looked")
     sboms: tuple[Sbom, ...] = ()
     baseline: Baseline | None = Field(default=None, description="None: nobody asked what is new")
     baseline_missing: str = Field(default="", description="why there is no baseline, where one was wanted")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pipeline.desk import Desk
-from pipeline.model import Check, DiskNeed, Problem, Tool
+from pipeline.model import Check, DiskNeed, Problem, SbomFormat, Tool
 from pipeline.process import Command
 from stages.oci.application_view import View
 from stages.oci.endpoint import is_loopback
-from stages.scanners.interface import Findings
+from stages.scanners.interface import Findings, ListedView
 from stages.scanners.program import Choice, Program
 from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, alone, describe_age
+from stages.scanners.trivy_lists import convert
 from stages.scanners.trivy_login import hosts, login_environment, without_options
 from stages.scanners.trivy_program import TRIVY, find
 from stages.scanners.trivy_refusals import failure
@@ -51,6 +52,8 @@ class Trivy:
     """Hosts that may be spoken to without TLS; loopback always may."""
     registries: tuple[str, ...] = ()
     """Hosts that are pushed to: the ones that REGISTRY_USERNAME and REGISTRY_PASSWORD are meant for."""
+    lists: tuple[SbomFormat, ...] = ()
+    """Lists of what is installed to make of each scan of layers."""
     timeout_s: float = 600
     cache: Path | None = None
     """Where database and layers are kept; default: the desk's cache. Without it no result is reused."""
@@ -100,6 +103,7 @@ class Trivy:
             StageFailed: the database is too old or damaged, or the scan did not come to its end.
         """
         program, cache, contents = find(self.program, self.sha256), self._cache(desk), Contents()
+        lists: list[ListedView] = []
         with alone(cache, desk):
             database = self._database.ready(cache, self._connection(program, self.databases, desk), desk)
             for view in views:
@@ -107,6 +111,8 @@ class Trivy:
                 report, said = self._scan(view, program, cache, desk)
                 try:
                     contents.add(report, said, view.platform)
+                    if view.sbom is None:
+                        lists.append(ListedView(view, convert(program, report, self.lists, desk)))
                 finally:  # it repeats the image's configuration, with every secret that is in it
                     report.unlink(missing_ok=True)
         return Findings(
@@ -118,7 +124,22 @@ class Trivy:
             secrets=contents.secrets if "secrets" in self.look_for else None,
             licenses=contents.licenses if "licenses" in self.look_for else None,
             misconfigurations=contents.misconfigurations if "misconfigurations" in self.look_for else None,
+            lists=tuple(lists),
         )
+
+    @property
+    def tool(self) -> Tool:
+        """Trivy and its version.
+
+        Raises:
+            ToolMissing: Trivy is missing, too old, or not what it should be.
+        """
+        return Tool(name=self.name, version=find(self.program, self.sha256).version)
+
+    @property
+    def needs_layers(self) -> bool:
+        """Tell whether it looks for what no list of packages has."""
+        return bool(self.look_for)
 
     @property
     def _database(self) -> TrivyDatabase:
@@ -138,9 +159,13 @@ class Trivy:
         java = ("--java-db-repository", ",".join(self.java_databases), *connection.options)
         report = desk.folder / f"trivy-{view.layout.name}.json"
         arguments = (
-            *("image", "--input", str(view.layout), *self._subjects, "--list-all-pkgs"),
-            *("--format", "json", "--output", str(report), "--cache-dir", str(cache), "--ignorefile", ""),
-            *("--module-dir", str(desk.folder / "no-modules")),  # those in the home folder change findings
+            *(
+                self._layers(view, desk)
+                if view.sbom is None
+                else ("sbom", str(view.sbom), "--scanners", "vuln")
+            ),
+            *("--list-all-pkgs", "--format", "json", "--output", str(report)),
+            *("--cache-dir", str(cache), "--ignorefile", ""),
             *("--skip-db-update", "--offline-scan"),  # it asks nobody, unless it finds a JAR
             *(java if self.update else ("--skip-java-db-update", *_QUIET)),
             *("--timeout", f"{self.timeout_s:g}s"),
@@ -157,6 +182,13 @@ class Trivy:
         if not outcome.succeeded:
             raise failure(outcome, cache, self.timeout_s, ",".join(self.java_databases))
         return report, outcome.stderr
+
+    def _layers(self, view: View, desk: Desk) -> tuple[str, ...]:
+        no_modules = (
+            "--module-dir",
+            str(desk.folder / "no-modules"),
+        )  # those in the home folder change findings
+        return ("image", "--input", str(view.layout), *self._subjects, *no_modules)
 
     @property
     def _subjects(self) -> tuple[str, ...]:
