@@ -12,7 +12,9 @@ from pipeline.scan_section import ProgramSection
 from stages.registries.connections import Registries
 from stages.registries.findings import RegistryFindings
 from stages.scan import Scan
+from stages.scanners.baseline import DeployedBaseline
 from stages.scanners.hadolint import Hadolint
+from stages.scanners.interface import Scanner
 from stages.scanners.known_exploited import KnownExploited
 from stages.scanners.program import Choice
 from stages.scanners.sbom import Sboms, Shelf
@@ -44,7 +46,11 @@ def scan(configuration: Configuration) -> Scan:
         scanner=trivy,
         outside=_registry_findings(configuration),
         sboms=_sboms(configuration),
-        additions=(*_known_exploited(configuration), _hadolint(configuration)),
+        additions=(
+            *_baseline(configuration, trivy),
+            *_known_exploited(configuration),
+            _hadolint(configuration),
+        ),
     )
 
 
@@ -58,6 +64,16 @@ def _sboms(configuration: Configuration) -> Sboms:
         files=model.files if model is not None else None,
         revision=revision or "",
     )
+
+
+def _baseline(configuration: Configuration, scanner: Scanner) -> Iterator[DeployedBaseline]:
+    if configuration.values.scan.baseline == "deployed":
+        yield DeployedBaseline(
+            scanner=scanner,
+            destination=gitops.destination(configuration),
+            registries=_registries(configuration),
+            shelf=Shelf(Runs(configuration.root).cache),
+        )
 
 
 def _known_exploited(configuration: Configuration) -> Iterator[KnownExploited]:
@@ -82,12 +98,17 @@ def _registry_findings(configuration: Configuration) -> RegistryFindings | None:
     values = configuration.values
     if not values.scan.registry_findings:
         return None
-    registries = Registries(
+    registries = _registries(configuration)
+    return RegistryFindings(registries=registries, model_repositories=values.model_repositories)
+
+
+def _registries(configuration: Configuration) -> Registries:
+    values = configuration.values
+    return Registries(
         repositories=values.repositories,
         insecure=values.insecure_registries,
         options=gitops.options(configuration),
     )
-    return RegistryFindings(registries=registries, model_repositories=values.model_repositories)
 
 
 def _choice(said: str | ProgramSection | None, root: Path) -> Choice:

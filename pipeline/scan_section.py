@@ -63,6 +63,8 @@ class ScanSection(Section):
     program, or a mapping with its checksum."""
     sbom: Lists = ("cyclonedx", "spdx")
     """Lists of what the image and its model are made of: cyclonedx, spdx; `[]` for none."""
+    baseline: Literal["deployed"] | None = None
+    """deployed: look up the image that the manifests name now too, and tell what is new since."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
     registry_findings: bool = False

@@ -131,7 +131,7 @@ class Sboms:
                 document = listed.get(subject.manifest, {}).get(form)
                 new = document is not None or (not platform.application_layers and not path.is_file())
                 if new:
-                    self.shelf.keep(path, _completed(document, form, subject))
+                    self.shelf.keep(path, completed(document, form, subject))
                 elif not path.is_file():
                     continue
                 place = platform.platform.replace("/", "-")
@@ -166,7 +166,8 @@ def _platforms(image: BuiltImage) -> Iterator[tuple[Image, PlatformImage, str]]:
             yield one, platform, prefix
 
 
-def _completed(document: bytes | None, form: SbomFormat, subject: Subject) -> bytes:
+def completed(document: bytes | None, form: SbomFormat, subject: Subject) -> bytes:
+    """Return a list as it is kept; `document` is the scanner's own, None for an image without layers."""
     found: dict[str, Any] | None = json.loads(document) if document is not None else None
     complete = sbom_cyclonedx.complete if form == "cyclonedx" else sbom_spdx.complete
     return json.dumps(complete(found, subject), separators=(",", ":"), ensure_ascii=False).encode()

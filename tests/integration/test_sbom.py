@@ -157,6 +157,7 @@ def test_a_list_is_looked_up_as_if_it_were_the_layers(have: Artifacts, scan: Sca
     assert (second.packages, second.unjudged) == (first.packages, first.unjudged)
     assert [one.reused for one in second.sboms] == [True] * 4
     assert scan.usable(second)
+    assert isinstance(scan.scanner, Trivy)
     curious = replace(scan, scanner=replace(scan.scanner, look_for=frozenset({"secrets"})))
     third = curious.run(have, desk(tmp_path, "third"))
     assert " image " in (tmp_path / "third" / "trivy-linux-amd64.log").read_text()  # no list has secrets
