@@ -2,7 +2,6 @@
 
 import json
 import os
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +10,14 @@ from pathlib import Path
 from pipeline import disk, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.endings import defect, failed
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
-from pipeline.interface import Continuing, Policy, Preparing, Salvaging, Stage
-from pipeline.model import Artifact, Source, Verdict
+from pipeline.interface import Continuing, Preparing, Publishing, Salvaging, Stage
+from pipeline.judgement import judge
+from pipeline.model import Artifact, Source
 from pipeline.plan import Plan, check, missing
 from pipeline.proposal import publishes, within_reach
-from pipeline.record import FILE_NAME, Failure, Record, Runs, StageRecord, Status, write_text
+from pipeline.record import FILE_NAME, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
 from pipeline.report.interface import Reporter
 
@@ -88,13 +89,14 @@ def deliver(  # noqa: PLR0913 - each comes from somebody else
         _deliver(run, read, compose)
         ended = run.record.model_copy(update={"status": Status.PASSED})
     except PipelineError as error:
-        ended = _failed(run, error)
+        ended = failed(run.record, error)
     except KeyboardInterrupt:
-        ended = _failed(
-            run, Interrupted("interrupted", advice="Nothing is left running. Run `pipeline run` again.")
+        ended = failed(
+            run.record,
+            Interrupted("interrupted", advice="Nothing is left running. Run `pipeline run` again."),
         )
     except BaseException as error:  # a defect of ours must not lose the record
-        ended = _failed(run, _internal(run, error))
+        ended = failed(run.record, defect(error, run.runs.folder, run.redact))
     with process.uninterrupted():
         process.stop_descendants(besides=others)
         run.save(ended.model_copy(update={"finished_at": datetime.now(UTC)}))
@@ -132,6 +134,8 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
     run.reporter.checked(run.record)
     if (error := missing(run.record.checks)) is not None:
         raise error
+    if not run.options.stays_here:
+        _judge_destinations(run, plan)
     if not run.options.only_check:
         _run_stages(run, plan)
     for entry in run.record.stages[len(plan.stages) :]:  # out of a proposal's reach
@@ -169,13 +173,30 @@ def _name_after(run: Run, source: Source) -> None:
     run.save(run.record.model_copy(update={"run": name, "source": source}))
 
 
+def _judge_destinations(run: Run, plan: Plan) -> None:
+    """Refuse before any work what must not be sent where it is bound for."""
+    for stage in plan.working:
+        bound = stage.sends_to() if isinstance(stage, Publishing) else None
+        if bound is None:
+            continue
+        verdicts = judge(bound, plan.policies, have=Artifacts(plan.source), now=datetime.now(UTC))
+        refused = [verdict for verdict in verdicts if verdict.refuses]
+        entry = _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else Status.PLANNED)
+        if refused:
+            run.reporter.ended(entry)
+            raise PolicyRefused(stage.name, refused)
+
+
 def _run_stages(run: Run, plan: Plan) -> None:
     have = Artifacts(plan.source)
     for stage in plan.stages:
         try:
             have = have.plus(_run_stage(run, plan, stage, have))
         except PipelineError as error:
-            if error.made is not None and (following := _salvaging(run, plan, stage, error)) is not None:
+            if (
+                error.made is not None
+                and (following := _salvaging(run, plan, stage, error, have)) is not None
+            ):
                 _salvage(run, plan, following, have.plus(error.made), error)
             raise
 
@@ -186,9 +207,11 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
     desk = run.desk(stage)
     try:
         made, status = _make(run, plan, stage, have, desk)
-        verdicts = judge(made, plan.policies)
+        verdicts = judge(made, plan.policies, have=have, now=datetime.now(UTC))
         refused = [verdict for verdict in verdicts if verdict.refuses]
-        _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else status)
+        _entry(
+            run, stage, verdicts=(*entry.verdicts, *verdicts), status=Status.REFUSED if refused else status
+        )
         if refused:
             raise PolicyRefused(stage.name, refused)
     except BaseException as error:
@@ -203,7 +226,7 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
     return made
 
 
-def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError) -> Stage | None:
+def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError, have: Artifacts) -> Stage | None:
     """Return the next stage, where what the failed one made is enough for it and for the policies."""
     rest = [stage for stage in plan.stages[plan.stages.index(failed) + 1 :] if stage.name not in plan.skipped]
     if not rest or error.made is None:
@@ -214,7 +237,7 @@ def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError) -> Sta
     if lacking := following.lacking(error.made):
         _add(error, advice=lacking)
         return None
-    verdicts = judge(error.made, plan.policies)
+    verdicts = judge(error.made, plan.policies, have=have, now=datetime.now(UTC))
     _entry(run, failed, verdicts=verdicts)
     return None if any(verdict.refuses for verdict in verdicts) else following
 
@@ -256,11 +279,6 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
     return made, Status.REUSED if source else Status.PASSED
 
 
-def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:
-    """Return the verdict of every policy that judges this type of artifact."""
-    return tuple(policy.judge(made) for policy in policies if policy.judges is type(made))
-
-
 def _entry(run: Run, stage: Stage, **changes: object) -> StageRecord:
     return _record(run, stage.name, **changes)
 
@@ -280,26 +298,3 @@ def _note_failure(run: Run, stage: Stage, error: BaseException) -> None:
         _entry(run, stage, artifact=error.made.model_dump(mode="json"))
     stopped = isinstance(error, KeyboardInterrupt | Interrupted)
     _entry(run, stage, status=Status.INTERRUPTED if stopped else Status.FAILED)
-
-
-def _failed(run: Run, error: PipelineError) -> Record:
-    failure = Failure(
-        kind=type(error).__name__,
-        message=error.message,
-        advice=error.advice,
-        tail=getattr(error, "tail", ""),
-        exit_code=error.exit_code,
-    )
-    statuses = {PolicyRefused: Status.REFUSED, Interrupted: Status.INTERRUPTED}
-    status = statuses.get(type(error), Status.FAILED)
-    return run.record.model_copy(update={"status": status, "failure": failure})
-
-
-def _internal(run: Run, error: BaseException) -> InternalError:
-    path = run.runs.folder / "traceback.txt"  # not in the run, which a plan throws away
-    text = "".join(traceback.format_exception(error))
-    write_text(path, run.redact(text))
-    return InternalError(
-        f"a defect of the pipeline: {type(error).__name__}: {error}",
-        advice=f"Please report it with {path} (secrets are masked) and the record of the run.",
-    )

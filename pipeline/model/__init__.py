@@ -4,7 +4,7 @@ Everything is frozen and knows its units. An `Artifact` is what a stage makes; `
 artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
 """
 
-from pipeline.model.attest import Attestation, AttestedImage, Signer, VerifiedImage
+from pipeline.model.attest import Attestation, AttestedImage, Signer, Verification, VerifiedImage
 from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
 from pipeline.model.destinations import Destinations
@@ -128,6 +128,7 @@ __all__ = [
     "Unjudged",
     "Value",
     "Verdict",
+    "Verification",
     "VerifiedImage",
     "Vulnerability",
     "VulnerabilityDatabase",

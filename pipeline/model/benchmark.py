@@ -1,5 +1,7 @@
 """What the model server inside the image did under load."""
 
+from datetime import datetime
+
 from pydantic import Field
 
 from pipeline.model.base import Evidence, Value
@@ -48,4 +50,5 @@ class BenchmarkReport(Evidence):
     generator_cpu: float = Field(description="share of one core that the load generator used, 0 to 1")
     peak_memory_bytes: int
     memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
+    finished_at: datetime | None = Field(default=None, description="None in older records")
     invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")

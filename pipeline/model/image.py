@@ -49,6 +49,9 @@ class PlatformImage(Value):
     config: Descriptor
     application_layers: tuple[Descriptor, ...]
     user: str = Field(default="", description="the user that the image runs as; empty is root")
+    ports: tuple[str, ...] = Field(default=(), description="that it says it listens on, such as 8080/tcp")
+    healthcheck: bool = Field(default=False, description="whether it says how its health is checked")
+    labels: dict[str, str] = Field(default={})
 
 
 class BaseImage(Value):
@@ -56,6 +59,7 @@ class BaseImage(Value):
 
     name: str
     digest: Digest | None = None
+    created: datetime | None = Field(default=None, description="as it says itself; None where nobody knows")
 
 
 class Image(Value):
