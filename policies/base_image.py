@@ -8,7 +8,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, PositiveFloat
 
 from pipeline.interface import Case
-from pipeline.model import Artifact, BaseImage, BuiltImage, Reason, Verdict
+from pipeline.model import (
+    Artifact,
+    BaseImage,
+    BuiltImage,
+    Image,
+    ModelImage,
+    PlatformImage,
+    Reason,
+    Verdict,
+)
 from pipeline.reference import Reference
 from policies.rule import Rule
 
@@ -33,7 +42,7 @@ class BaseImageRule(Rule):
     digest_required: bool = False
     """Whether the digest of the base image has to be known."""
     maximum_age_days: PositiveFloat | None = None
-    """Days since the base image was made, as it says itself; one that does not say is refused."""
+    """Days since the newest layer of the base image was made, as it says itself; unknown is refused."""
 
     judges: ClassVar[type[Artifact]] = BuiltImage
     why: ClassVar[str] = (
@@ -55,17 +64,17 @@ maximum_age_days: 60
 
     def judge_in(self, artifact: BuiltImage, case: Case) -> Verdict:
         """Return the verdict on the base of an image."""
-        reasons = [*self._of(artifact.base, case), *self._of_model_image(artifact, case)]
+        reasons = [*self._of(artifact, case), *self._of_model_image(artifact.model_image, case)]
         base = artifact.base
         return self.verdict(reasons, f"{base.name} {base.digest or ''}".strip() if base else "unknown")
 
-    def _of_model_image(self, image: BuiltImage, case: Case) -> Iterator[Reason]:
+    def _of_model_image(self, image: ModelImage | None, case: Case) -> Iterator[Reason]:
         """Judge what the weights' own image begins with; that it may be nothing needs no permission."""
-        base = image.model_image.base if image.model_image is not None else None
-        for reason in self._of(base, case) if base is not None else ():
+        for reason in self._of(image, case) if image is not None and image.base is not None else ():
             yield Reason(message=f"model image: {reason.message}", advice="Change or pin `model.base`.")
 
-    def _of(self, base: BaseImage | None, case: Case) -> Iterator[Reason]:
+    def _of(self, image: Image, case: Case) -> Iterator[Reason]:
+        base = image.base
         if self.allowed is not None and not any(_fits(base, one) for one in self.allowed):
             found = base.name if base else "unknown"
             yield Reason(
@@ -75,20 +84,23 @@ maximum_age_days: 60
         if self.digest_required:
             yield from _of_digest(base)
         if self.maximum_age_days is not None and (base is None or base.name != SCRATCH):
-            yield from self._of_age(base, self.maximum_age_days, case)
+            for platform in image.platforms:
+                yield from self._of_age(base, platform, self.maximum_age_days, case)
 
-    def _of_age(self, base: BaseImage | None, limit: float, case: Case) -> Iterator[Reason]:
-        if base is None or base.created is None:
+    def _of_age(
+        self, base: BaseImage | None, platform: PlatformImage, limit: float, case: Case
+    ) -> Iterator[Reason]:
+        name = f"{platform.platform}: the base image {base.name if base else '(unknown)'}"
+        if platform.base_created is None:
             yield Reason(
-                message=f"nobody knows how old the base image {base.name if base else ''} is;"
-                f" at most {limit:g} days are allowed".replace("  ", " "),
-                advice="Use a base image whose configuration says when it was created.",
+                message=f"{name} is of unknown age; at most {limit:g} days are allowed",
+                advice="Use a base image whose configuration says when its layers were made.",
             )
             return
-        days = (case.now - base.created) / timedelta(days=1)
+        days = (case.now - platform.base_created) / timedelta(days=1)
         if days > limit:
             yield Reason(
-                message=f"the base image {base.name} is of {base.created:%Y-%m-%d}, {days:.0f} days old;"
+                message=f"{name} is of {platform.base_created:%Y-%m-%d}, {days:.0f} days old;"
                 f" at most {limit:g} are allowed",
                 advice="Take a newer one: change the tag or digest in `FROM`.",
             )

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -250,6 +251,7 @@ class Benchmark:
             generator_cpu=min(1.0, load.generator_cpu),
             peak_memory_bytes=memory.peak_bytes,
             memory_source=memory.source,
+            finished_at=datetime.now(UTC),
             invalid=(*doubts(load), *memory.doubts()),
         )
 

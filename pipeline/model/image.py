@@ -52,6 +52,9 @@ class PlatformImage(Value):
     ports: tuple[str, ...] = Field(default=(), description="that it says it listens on, such as 8080/tcp")
     healthcheck: bool = Field(default=False, description="whether it says how its health is checked")
     labels: dict[str, str] = Field(default={})
+    base_created: datetime | None = Field(
+        default=None, description="when the newest layer of the base image was made; None where nobody knows"
+    )
 
 
 class BaseImage(Value):
@@ -59,7 +62,6 @@ class BaseImage(Value):
 
     name: str
     digest: Digest | None = None
-    created: datetime | None = Field(default=None, description="as it says itself; None where nobody knows")
 
 
 class Image(Value):

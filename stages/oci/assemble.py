@@ -14,6 +14,7 @@ from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.application_layers import Packer, Packing
+from stages.oci.image_settings import base_created, settings
 from stages.oci.layer_facts import KnownFacts
 from stages.oci.layer_memory import LayerMemory, Taken
 from stages.oci.layer_order import Place, above_base, layer_names, top
@@ -118,6 +119,7 @@ class _Joint:
         taken = self._take_layers(manifest, document, place)
         layers = tuple(one.descriptor for one in taken)
         self._refuse_overlap(document, layers, place)
+        base = base_created(document.get("history", ())[: place.steps]) if place.known else None
         document = _config(document, [one.diff_id for one in taken], place, self.additions)
         config = self.target.write(to_json(document), CONFIG_TYPE)
         models = (model.descriptor for model in self.additions.model_layers)
@@ -135,7 +137,8 @@ class _Joint:
             manifest=self.target.write(to_json(written), MANIFEST_TYPE),
             config=config,
             application_layers=layers,
-            user=document.get("config", {}).get("User", ""),
+            **settings(document),
+            base_created=base,
         )
 
     def _take_layers(
@@ -166,7 +169,7 @@ class _Joint:
                 "they keep the times of their files, and a model's go above all: engines will unpack "
                 "those anew after every change"
             )
-        return place or top(history, layers)
+        return place or top(history, layers, known=False)
 
 
 def _nobody_listens(_: str) -> None:
