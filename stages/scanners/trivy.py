@@ -8,21 +8,24 @@ import json
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pipeline.desk import Desk
+from pipeline.errors import PipelineError
 from pipeline.model import Check, DiskNeed, Problem, SbomFormat, Tool
-from pipeline.process import Command
+from pipeline.process import Command, Outcome
 from stages.oci.application_view import View
 from stages.oci.endpoint import is_loopback
+from stages.scanners.alone import alone
 from stages.scanners.interface import Findings, ListedView
 from stages.scanners.program import Choice, Program
-from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, alone, describe_age
+from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, describe_age
 from stages.scanners.trivy_lists import convert
-from stages.scanners.trivy_login import hosts, login_environment, without_options
+from stages.scanners.trivy_login import host_of, login_environment, without_options
 from stages.scanners.trivy_program import TRIVY, find
-from stages.scanners.trivy_refusals import failure
+from stages.scanners.trivy_refusals import failure, joined, lacks_index
 from stages.scanners.trivy_report import Contents
 
 PUBLISHED_JAVA = ("mirror.gcr.io/aquasec/trivy-java-db:1", "ghcr.io/aquasecurity/trivy-java-db:1")
@@ -105,7 +108,8 @@ class Trivy:
         program, cache, contents = find(self.program, self.sha256), self._cache(desk), Contents()
         lists: list[ListedView] = []
         with alone(cache, desk):
-            database = self._database.ready(cache, self._connection(program, self.databases, desk), desk)
+            connect = partial(self._connection, program, desk)
+            database = self._database.ready(cache, connect, desk)
             for view in views:
                 desk.say(f"scanning the packages for {view.platform}")
                 report, said = self._scan(view, program, cache, desk)
@@ -154,10 +158,26 @@ class Trivy:
         return self.cache or desk.cache / self.name
 
     def _scan(self, view: View, program: Program, cache: Path, desk: Desk) -> tuple[Path, str]:
-        """Run Trivy over one view and return the path of its report and what it said."""
-        connection = self._connection(program, self.java_databases, desk)
-        java = ("--java-db-repository", ",".join(self.java_databases), *connection.options)
+        """Run Trivy over one view and return the path of its report and what it said.
+
+        It fetches the index of JARs only where it finds one, and gives up where a repository does not answer.
+        """
+        failed: list[PipelineError] = []
         report = desk.folder / f"trivy-{view.layout.name}.json"
+        for index in self.java_databases if self.update else ("",):
+            outcome = self._run(view, report, index, program, cache, desk)
+            if outcome.succeeded:
+                return report, outcome.stderr
+            failed.append(failure(outcome, cache, self.timeout_s, index))
+            if not lacks_index(outcome):
+                break
+        raise joined(failed)
+
+    def _run(  # noqa: PLR0913, PLR0917 - what one call of a program takes
+        self, view: View, report: Path, index: str, program: Program, cache: Path, desk: Desk
+    ) -> Outcome:
+        """Run Trivy over one view; the index of JARs is from this repository, or else from the cache."""
+        connection = self._connection(program, desk, index) if index else None
         arguments = (
             *(
                 self._layers(view, desk)
@@ -167,27 +187,26 @@ class Trivy:
             *("--list-all-pkgs", "--format", "json", "--output", str(report)),
             *("--cache-dir", str(cache), "--ignorefile", ""),
             *("--skip-db-update", "--offline-scan"),  # it asks nobody, unless it finds a JAR
-            *(java if self.update else ("--skip-java-db-update", *_QUIET)),
+            *(
+                ("--java-db-repository", index, *connection.options)
+                if connection is not None
+                else ("--skip-java-db-update", *_QUIET)
+            ),
             *("--timeout", f"{self.timeout_s:g}s"),
         )
-        outcome = desk.run(
+        return desk.run(
             Command(
                 arguments=(str(program.path), *arguments),
                 cwd=desk.folder,
-                environment=connection.environment if self.update else without_options(),
+                environment=connection.environment if connection is not None else without_options(),
                 timeout_s=self.timeout_s,
             ),
             log=f"trivy-{view.layout.name}",
         )
-        if not outcome.succeeded:
-            raise failure(outcome, cache, self.timeout_s, ",".join(self.java_databases))
-        return report, outcome.stderr
 
     def _layers(self, view: View, desk: Desk) -> tuple[str, ...]:
-        no_modules = (
-            "--module-dir",
-            str(desk.folder / "no-modules"),
-        )  # those in the home folder change findings
+        # those in the home folder change findings
+        no_modules = ("--module-dir", str(desk.folder / "no-modules"))
         return ("image", "--input", str(view.layout), *self._subjects, *no_modules)
 
     @property
@@ -208,13 +227,13 @@ class Trivy:
             *(("--secret-config", "") if "secrets" in self.look_for else ()),
         )
 
-    def _connection(self, program: Program, repositories: tuple[str, ...], desk: Desk) -> Connection:
-        asked = hosts(repositories)
-        plain = all(is_loopback(host) or host in self.insecure_hosts for host in asked)
+    def _connection(self, program: Program, desk: Desk, repository: str) -> Connection:
+        host = host_of(repository)
+        plain = is_loopback(host) or host in self.insecure_hosts
         return Connection(
             program=program.path,
             options=(*_QUIET, "--insecure") if plain else _QUIET,
-            environment=login_environment(asked, self.databases, self.registries, desk),
+            environment=login_environment(host, self.databases, self.registries, desk),
         )
 
     def _check_database(self, cache: Path) -> Check:

@@ -8,40 +8,37 @@ from stages.oci.authentication import environment_name
 _OWN_LOGIN = {"TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"}
 
 
-def hosts(repositories: tuple[str, ...]) -> set[str]:
-    """Return the registries that these repositories are in."""
-    return {repository.partition("/")[0] for repository in repositories}
+def host_of(repository: str) -> str:
+    """Return the registry that a repository is in."""
+    return repository.partition("/")[0]
 
 
 def without_options(*, keep_login: bool = False) -> dict[str, str | None]:
     """Return the changes that keep TRIVY_… variables from changing what is looked at.
 
-    Trivy's own login is meant for the host of the vulnerability database, and for no other.
+    Trivy's own login is meant for the hosts of the vulnerability database, and for no others.
     """
     kept = _OWN_LOGIN if keep_login else set()
     return {name: None for name in os.environ if name.startswith("TRIVY_") and name not in kept}
 
 
 def login_environment(
-    asked: set[str], databases: tuple[str, ...], registries: tuple[str, ...], desk: Desk
+    host: str, databases: tuple[str, ...], registries: tuple[str, ...], desk: Desk
 ) -> dict[str, str | None]:
-    """Return the environment of a download from these hosts, with a login where one is meant for them.
+    """Return the environment of a download from this host, with a login where one is meant for it.
 
     Without one Trivy itself looks into the docker configuration, by host.
     """
-    environment = without_options(keep_login=asked == hosts(databases))
-    username, password = _login(asked, registries)
+    environment = without_options(keep_login=host in map(host_of, databases))
+    username, password = _login(host, registries)
     if username and password:
         desk.redact.add(password)
         environment |= {"TRIVY_USERNAME": username, "TRIVY_PASSWORD": password}
     return environment
 
 
-def _login(asked: set[str], registries: tuple[str, ...]) -> tuple[str | None, str | None]:
+def _login(host: str, registries: tuple[str, ...]) -> tuple[str | None, str | None]:
     """Return user and password from the environment; none goes to a host it is not meant for."""
-    if len(asked) != 1:
-        return None, None  # Trivy would show it to every mirror
-    (host,) = asked
     suffixes = [f"_{environment_name(host)}"]
     if set(registries) == {host}:
         suffixes.append("")  # the short names are for the one registry that is configured

@@ -1,11 +1,16 @@
 """Why Trivy could not fetch a database, or look into an image, from what it printed, and what helps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 from pipeline.process import Outcome
 
 LONGEST = 300  # characters of a cause in a message
+_DAMAGED = (
+    *("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header"),
+    *("error verifying", "does not match expected size", "does not match requested digest"),
+)
 
 
 def refusal(
@@ -32,9 +37,7 @@ def refusal(
         word in words for word in ("manifest_unknown", "manifest unknown", "name_unknown", "not found", "404")
     ):
         return RemoteError(said, advice=f"There is nothing of that name: correct `{setting}`.")
-    if any(
-        word in words for word in ("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header")
-    ):
+    if any(word in words for word in _DAMAGED):
         return StageFailed(
             said, advice="What the repository holds is damaged: push the database there again.", tail=output
         )
@@ -49,10 +52,23 @@ def refusal(
     )
 
 
+def joined(failed: Sequence[PipelineError]) -> PipelineError:
+    """Return one error for a repository and its mirrors, of the kind of the first."""
+    first = failed[0]
+    if len(failed) == 1:
+        return first
+    return type(first)("\n  ".join(error.message for error in failed), advice=first.advice)
+
+
+def lacks_index(outcome: Outcome) -> bool:
+    """Tell whether a scan ended because the index of JARs could not be had."""
+    return not outcome.succeeded and "Unable to initialize the Java DB" in outcome.stderr
+
+
 def failure(outcome: Outcome, cache: Path, timeout_s: float, java_source: str) -> PipelineError:
     """Return the error for a scan that did not come to its end."""
     tail = outcome.stderr[-4000:]
-    if "Unable to initialize the Java DB" in tail:
+    if lacks_index(outcome):
         return _java_failure(tail, cache, java_source)
     if outcome.timed_out or "deadline exceeded" in tail:
         return StageFailed(

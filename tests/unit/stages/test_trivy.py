@@ -16,7 +16,8 @@ from pipeline.desk import Desk
 from pipeline.errors import PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 from pipeline.model import Severity
 from pipeline.process import Command, run
-from stages.scanners.trivy_database import TrivyDatabase, alone, describe_age
+from stages.scanners.alone import alone
+from stages.scanners.trivy_database import TrivyDatabase, describe_age
 from stages.scanners.trivy_refusals import refusal
 from stages.scanners.trivy_report import Contents
 
@@ -205,7 +206,7 @@ def test_one_run_waits_for_the_other(tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path, cache=tmp_path, say=said.append)
     code = (
         "import sys, time; from pathlib import Path; from pipeline.desk import Desk\n"
-        "from stages.scanners.trivy_database import alone\n"
+        "from stages.scanners.alone import alone\n"
         "folder = Path(sys.argv[1])\n"
         "with alone(folder / 'cache', Desk(folder=folder, cache=folder)):\n"
         "    (folder / 'held').touch(); time.sleep(1.5); (folder / 'ended').touch()"
