@@ -20,7 +20,7 @@ class EnvironmentSection(Section):
     policies: str | tuple[Any, ...] | None = None
     """What is allowed there; default: the policies of the file."""
     verify: VerifySection | None = None
-    """Whose signatures are believed there: what is promoted to it is verified, and judged by what was attested
-    of it; default: those of the file."""
+    """Whose signatures are believed there: what is promoted to it is verified, and judged by what was
+    attested of it; default: those of the file."""
     update: UpdateSection = UpdateSection()
     """Its manifests; a key that is left out is the file's."""

@@ -72,6 +72,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_promote(
         _verb(verbs, "promote", commands, "deploy to another environment, or give a canary more requests")
     )
+    _add_verify(_verb(verbs, "verify", commands, "judge an image anywhere, by what was signed and attested"))
     _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
     _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
     _add_init(_verb(verbs, "init", commands, "write the workflow for a CI host: github or gitlab"))
@@ -172,6 +173,27 @@ def _add_act(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="write whatever stands there; the record and the commit say so"
     )
     _add_output(parser)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="repository with @digest or :tag")
+    _add_config(parser)
+    parser.set_defaults(config=None)
+    parser.add_argument(
+        "--policies",
+        metavar="NAME|FILE",
+        help="pack or file of rules; default: those of pipeline.yaml, else baseline",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    signer = parser.add_argument_group("whose signatures are believed; default: `verify:` of pipeline.yaml")
+    signer.add_argument("--key", metavar="FILE|URI", help="public key: cosign.pub, env://NAME or a KMS")
+    signer.add_argument("--identity", metavar="URL", help="identity in the certificate: a workflow's address")
+    signer.add_argument("--identity-regexp", metavar="REGEXP", help="the same as a regular expression")
+    signer.add_argument("--issuer", metavar="URL", help="who issued that identity")
+    signer.add_argument(
+        "--no-transparency-log", action="store_true", help="with --key: demand no entry in the public log"
+    )
+    signer.add_argument("--trusted-root", metavar="FILE", help="whose logs and certificates are believed")
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:

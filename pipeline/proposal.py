@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.interface import Stage
-from pipeline.model import Artifact, Check, ManifestUpdate, Problem, PushedImage, Skipped
+from pipeline.model import Artifact, AttestedImage, Check, ManifestUpdate, Problem, PushedImage, Skipped
 from pipeline.plan import Answers, Plan
 
-PUBLISHED: tuple[type[Artifact], ...] = (PushedImage, ManifestUpdate)
+PUBLISHED: tuple[type[Artifact], ...] = (PushedImage, AttestedImage, ManifestUpdate)
 """What stages make that change something outside of this machine."""
 
 

@@ -1,21 +1,30 @@
 """What was signed and attested of an image, and what a verification of that found."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.model.base import Artifact, Tool, Value
+from pipeline.model.judging import Verdict
 from pipeline.reference import Digest, Repository, Tag
 
 
 class Attestation(Value):
     """A signed statement of one predicate type about one manifest, as it lies in the registries."""
 
+    SIGNATURE: ClassVar[str] = "https://sigstore.dev/cosign/sign/v1"
+    """The predicate type by which cosign tells a signature: a statement that says nothing more."""
+
     predicate_type: str
     subject: Digest = Field(description="of the manifest that it is about")
     bundle: Digest = Field(description="of the Sigstore bundle, the same in every repository")
     repositories: tuple[Repository, ...] = ()
     reused: bool = Field(default=False, description="made by an earlier run, with the same content and key")
+
+    @property
+    def is_signature(self) -> bool:
+        """Tell whether it says no more than that the signer stands for the image."""
+        return self.predicate_type == self.SIGNATURE
 
 
 class Signer(Value):
@@ -46,7 +55,7 @@ class AttestedImage(Artifact):
     transparency_log: bool = True
     verified: bool = False
     attestations: tuple[Attestation, ...] = ()
-    planned: tuple[str, ...] = Field(default=(), description="predicate types of a preview")
+    planned: tuple[str, ...] = Field(default=(), description="what a run would sign, in words")
     command: str = Field(default="", description="cosign's, that verifies the signature by hand")
     notes: tuple[str, ...] = ()
 
@@ -62,3 +71,16 @@ class VerifiedImage(Artifact):
     ignored: tuple[str, ...] = Field(
         default=(), description="what points at the image too, and is not verified by this signer"
     )
+
+
+class Verification(Value):
+    """An image that is signed, and what the policies say of the evidence that was attested of it."""
+
+    image: VerifiedImage
+    evidence: tuple[str, ...] = Field(description="names of the types that were attested")
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether no policy refuses it."""
+        return not any(verdict.refuses for verdict in self.verdicts)

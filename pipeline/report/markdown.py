@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.markup import code, fenced, plain
-from pipeline.model import BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
+from pipeline.model import AttestedImage, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
 from pipeline.record import Record, StageRecord, Status
 from pipeline.report.chart import chart
 from pipeline.report.phrases import describe, duration, plural, size
@@ -122,6 +122,9 @@ def _image(record: Record) -> Iterator[str]:
             rows += [
                 ("not pushed", f"{code(str(one.repository))}: {plain(one.message)}") for one in made.failures
             ]
+        if isinstance(made, AttestedImage):
+            rows += [("signed", plain(describe(made)))]
+            rows += [("verify", code(made.command))] if made.command else []
         if isinstance(made, ManifestUpdate):
             rows += [
                 ("before", f"{code(one.reference)} at {code(one.place)}, {one.order}") for one in made.before

@@ -6,6 +6,8 @@ from functools import singledispatch
 
 from pipeline.model import (
     Artifact,
+    Attestation,
+    AttestedImage,
     BenchmarkReport,
     BuiltImage,
     ManifestUpdate,
@@ -17,6 +19,7 @@ from pipeline.model import (
     Severity,
     Skipped,
     SuiteReport,
+    VerifiedImage,
     Vulnerability,
 )
 
@@ -171,6 +174,28 @@ def told_by(reference: PushedReference) -> str:
     if held.scan is not None:
         notes += f"; {held.scan.scanner.name}: {_findings(held.scan.vulnerabilities)}"
     return f"{also}read back: {manifests} compared, {blobs} found ({held.asked}){notes}"
+
+
+@describe.register
+def _(attested: AttestedImage) -> str:
+    if attested.status == "unpublished":
+        return "nothing to sign: the image is in no registry"
+    if attested.status == "preview":
+        return f"not signed; a run would sign with {attested.signer}: {', '.join(attested.planned)}"
+    reused = sum(each.reused and not each.is_signature for each in attested.attestations)
+    again = f" ({reused} from an earlier run)" if reused else ""
+    notes = "".join(f"; {note}" for note in attested.notes)
+    return f"signed, {_attestations(attested.attestations)} verified{again}, by {attested.signer}{notes}"
+
+
+@describe.register
+def _(image: VerifiedImage) -> str:
+    return f"signed by {image.signer}, {_attestations(image.attestations)} verified"
+
+
+def _attestations(found: Sequence[Attestation]) -> str:
+    """Return how many there are, without signatures, which attest nothing."""
+    return plural(sum(not each.is_signature for each in found), "attestation")
 
 
 @describe.register

@@ -14,7 +14,7 @@ from rich.status import Status as Spinner
 from rich.table import Table
 
 from pipeline.markup import visible
-from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
+from pipeline.model import AttestedImage, Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration, told_by
 
@@ -190,6 +190,8 @@ def print_delivery(console: Console, record: Record) -> None:
             _print_pushed(console, "image", made)
             if made.model_image is not None:
                 _print_pushed(console, "model", made.model_image)
+        if isinstance(made, AttestedImage) and made.command:
+            console.print(f"verify  [bold]{escape(made.command)}[/]", soft_wrap=True)
         if isinstance(made, ManifestUpdate):
             _print_update(console, made)
     if record.until is not None:
