@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from types import FrameType
 
-from pipeline.commands import delivery, files, looking, verifying
+from pipeline.commands import delivery, files, judging, looking, verifying
 from pipeline.errors import InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 from pipeline.passwords import take_password
@@ -66,6 +66,7 @@ COMMANDS: Mapping[str, Command] = {
     "matrix": files.matrix,
     "init": files.init,
     "show": looking.show,
+    "judge": judging.judge,
     "config": looking.config,
     "schema": looking.schema,
 }

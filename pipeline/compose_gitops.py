@@ -123,7 +123,7 @@ def target(section: TargetSection) -> Target:
 def policies(configuration: Configuration) -> tuple[Policy, ...]:
     """Return what is allowed."""
     choice = configuration.values.policies
-    given = choice if isinstance(choice, str) else list(choice)
+    given = choice if isinstance(choice, str | dict) else list(choice)
     return load_policies(given, configuration.root, configuration.tree)
 
 

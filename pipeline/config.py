@@ -102,8 +102,9 @@ class Config(Section):
     )
     """Where the image is deployed to, by name (dev, prod), each with what differs from the rest of the file;
     chosen by `--environment`, and by `pipeline promote --from dev --to prod`."""
-    policies: str | tuple[Any, ...] = "baseline"
-    """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
+    policies: str | dict[str, Any] | tuple[Any, ...] = "baseline"
+    """What is allowed: a pack (baseline, production), a YAML file, a list of rules, or a pack with changes:
+    {extends: production, exceptions: […], rules: […]}."""
     depends_on: Words = ()
     """Files and folders elsewhere in the repository whose changes concern this model too (`pipeline matrix`),
     relative to pipeline.yaml; what the configuration names (source, context, policies) comes by itself."""

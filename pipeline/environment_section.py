@@ -17,7 +17,7 @@ class EnvironmentSection(Section):
     """Registries that its clusters pull from; default: those of the file."""
     insecure_registries: Words | None = None
     """Hosts that are spoken to without TLS; default: those of the file."""
-    policies: str | tuple[Any, ...] | None = None
+    policies: str | dict[str, Any] | tuple[Any, ...] | None = None
     """What is allowed there; default: the policies of the file."""
     verify: VerifySection | None = None
     """Whose signatures are believed there: what is promoted to it is verified, and judged by what was

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipeline.model import Verdict, Verification
 from pipeline.report.phrases import plural
-from pipeline.report.terminal import escape
+from pipeline.report.verdicts import escape
 
 
 def print_verification(console: Console, found: Verification) -> None:
