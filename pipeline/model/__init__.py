@@ -18,7 +18,7 @@ from pipeline.model.image import (
     ModelLayer,
     PlatformImage,
 )
-from pipeline.model.judging import Level, Reason, Verdict
+from pipeline.model.judging import Accepted, Level, Reason, Verdict
 from pipeline.model.planning import Check, DiskForecast, DiskNeed, Problem
 from pipeline.model.push import (
     FailedPush,
@@ -64,6 +64,7 @@ from pipeline.model.update import (
 )
 
 __all__ = [
+    "Accepted",
     "Artifact",
     "Attestation",
     "AttestedImage",

@@ -7,6 +7,7 @@ from pipeline.markup import code, fenced, plain
 from pipeline.model import AttestedImage, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
 from pipeline.record import Record, StageRecord, Status
 from pipeline.report.chart import chart
+from pipeline.report.news import news
 from pipeline.report.phrases import describe, duration, plural, size
 
 MARKS = {
@@ -30,6 +31,7 @@ def summary(record: Record, path: Path) -> str:
         *_head(record),
         *_stages(record),
         *_image(record),
+        *news(record),
         *_manifests(record, _MOST_DIFF_CHARACTERS),
         *chart(record),
         *_details(record),
@@ -41,7 +43,7 @@ def summary(record: Record, path: Path) -> str:
 def comment(record: Record, path: Path) -> str:
     """Return what the reviewer of a change wants to know, within what a comment may hold."""
     most = MOST_COMMENT_CHARACTERS
-    first = [*_head(record), *_stages(record), *_image(record)]
+    first = [*_head(record), *_stages(record), *_image(record), *news(record)]
     room = most - sum(len(part) + 1 for part in first)
     text = "\n".join([*first, *_manifests(record, room // 2), _where(record, path)])
     if len(text) <= most:

@@ -80,7 +80,15 @@ def _(report: ScanReport) -> str:
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{_findings(report.vulnerabilities)} in {plural(report.packages, 'package')}, {age}"
     unjudged = (f"{each.subject} {each.reason}" for each in report.unjudged)
-    return "; ".join((text, *unjudged, *_told_by_registries(report)))
+    return "; ".join((text, *_new(report), *unjudged, *_told_by_registries(report)))
+
+
+def _new(report: ScanReport) -> Iterator[str]:
+    """Yield how many findings the deployed image lacks, where somebody asked."""
+    if report.baseline is not None and (new := report.new_vulnerabilities) is not None:
+        yield f"{len({found.flaw for found in new}) or 'none'} new since {report.baseline.name}"
+    elif report.baseline_missing:
+        yield f"what is new is unknown: {report.baseline_missing}"
 
 
 NOT_READ = {
