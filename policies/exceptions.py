@@ -36,6 +36,10 @@ class VulnerabilityException(Options):
 class Statement(Protocol):
     """What a VEX document says of a vulnerability: that it does not concern a product."""
 
+    @property
+    def origin(self) -> str:
+        """Where that is said."""
+
     def covers(self, found: Vulnerability, report: ScanReport) -> bool:
         """Tell whether it is about this finding in this image."""
 

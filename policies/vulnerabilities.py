@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from pipeline.interface import Case
-from pipeline.model import Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
+from pipeline.model import Accepted, Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
 from policies.exceptions import Statement, VulnerabilityException, unused
 from policies.names import same_package
 from policies.rule import Rule, Word, plural
@@ -109,22 +109,31 @@ exceptions:
         today = case.now.date()
         live = tuple(one for one in self.exceptions if one.expires >= today)
         counted = tuple(
-            found for found in self._looked_at(artifact) if not self._accepted(found, artifact, live)
+            found for found in self._looked_at(artifact) if self._accepted(found, artifact, live) is None
         )
-        accepted = sum(self._accepted(found, artifact, live) for found in artifact.vulnerabilities)
+        accepted = [
+            one for found in artifact.vulnerabilities if (one := self._accepted(found, artifact, live))
+        ]
         reasons = (
             *self._of_severities(counted, artifact, today),
             *self._of_exploited(counted, artifact, today),
         )
-        told = ", ".join((summary(artifact, accepted), *([since(artifact)] if self.new_only else [])))
-        return self.verdict(reasons, told, unused(self.exceptions, artifact))
+        told = ", ".join((summary(artifact, len(accepted)), *([since(artifact)] if self.new_only else [])))
+        verdict = self.verdict(reasons, told, unused(self.exceptions, artifact))
+        return verdict.model_copy(update={"accepted": tuple(dict.fromkeys(accepted))})
 
     def _accepted(
         self, found: Vulnerability, report: ScanReport, live: Iterable[VulnerabilityException]
-    ) -> bool:
-        return any(one.covers(found) for one in live) or any(
-            one.covers(found, report) for one in self._statements
-        )
+    ) -> Accepted | None:
+        """Return who accepts a finding, and why; None where nobody does."""
+        for one in live:
+            if one.covers(found):
+                who = {"reason": one.reason, "owner": one.owner, "expires": one.expires}
+                return Accepted.model_validate({"id": found.id, "package": found.package, **who})
+        for said in self._statements:
+            if said.covers(found, report):
+                return Accepted(id=found.id, package=found.package, reason=f"VEX of {said.origin}")
+        return None
 
     def _looked_at(self, report: ScanReport) -> Iterator[Vulnerability]:
         """Yield the findings that this rule is about, each once wherever the package lies in the image."""

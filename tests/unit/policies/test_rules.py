@@ -263,6 +263,8 @@ def test_exception_holds_through_its_last_day() -> None:
         True,
         "1 critical, 0 high, 1 with a fix, 1 accepted by exception",
     )
+    (accepted,) = verdict.accepted
+    assert (accepted.id, accepted.owner, str(accepted.expires)) == ("CVE-1", "anna", "2026-11-20")
 
 
 def test_expired_exception_refuses_again_and_says_since_when() -> None:
