@@ -45,7 +45,7 @@ class DockerfileRule(Rule):
 
     def _unread(self, why: str) -> Iterator[Reason]:
         yield Reason(
-            message=f"no linter has read the Dockerfile: {why}",
+            message=f"no linter has read the Dockerfile: {why}; that is required",
             advice="Install hadolint where the pipeline runs: `pip install 'model-image-pipeline[hadolint]'`,"
             " and set `scan.hadolint: true`.",
         )

@@ -75,7 +75,9 @@ def test_a_dockerfile_that_nobody_read() -> None:
     assert rule().judge(unread).passed
     assert rule().judge(unread).summary == "not read: hadolint is not installed"
     (reason,) = rule(required=True).judge(unread).reasons
-    assert reason.message == "no linter has read the Dockerfile: hadolint is not installed"
+    assert reason.message == (
+        "no linter has read the Dockerfile: hadolint is not installed; that is required"
+    )
     assert "model-image-pipeline[hadolint]" in reason.advice
     assert rule(required=True).judge(report()).passed
 
