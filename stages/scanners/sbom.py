@@ -135,7 +135,8 @@ class Sboms:
                 elif not path.is_file():
                     continue
                 place = platform.platform.replace("/", "-")
-                shutil.copyfile(path, desk.folder / f"{prefix}sbom-{place}.{ENDINGS[form]}")
+                with full_disk_named(f"there is no room left in {desk.folder}", "Free some of it."):
+                    shutil.copyfile(path, desk.folder / f"{prefix}sbom-{place}.{ENDINGS[form]}")
                 yield self._told(path, form, subject, reused=not new)
 
     def _told(self, path: Path, form: SbomFormat, subject: Subject, *, reused: bool) -> Sbom:
