@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from policies.base_image import BaseImageRule
+from policies.dockerfile import DockerfileRule
 from policies.evidence import FreshnessRule, SkippedRule
 from policies.expression import ExpressionRule
 from policies.image import ImageRule
@@ -53,6 +54,7 @@ AnyRule = Annotated[
     | SecretsRule
     | LicensesRule
     | MisconfigurationsRule
+    | DockerfileRule
     | ModelRule
     | PerformanceRule
     | FreshnessRule
