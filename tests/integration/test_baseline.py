@@ -1,5 +1,7 @@
 """What is new since the image that is deployed: real Trivy, registry and GitOps repository."""
 
+import base64
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.support.registry import Registry
 from tests.support.small_image import make_image
 
 KUSTOMIZATION = "images:\n  - name: small\n    newName: {name}\n    newTag: one\n    digest: {digest}\n"
+BUNDLE, BOM = "application/vnd.dev.sigstore.bundle.v0.3+json", "https://cyclonedx.org/bom"
 WEIGHTS = b"w" * 3_000_000
 
 
@@ -136,8 +139,9 @@ def test_new_and_gone_findings_from_the_application_layers_alone_and_later_from_
     assert new_and_gone(same) == ([], [])
 
 
-def test_the_list_beside_the_deployed_image_is_enough(
-    tmp_path: Path, stage: Scan, old: BuiltImage, model: Path, repository: Repository
+@pytest.mark.parametrize("attested", [False, True], ids=["plain", "attested"])
+def test_the_list_beside_the_deployed_image_is_enough(  # noqa: PLR0913, PLR0917 - the parts of a delivery
+    tmp_path: Path, stage: Scan, old: BuiltImage, model: Path, repository: Repository, attested: bool
 ) -> None:
     plain = Scan(
         scanner=stage.scanner, sboms=Sboms(shelf=Shelf(tmp_path / "elsewhere"), formats=("cyclonedx",))
@@ -150,7 +154,13 @@ def test_the_list_beside_the_deployed_image_is_enough(
     referrers = Referrers(client=client(repository, registry, transport, here))
     for one, platform in zip(report.sboms, old.platforms, strict=True):
         content = (tmp_path / "elsewhere" / one.path).read_bytes()
-        referrers.push(platform.manifest, MEDIA_TYPE, content, MEDIA_TYPE)
+        if attested:
+            said = json.dumps({"predicateType": BOM, "predicate": json.loads(content)}).encode()
+            bundle = json.dumps({"dsseEnvelope": {"payload": base64.b64encode(said).decode()}}).encode()
+            notes = {"dev.sigstore.bundle.predicateType": BOM}
+            referrers.push(platform.manifest, BUNDLE, bundle, BUNDLE, notes)
+        else:
+            referrers.push(platform.manifest, MEDIA_TYPE, content, MEDIA_TYPE)
     transport.close()
     told = stage.run(Artifacts(made(tmp_path, "new", {**PYYAML, **JINJA}, model)), desk(tmp_path, "run"))
     assert told.baseline is not None, told.baseline_missing
