@@ -111,12 +111,12 @@ class Attest:
         made: list[Attestation] = []
         if image.model_image is not None:
             with self._writer(image.model_image, verifier, desk) as writer:
-                for statement in weights.statements:
-                    writer.write(_redacted(statement, desk))
+                writer.write([_redacted(each, desk) for each in weights.statements])
                 made += writer.read_back()
         with self._writer(image, verifier, desk) as writer:
-            inputs = [writer.write(_redacted(each, desk)).bundle.digest for each in application.statements]
-            writer.write(_redacted(self._summary(have, inputs, around), desk))
+            laid = writer.write([_redacted(each, desk) for each in application.statements])
+            inputs = [each.bundle.digest for each in laid]
+            writer.write([_redacted(self._summary(have, inputs, around), desk)])
             made += writer.read_back()
         return AttestedImage(
             status="attested",

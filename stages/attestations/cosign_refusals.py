@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from pipeline.errors import ConfigurationError, PipelineError, RemoteError, StageFailed
 from pipeline.process import Outcome
@@ -60,6 +61,8 @@ def signing_error(signing: Signing, outcome: Outcome) -> PipelineError:
     said = said_by(outcome)
     if signing.key is not None and ("decrypt" in said or "reading key" in said):
         return key_error(signing.shown_key or signing.key, outcome)
+    if (error := _root_error(said, signing.trusted_root)) is not None:
+        return error
     if outcome.timed_out or _REMOTE.search(said):
         own = "`attest: {transparency_log: false}` signs without a log. " if signing.key is not None else ""
         return RemoteError(
@@ -86,6 +89,8 @@ def refusal(outcome: Outcome, trust: Trust) -> str:
     for part, words in _REASONS:
         if part in said:
             return words
+    if (error := _root_error(said, trust.trusted_root)) is not None:
+        raise error
     if outcome.timed_out or _REMOTE.search(said):
         raise RemoteError(
             f"nothing could be verified, a service does not answer: {said}",
@@ -96,3 +101,12 @@ def refusal(outcome: Outcome, trust: Trust) -> str:
             f"the key {trust.shown_key or trust.key} cannot be used: {said}", advice="Name a public key."
         )
     return said
+
+
+def _root_error(said: str, path: Path | None) -> ConfigurationError | None:
+    """Return the error of a trusted root that cannot be read; None where that is not the matter."""
+    if path is None or "trusted root" not in said or "TUF" in said:
+        return None
+    return ConfigurationError(
+        f"{path} is no trusted root: {said}", advice="Make one: `cosign trusted-root create --help`."
+    )

@@ -7,9 +7,11 @@ one statement after the other; in the end everything is read back, and what was 
 
 import contextlib
 import fcntl
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.errors import RemoteError
 from pipeline.model import Attestation, Descriptor
@@ -20,8 +22,13 @@ from stages.attestations.signing import Signing
 from stages.attestations.statement import Statement
 from stages.attestations.types import in_words
 from stages.attestations.verification import Verifier
+from stages.oci.parallel import for_each
 
 ROUNDS = 4
+AT_A_TIME = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +55,40 @@ class Writer:
     _there: dict[tuple[str, Digest], tuple[Bundle, ...]] = field(default_factory=dict)
     _manifests: dict[tuple[str, Digest], Descriptor] = field(default_factory=dict)
 
-    def write(self, statement: Statement) -> Laid:
-        """See to it that every repository has this statement, signed by us.
+    def write(self, statements: Sequence[Statement]) -> tuple[Laid, ...]:
+        """See to it that every repository has these statements, signed by us.
+
+        Signing takes a program each, so several are signed at a time; they are laid down one after the other.
 
         Raises:
-            PipelineError: it cannot be signed, or a registry does not take it.
+            PipelineError: one cannot be signed, or a registry does not take it.
         """
         desk = self.verifier.desk
-        known = self._known(statement)
-        if known is None:
-            desk.say(f"signing: {in_words(statement.predicate_type)}")
-            content = self.verifier.cosign.sign(statement.content(), self.signing, desk)
-            laid = Laid(Bundle.parse(content), reused=False)
-        else:
-            laid = Laid(known, reused=True)
+        known = {number: found for number, each in enumerate(statements) if (found := self._known(each))}
+        new = [each for number, each in enumerate(statements) if number not in known]
+        if new:
+            desk.say(f"signing: {', '.join(in_words(each.predicate_type) for each in new)}")
+        signed = iter(
+            (*map(self._sign, new[:1]), *_several(self._sign, new[1:]))
+        )  # the first makes the files
+        laid = tuple(
+            Laid(known[number], reused=True) if number in known else Laid(next(signed), reused=False)
+            for number in range(len(statements))
+        )
+        for each in laid:
+            self._lay(each)
+        self.laid += laid
+        return laid
+
+    def _sign(self, statement: Statement) -> Bundle:
+        content = self.verifier.cosign.sign(statement.content(), self.signing, self.verifier.desk)
+        return Bundle.parse(content)
+
+    def _lay(self, laid: Laid) -> None:
         for shelf in self.shelves:
             for subject in laid.subjects:
                 if laid.bundle.digest not in self._digests(shelf, subject):
                     shelf.put(self._manifest(shelf, subject), laid.bundle)
-        self.laid.append(laid)
-        return laid
 
     def read_back(self) -> tuple[Attestation, ...]:
         """Return what lies there now, once it was read from every repository and verified.
@@ -77,8 +98,9 @@ class Writer:
         """
         for shelf in self.shelves:
             self._complete(shelf)
-        for laid in self.laid:
-            if why := self.verifier.refusal(laid.bundle, laid.subjects[0]):
+        reasons = _several(lambda laid: self.verifier.refusal(laid.bundle, laid.subjects[0]), self.laid)
+        for laid, why in zip(self.laid, reasons, strict=True):
+            if why:
                 raise RemoteError(
                     f"the {in_words(laid.bundle.statement.predicate_type)} cannot be verified: {why}",
                     advice="Nothing is deployed from this run. The log of cosign has more.",
@@ -140,6 +162,10 @@ class Writer:
         if place not in self._manifests:
             self._manifests[place] = shelf.manifest(subject)
         return self._manifests[place]
+
+
+def _several(work: Callable[[T], R], things: Sequence[T]) -> tuple[R, ...]:
+    return for_each(work, things, threads=AT_A_TIME, stopped=threading.Event())
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Whether an image is what a signer says it is: signature, attestations, and the evidence in them."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from stages.attestations.evidence import ATTESTED, Kept, kept_in, moment
 from stages.attestations.shelf import Shelf, opened
 from stages.attestations.signing import Trust
 from stages.attestations.types import PROVENANCE, SIGNATURE, in_words
+from stages.oci.parallel import for_each
 from stages.registries.connections import Registries
 
+AT_A_TIME = 4
 _LATEST = Tag("latest")
 _ADVICE = "Do not deploy it. Whoever delivers it signs it by `attest:` in pipeline.yaml."
 
@@ -43,16 +46,15 @@ class Verifier:
 
     def sort(self, shelf: Shelf, subject: Digest) -> "Sorted":
         """Return what lies beside a manifest, what is believed apart from what is not."""
-        good: list[Bundle] = []
-        bad: list[tuple[str, str]] = []
-        for each in shelf.placed(subject):
-            if each.bundle is None:
-                bad.append(("", each.problem))
-            elif why := self.refusal(each.bundle, subject):
-                bad.append((each.bundle.statement.predicate_type, why))
-            else:
-                good.append(each.bundle)
-        return Sorted(subject, tuple(good), tuple(bad))
+        placed = shelf.placed(subject)
+        found = [each.bundle for each in placed if each.bundle is not None]
+        reasons = for_each(
+            lambda bundle: self.refusal(bundle, subject), found, threads=AT_A_TIME, stopped=threading.Event()
+        )
+        judged = tuple(zip(found, reasons, strict=True))
+        refused = [(bundle.statement.predicate_type, why) for bundle, why in judged if why]
+        unread = [("", each.problem) for each in placed if each.bundle is None]
+        return Sorted(subject, tuple(bundle for bundle, why in judged if not why), (*unread, *refused))
 
 
 @dataclass(frozen=True, slots=True)
