@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
+from pipeline.compose_benchmark import weight_layers
 from pipeline.compose_model import model_of
 from pipeline.record import Runs
 from pipeline.scan_section import ProgramSection
@@ -16,6 +17,9 @@ from stages.scanners.baseline import DeployedBaseline
 from stages.scanners.hadolint import Hadolint
 from stages.scanners.interface import Scanner
 from stages.scanners.known_exploited import KnownExploited
+from stages.scanners.model_files.addition import ModelFiles
+from stages.scanners.model_files.application import Application
+from stages.scanners.model_files.weights import Weights
 from stages.scanners.program import Choice
 from stages.scanners.sbom import Sboms, Shelf
 from stages.scanners.trivy import PUBLISHED_JAVA, Trivy
@@ -50,6 +54,7 @@ def scan(configuration: Configuration) -> Scan:
             *_baseline(configuration, trivy),
             *_known_exploited(configuration),
             _hadolint(configuration),
+            *_model_files(configuration),
         ),
     )
 
@@ -92,6 +97,17 @@ def _hadolint(configuration: Configuration) -> Hadolint:
         required=said is True or named is not None,
         switched_off=said is False,
     )
+
+
+def _model_files(configuration: Configuration) -> Iterator[ModelFiles]:
+    if configuration.values.scan.model_files:
+        model, timeout_s = model_of(configuration), configuration.values.scan.timeout_s
+        weights = Weights(
+            files=model.files if model is not None else None,
+            registries=weight_layers(configuration),
+            timeout_s=timeout_s,
+        )
+        yield ModelFiles(weights=weights, application=Application(timeout_s=timeout_s))
 
 
 def _registry_findings(configuration: Configuration) -> RegistryFindings | None:

@@ -65,6 +65,9 @@ class ScanSection(Section):
     """Lists of what the image and its model are made of: cyclonedx, spdx; `[]` for none."""
     baseline: Literal["deployed"] | None = None
     """deployed: look up the image that the manifests name now too, and tell what is new since."""
+    model_files: bool = True
+    """Look into the model's files, and into those that a Dockerfile copies into the image; remote ones are
+    fetched for it, unless their content is known from an earlier scan."""
     database: DatabaseSection = DatabaseSection()
     """The vulnerability database."""
     registry_findings: bool = False

@@ -14,6 +14,7 @@ from policies.image import ImageRule
 from policies.licenses import LicensesRule
 from policies.misconfigurations import MisconfigurationsRule
 from policies.model import ModelRule
+from policies.model_files import ModelFilesRule
 from policies.performance import PerformanceRule
 from policies.provenance import DestinationsRule, ProvenanceRule
 from policies.rule import Entry
@@ -56,6 +57,7 @@ AnyRule = Annotated[
     | MisconfigurationsRule
     | DockerfileRule
     | ModelRule
+    | ModelFilesRule
     | PerformanceRule
     | FreshnessRule
     | DestinationsRule

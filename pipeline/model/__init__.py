@@ -32,6 +32,7 @@ from pipeline.model.push import (
 from pipeline.model.scan import (
     Baseline,
     DockerfileReport,
+    FindingKind,
     FoundBy,
     License,
     LintFinding,
@@ -86,6 +87,7 @@ __all__ = [
     "FailedPush",
     "FieldChange",
     "FileChange",
+    "FindingKind",
     "FoundBy",
     "Image",
     "ImageTag",

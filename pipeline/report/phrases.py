@@ -80,7 +80,7 @@ def _(report: ScanReport) -> str:
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{_findings(report.vulnerabilities)} in {plural(report.packages, 'package')}, {age}"
     unjudged = (f"{each.subject} {each.reason}" for each in report.unjudged)
-    return "; ".join((text, *_new(report), *unjudged, *_told_by_registries(report)))
+    return "; ".join((text, *_new(report), *_model_files(report), *unjudged, *_told_by_registries(report)))
 
 
 def _new(report: ScanReport) -> Iterator[str]:
@@ -89,6 +89,17 @@ def _new(report: ScanReport) -> Iterator[str]:
         yield f"{len({found.flaw for found in new}) or 'none'} new since {report.baseline.name}"
     elif report.baseline_missing:
         yield f"what is new is unknown: {report.baseline_missing}"
+
+
+def _model_files(report: ScanReport) -> Iterator[str]:
+    """Yield how many model files were looked into, their formats, and how much was found in them."""
+    if report.model_files is not None and report.model_files.files:
+        formats = Counter(file.format for file in report.model_files.files)
+        told = ", ".join(f"{count} {name}" for name, count in formats.most_common(5))
+        more = ", …" if len(formats) > 5 else ""
+        findings = report.model_files.findings
+        found = plural(len(findings), "finding") if findings else "no findings"
+        yield f"{plural(len(report.model_files.files), 'model file')} ({told}{more}): {found}"
 
 
 NOT_READ = {

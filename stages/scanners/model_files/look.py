@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.model.scan import FindingKind
+from pipeline.model import FindingKind
 
 MOST_READ_BYTES = 16 * 1024 * 1024
 """The most that is ever in memory of one content at once."""
@@ -94,7 +94,7 @@ class Look:
             Stop: it is over.
         """
         if time.monotonic() > self.deadline:
-            raise Stop("unread", "time-limit", "could not be read whole within `scan.model_files.timeout_s`")
+            raise Stop("unread", "time-limit", "could not be read whole within `scan.timeout_s`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

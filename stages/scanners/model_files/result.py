@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.model import ModelFileFinding, Value
-from pipeline.model.scan import FindingKind
+from pipeline.model import FindingKind, ModelFileFinding, Value
 from stages.scanners.model_files.content import FileContent
 from stages.scanners.model_files.look import Found, Look, Place, Stop
 from stages.scanners.model_files.scan import UNKNOWN, refine, scan

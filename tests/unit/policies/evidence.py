@@ -12,6 +12,7 @@ from pipeline.model import (
     Descriptor,
     Latency,
     ModelFile,
+    ModelFilesReport,
     ModelLayer,
     PlatformImage,
     ScanReport,
@@ -107,6 +108,7 @@ def scan(
         packages=7,
         vulnerabilities=found,
         unjudged=unjudged,
+        model_files=ModelFilesReport(scanners=(), files=()),
     )
 
 
