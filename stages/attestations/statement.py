@@ -63,7 +63,7 @@ class Statement:
             document = json.loads(content)
             subjects = [Digest(f"sha256:{each['digest']['sha256']}") for each in document["subject"]]
             name = str(document["subject"][0].get("name", ""))
-            predicate = document.get("predicate") or {}
+            predicate = {} if document.get("predicate") is None else document["predicate"]
             if not isinstance(predicate, dict):
                 raise TypeError("the predicate is no object")
             kind = str(document["predicateType"])

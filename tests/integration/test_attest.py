@@ -23,7 +23,10 @@ from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.model import (
     AttestedImage,
+    ModelImage,
     Problem,
+    Pushed,
+    PushedImage,
     Sbom,
     ScanReport,
     Skipped,
@@ -511,6 +514,32 @@ def test_two_writers_of_one_digest_lose_nothing(deliver: Deliver, key: KeyPair, 
     there = {each.digest for each in delivered.bundles()}
     assert len(made) == 2
     assert {each.bundle for image in made for each in image.attestations} == there
+
+
+def test_the_weights_own_image_is_signed_too(
+    deliver: Deliver, key: KeyPair, login: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered, weights = deliver(), deliver()
+    (place_,) = weights.repositories
+    names = ModelImage.model_fields.keys() - {"mounted_at"}
+    own = ModelImage(**{name: getattr(weights.image, name) for name in names}, mounted_at="/mnt/models")
+    there = dict(weights.have[PushedImage])
+    del there["model_image"]
+    pushed = delivered.have[PushedImage].model_copy(update={"model_image": Pushed(**there)})
+    built = delivered.image.model_copy(update={"model_image": own})
+    delivered.have = delivered.have.plus(built).plus(pushed)
+
+    made = delivered.attest(stage_of(delivered, key))
+
+    reference = f"{place_}@{own.digest}"
+    assert [each.predicate_type for each in made.attestations if each.subject == own.digest] == [
+        SIGNATURE,
+        PROVENANCE,
+    ]
+    assert cosign.verify(reference, key, login).returncode == 0
+    code, said = verified(reference, key, "--policies", "./rules.yaml", capsys=capsys)
+    assert code == 0, said
+    assert verified(delivered.reference, key, "--policies", "./rules.yaml", capsys=capsys)[0] == 0
 
 
 def test_what_is_missing_is_told_before_any_work(
