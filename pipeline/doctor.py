@@ -24,8 +24,8 @@ def require_accepted(proposal: object | None) -> None:
     """
     if proposal is not None:
         raise ConfigurationError(
-            f"doctor --write uploads to the registries, and this job runs for {proposal}: nothing of it leaves "
-            "the machine",
+            f"doctor --write uploads to the registries, and this job runs for {proposal}: nothing of it "
+            "leaves the machine",
             advice="Leave --write out, or run it for a branch.",
         )
 

@@ -238,7 +238,7 @@ def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError, have: 
         _add(error, advice=lacking)
         return None
     verdicts = judge(error.made, plan.policies, have=have, now=datetime.now(UTC))
-    _entry(run, failed, verdicts=verdicts)
+    _entry(run, failed, verdicts=(*_entry(run, failed).verdicts, *verdicts))
     return None if any(verdict.refuses for verdict in verdicts) else following
 
 

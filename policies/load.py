@@ -61,7 +61,8 @@ def _policy(rule: AnyRule, placed: Placed, resolved: Resolved) -> Policy:
         return compiled(rule, origin, placed.tree.origin((*placed.place, "deny")))
     if isinstance(rule, VulnerabilitiesRule):
         said = (*resolved.statements, *pack.statements(rule.vex, placed.folder))
-        rule = rule.accepting(resolved.exceptions, said)
+        first = next((one for one in resolved.rules if isinstance(one.rule, VulnerabilitiesRule)), placed)
+        rule = rule.accepting(resolved.exceptions, said, tells=first is placed)
     return rule.standing_at(origin)
 
 

@@ -10,7 +10,7 @@ from pipeline.model import Artifact, Reason, ScanReport, Secret, Verdict
 from policies.rule import Rule, Word, listed, plural
 
 NOBODY_LOOKED = "nobody looked for {what}; a scan that does is required"
-LOOK = "Let the scan look for them: `scan.{key}: true` in pipeline.yaml."
+LOOK = "Let the scan look for them: `scan: {{look_for: [{key}]}}` in pipeline.yaml."
 
 
 class SecretsRule(Rule):

@@ -48,7 +48,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class VexStatement:
-    """One vulnerability that does not concern some products, and where that is said."""
+    """One vulnerability that does not concern some products, where that is said, and why."""
 
     names: frozenset[str]
     products: tuple[Product, ...]
@@ -100,7 +100,9 @@ def _of_openvex(document: Mapping[str, Any], shown: str) -> Iterator[VexStatemen
         told = one["vulnerability"]
         names = [told] if isinstance(told, str) else [told["name"], *told.get("aliases", ())]
         products = tuple(_openvex_product(each) for each in one.get("products", document.get("products", ())))
-        yield VexStatement(_lower(names), products, f"{shown}: statements[{number}]")
+        why = one.get("justification") or one.get("impact_statement") or ""
+        origin = f"{shown}: statements[{number}], {status} {why}".strip()
+        yield VexStatement(_lower(names), products, origin)
 
 
 def _openvex_product(told: Mapping[str, Any] | str) -> Product:
@@ -131,7 +133,9 @@ def _of_cyclonedx(document: Mapping[str, Any], shown: str) -> Iterator[VexStatem
         names = [one["id"], *(each["id"] for each in one.get("references", ()))]
         references = (_purl(each["ref"].rpartition("#")[2]) for each in one.get("affects", ()))
         products = tuple(Product(purl, _digests(purl)) for purl in references if purl is not None)
-        yield VexStatement(_lower(names), products, f"{shown}: vulnerabilities[{number}]")
+        why = analysis.get("justification") or analysis.get("detail") or ""
+        origin = f"{shown}: vulnerabilities[{number}], {state} {why}".strip()
+        yield VexStatement(_lower(names), products, origin)
 
 
 def _purl(text: str) -> PackageURL | None:

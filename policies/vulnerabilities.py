@@ -63,6 +63,7 @@ class VulnerabilitiesRule(Rule):
     """VEX documents (OpenVEX or CycloneDX), relative to the file of the rule: what they say does not concern
     the image does not count."""
     _statements: tuple[Statement, ...] = PrivateAttr(default=())
+    _untold: tuple[VulnerabilityException, ...] = PrivateAttr(default=())
 
     judges: ClassVar[type[Artifact]] = ScanReport
     why: ClassVar[str] = (
@@ -97,10 +98,18 @@ exceptions:
         return self
 
     def accepting(
-        self, exceptions: Iterable[VulnerabilityException], statements: Iterable[Statement]
+        self,
+        exceptions: tuple[VulnerabilityException, ...],
+        statements: Iterable[Statement],
+        *,
+        tells: bool = True,
     ) -> Self:
-        """Return the rule with further exceptions, and with what VEX documents say."""
+        """Return the rule with further exceptions, and with what VEX documents say.
+
+        `tells`: it says which of these exceptions nothing needs; one rule of a pack is enough for that.
+        """
         copy = self.model_copy(update={"exceptions": (*self.exceptions, *exceptions)})
+        copy._untold = () if tells else exceptions
         copy._statements = (*self._statements, *statements)
         return copy
 
@@ -119,7 +128,8 @@ exceptions:
             *self._of_exploited(counted, artifact, today),
         )
         told = ", ".join((summary(artifact, len(accepted)), *([since(artifact)] if self.new_only else [])))
-        verdict = self.verdict(reasons, told, unused(self.exceptions, artifact))
+        told_of = [one for one in self.exceptions if one not in self._untold]
+        verdict = self.verdict(reasons, told, unused(told_of, artifact))
         return verdict.model_copy(update={"accepted": tuple(dict.fromkeys(accepted))})
 
     def _accepted(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artifacts import Artifacts
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Case
 from pipeline.judgement import verdict
@@ -13,7 +14,7 @@ from pipeline.model import Level, Severity
 from pipeline.yaml_source import parse
 from policies import load_policies
 from policies.pack import GROUP, find, installed, read
-from tests.unit.policies.evidence import scan, suite, vulnerability
+from tests.unit.policies.evidence import image, scan, suite, vulnerability
 
 Write = Callable[..., None]
 
@@ -45,14 +46,8 @@ rules:
     assert ids("./ours.yaml", tmp_path) == ["suite", "image", "secrets"]
     first, second, third = load_policies("./ours.yaml", tmp_path)
     assert first.judge(suite()).origin == "base.yaml:1"
-    assert second.judge(suite_image()).level is Level.WARN
+    assert second.judge(image()).level is Level.WARN
     assert third.judge(scan()).origin == "./ours.yaml:6"
-
-
-def suite_image() -> object:
-    from tests.unit.policies.evidence import image
-
-    return image()
 
 
 def test_a_pack_in_the_configuration(tmp_path: Path) -> None:
@@ -70,13 +65,24 @@ def test_exceptions_of_a_pack_hold_for_all_its_rules(tmp_path: Path, write: Writ
     report = scan(vulnerability("CVE-1", Severity.CRITICAL))
     before, after = (
         [
-            verdict(one, report, Case.alone(report).__class__(have=Case.alone(report).have, now=now)).passed
+            verdict(one, report, Case(have=Artifacts(report), now=now)).passed
             for one in load_policies("./ours.yaml", tmp_path)
             if "vulnerabilities" in one.name
         ]
         for now in (report.scanned_at, report.scanned_at.replace(month=12))
     )
     assert (before, after) == ([True, True], [False, False])
+
+
+def test_an_exception_of_a_pack_that_nothing_needs_is_told_once(tmp_path: Path, write: Write) -> None:
+    entry = "{id: CVE-9, package: x, reason: r, owner: anna, expires: 2099-11-30}"
+    write(ours=f"extends: production\nexceptions: [{entry}]\n")
+    verdicts = [
+        one.judge(scan()) for one in load_policies("./ours.yaml", tmp_path) if "vulnerabilities" in one.name
+    ]
+    assert [note for one in verdicts for note in one.notes] == [
+        "the exception for CVE-9 in x (by anna) is no longer needed: remove it"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,13 @@ def test_openvex(changes: dict[str, Any], expected: bool, tmp_path: Path) -> Non
     assert accepted(openvex(**changes), tmp_path) is expected
 
 
+def test_the_verdict_names_the_statement_and_its_reason(tmp_path: Path) -> None:
+    accepted(openvex(), tmp_path)
+    (rule,) = load_policies("./ours.yaml", tmp_path)
+    (one,) = rule.judge(scan(FOUND)).accepted
+    assert one.reason == ("VEX of vex.json: statements[0], not_affected vulnerable_code_not_in_execute_path")
+
+
 @pytest.mark.parametrize(
     ("analysis", "ref", "expected"),
     [
