@@ -199,7 +199,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
         registries=_registries(ours, theirs),
     )
     plan = _plan(theirs, source, (*evidence, promotion))
-    return replace(plan, policies=policies(theirs))
+    return replace(plan, policies=policies(theirs), built=built)
 
 
 def _attested(

@@ -176,8 +176,7 @@ def _name_after(run: Run, source: Source) -> None:
 def _judge_destinations(run: Run, plan: Plan) -> None:
     """Refuse before any work what must not be sent where it is bound for."""
     for stage in plan.working:
-        bound = stage.sends_to() if isinstance(stage, Publishing) else None
-        if bound is None:
+        if not isinstance(stage, Publishing) or (bound := stage.sends_to()) is None:
             continue
         verdicts = judge(bound, plan.policies, have=Artifacts(plan.source), now=datetime.now(UTC))
         refused = [verdict for verdict in verdicts if verdict.refuses]
@@ -207,7 +206,7 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
     desk = run.desk(stage)
     try:
         made, status = _make(run, plan, stage, have, desk)
-        verdicts = judge(made, plan.policies, have=have, now=datetime.now(UTC))
+        verdicts = judge(made, plan.policies, have=plan.known(have), now=datetime.now(UTC))
         refused = [verdict for verdict in verdicts if verdict.refuses]
         _entry(
             run, stage, verdicts=(*entry.verdicts, *verdicts), status=Status.REFUSED if refused else status
@@ -237,7 +236,7 @@ def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError, have: 
     if lacking := following.lacking(error.made):
         _add(error, advice=lacking)
         return None
-    verdicts = judge(error.made, plan.policies, have=have, now=datetime.now(UTC))
+    verdicts = judge(error.made, plan.policies, have=plan.known(have), now=datetime.now(UTC))
     _entry(run, failed, verdicts=(*_entry(run, failed).verdicts, *verdicts))
     return None if any(verdict.refuses for verdict in verdicts) else following
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,9 +9,19 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, StageFailed
-from pipeline.interface import Policy, Stage
-from pipeline.model import Artifact, Check, Destinations, Level, Problem, Skipped, Source, SuiteReport
-from pipeline.plan import make_plan
+from pipeline.interface import Case, Policy, Stage
+from pipeline.model import (
+    Artifact,
+    Check,
+    Destinations,
+    Level,
+    Problem,
+    Skipped,
+    Source,
+    SuiteReport,
+    Verdict,
+)
+from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs, Status, read_record
 from pipeline.runner import Options, deliver
 from tests.unit.pipeline.conftest import REPORT, Make, Measure, Objection, Product, Watcher
@@ -382,3 +393,31 @@ def test_a_warning_about_the_destination_stays_in_the_record(source: Source) -> 
     policies = [Objection(judges=Destinations, level=Level.WARN), Objection(judges=Product, level=Level.WARN)]
     record = run(source, Measure(), Sending(), policies=policies)
     assert (record.status, len(record.stages[1].verdicts)) == (Status.PASSED, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeing:
+    """A policy that remembers the commits that it saw."""
+
+    seen: list[str] = field(default_factory=list)
+    name: str = "seeing"
+    judges: type[Artifact] = SuiteReport
+
+    def judge(self, artifact: Artifact) -> Verdict:
+        raise AssertionError("it sees more than the artifact")
+
+    def judge_in(self, artifact: Artifact, case: Case) -> Verdict:
+        self.seen.append(case.have[Source].commit)
+        return Verdict(policy=self.name)
+
+
+def test_what_another_run_found_is_judged_with_the_commit_that_it_built(source: Source) -> None:
+    seeing, built = Seeing(), source.model_copy(update={"commit": "b" * 40})
+    plan = make_plan(source=source, stages=[Measure()], skip={}, policies=[seeing])
+    for known in (plan, replace(plan, built=built)):
+        deliver(Runs(source.root), lambda: source, partial(_same, known), Watcher(), Options())
+    assert seeing.seen == [source.commit, built.commit]
+
+
+def _same(plan: Plan, _: Source) -> Plan:
+    return plan
