@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test unit lint bench bench-gitops format requirements schema clean
+.PHONY: help demo demo-clean test unit lint bench bench-gitops bench-scan format requirements schema docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: $(VENV)/installed ## Measure deliveries beside other tools, in minutes (S
 bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository beside clones, and 32 writers at once under the order rule
 	@$(BIN)/python benchmarks/gitops.py $(BENCH)
 
+bench-scan: $(VENV)/installed ## Measure the scan with and without weights, beside plain Trivy
+	@$(BIN)/python benchmarks/scan.py $(BENCH)
+
 format: $(VENV)/installed ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -48,11 +51,14 @@ format: $(VENV)/installed ## Format the code and mend what ruff can mend
 schema: $(VENV)/installed ## Write the JSON schema that editors read
 	@$(BIN)/pipeline schema > docs/pipeline.schema.json
 
+docs: $(VENV)/installed ## Write the page about the policies from their code
+	@$(BIN)/pipeline policy explain --all > docs/policies.md
+
 requirements: ## Pin the dependencies again (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make requirements' --extra trivy --output-file requirements.txt pyproject.toml
+		--custom-compile-command 'make requirements' --extra trivy --extra hadolint --output-file requirements.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make requirements' --extra trivy --group dev --output-file requirements-dev.txt pyproject.toml
+		--custom-compile-command 'make requirements' --extra trivy --extra hadolint --group dev --output-file requirements-dev.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make requirements' --all-extras --group build --output-file requirements-all.txt pyproject.toml
 

@@ -20,7 +20,13 @@ from pipeline.yaml_source import Place, Tree, at, dotted, load, parse, validate
 
 FILE_NAME = "pipeline.yaml"
 PREFIX = "PIPELINE_"
-_KEY_FILES = {("update", "ssh_key"), ("github_app", "private_key"), ("signing", "key")}
+_KEY_FILES = {
+    ("update", "ssh_key"),
+    ("github_app", "private_key"),
+    ("signing", "key"),
+    ("attest", "key"),
+    ("verify", "key"),
+}
 """Settings that name a file with a key, which is no secret."""
 EXAMPLE = "image: my-model\nregistries: [registry.example.com/team]"
 
@@ -100,9 +106,9 @@ def _deployed_to(name: str, tree: Tree) -> Tree:
         )
     for key, value in section.items() if isinstance(section, dict) else ():
         inner = value if key == "update" and isinstance(value, dict) else {None: value}
-        for below, said in inner.items():
+        for below in inner:
             rest = (key,) if below is None else (key, below)
-            tree = tree.with_value(rest, said, tree.origin(("environments", name, *rest)))
+            tree = tree.with_value_of(rest, ("environments", name, *rest))
     return tree
 
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from types import FrameType
 
-from pipeline.commands import delivery, files, looking
+from pipeline.commands import delivery, files, judging, looking, verifying
 from pipeline.errors import InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 from pipeline.passwords import take_password
@@ -60,11 +60,13 @@ COMMANDS: Mapping[str, Command] = {
     "lock": files.lock,
     "rollback": delivery.rollback,
     "promote": delivery.promote,
+    "verify": verifying.verify,
     "diff": delivery.diff,
     "edit": files.edit,
     "matrix": files.matrix,
     "init": files.init,
     "show": looking.show,
+    "judge": judging.judge,
     "config": looking.config,
     "schema": looking.schema,
 }

@@ -14,11 +14,7 @@ def benchmark(configuration: Configuration) -> Benchmark:
     return Benchmark(
         files=model.files if model is not None else None,
         weights=model,
-        registries=RegistryLayers(
-            repositories=_with_weights(configuration),
-            insecure=configuration.values.insecure_registries,
-            options=gitops.options(configuration),
-        ),
+        registries=weight_layers(configuration),
         port=section.port,
         protocol=section.protocol,
         model=section.model,
@@ -33,6 +29,15 @@ def benchmark(configuration: Configuration) -> Benchmark:
         environment=section.environment,
         network=section.network,
         platforms=configuration.values.build.platforms,
+    )
+
+
+def weight_layers(configuration: Configuration) -> RegistryLayers:
+    """Return where the weights' layers may be, nearer than their source."""
+    return RegistryLayers(
+        repositories=_with_weights(configuration),
+        insecure=configuration.values.insecure_registries,
+        options=gitops.options(configuration),
     )
 
 

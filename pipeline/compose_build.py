@@ -34,6 +34,7 @@ def suite(configuration: Configuration) -> Suite:
         command=_split(section.command),
         timeout_s=section.timeout_s,
         junit=section.junit,
+        coverage=section.coverage,
         environment=section.environment,
         root=configuration.root,
         inputs=(model.files.local_folder,) if model is not None and model.files.local_folder else (),

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import stored
 from pipeline.cascade import Configuration, read_config
 from pipeline.compose_commits import commits
+from pipeline.compose_verify import attested, recorded, source_of
 from pipeline.config import Config
 from pipeline.doctor import borrowed_desk
 from pipeline.errors import ConfigurationError
@@ -16,9 +17,10 @@ from pipeline.model import ManifestUpdate, PushedImage, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs
 from pipeline.redaction import Redactor
-from pipeline.reference import Digest, Repository
+from pipeline.reference import Digest, Reference, Repository
 from pipeline.registry_section import RegistrySection
 from pipeline.report.phrases import describe
+from pipeline.stored import Recorded
 from pipeline.update_section import TargetSection
 from pipeline.wait_section import WaitSection
 from policies import load_policies
@@ -121,7 +123,7 @@ def target(section: TargetSection) -> Target:
 def policies(configuration: Configuration) -> tuple[Policy, ...]:
     """Return what is allowed."""
     choice = configuration.values.policies
-    given = choice if isinstance(choice, str) else list(choice)
+    given = choice if isinstance(choice, str | dict) else list(choice)
     return load_policies(given, configuration.root, configuration.tree)
 
 
@@ -166,6 +168,7 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
 
     Raises:
         ConfigurationError: there is no such environment, or no record of what the first one runs.
+        NotVerified: the other environment has `verify:`, and the image is not signed by whom it believes.
         RemoteError: the GitOps repository cannot be reached.
     """
     ours, theirs = (read_config(path, assignments, deployed_to=name) for name in (here, there))
@@ -179,19 +182,35 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
             f"{here} runs no single build of {ours.values.image}: {', '.join(map(str, references))}",
             advice=f"Deliver to {here} once, so that all its targets name one digest.",
         )
-    found = stored.by_name(runs, record) if record is not None else stored.by_digest(runs, digests[0])
-    evidence = stored.evidence(found, digests[0])
-    assert found is not None  # noqa: S101 - refused before
-    assert found.source is not None  # noqa: S101 - refused before
+    if theirs.values.verify is not None:
+        wanted = next(each for each in references if each.repository in ours.values.repositories)
+        evidence, built = _attested(wanted, ours, theirs, redact)
+    else:
+        found = stored.by_name(runs, record) if record is not None else stored.by_digest(runs, digests[0])
+        evidence = stored.evidence(found, digests[0])
+        assert found is not None  # noqa: S101 - refused before
+        assert found.source is not None  # noqa: S101 - refused before
+        built = found.source
     promotion = Promotion(
         source_name=here,
         target_name=there,
         destination=going,
-        built=found.source,
+        built=built,
         registries=_registries(ours, theirs),
     )
     plan = _plan(theirs, source, (*evidence, promotion))
-    return replace(plan, policies=policies(theirs))
+    return replace(plan, policies=policies(theirs), built=built)
+
+
+def _attested(
+    reference: Reference, ours: Configuration, theirs: Configuration, redact: Redactor
+) -> tuple[tuple[Recorded, ...], Source]:
+    """Return what is attested of the image by whom the other environment believes, and its commit."""
+    section = theirs.values.verify
+    assert section is not None  # noqa: S101 - asked for
+    with borrowed_desk(ours.root, (*ours.secrets(), *theirs.secrets()), redact) as desk:
+        found = attested(reference, _registries(ours, theirs), section, theirs.root, desk)
+    return recorded(found, ours.values.model_repositories), source_of(found)
 
 
 def preview(

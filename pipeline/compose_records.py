@@ -22,7 +22,8 @@ DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "push": ("registries", "push"),
 }
 """The keys of the configuration on which a result depends."""
-OF_THE_MACHINE = frozenset({"build.builder", "scan.trivy", "model.verify"})
+_PROGRAMS = {f"scan.{tool}{key}" for tool in ("trivy", "hadolint") for key in ("", ".program", ".sha256")}
+OF_THE_MACHINE = frozenset({"build.builder", "model.verify", *_PROGRAMS})
 """Settings that may differ between two runners: how the work is done there, not what is made."""
 
 

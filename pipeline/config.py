@@ -11,6 +11,7 @@ from pydantic import (
     field_validator,
 )
 
+from pipeline.attest_section import Attest, VerifySection
 from pipeline.benchmark_section import BenchmarkSection
 from pipeline.build_section import BuildSection
 from pipeline.environment_section import EnvironmentSection
@@ -88,6 +89,12 @@ class Config(Section):
     """The load on the model server inside the image."""
     push: PushSection = PushSection()
     """The push to the registries."""
+    attest: Attest | None = None
+    """Sign what was pushed, and attest how it was made, before any manifest names it: `{key: cosign.key}` or
+    `keyless`; default: nothing is signed."""
+    verify: VerifySection | None = None
+    """Whose signatures `pipeline verify` and `pipeline promote` believe; default: those of `attest`, and a
+    promotion verifies nothing."""
     update: UpdateSection = UpdateSection()
     """The GitOps repository."""
     environments: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], EnvironmentSection] = (
@@ -95,8 +102,9 @@ class Config(Section):
     )
     """Where the image is deployed to, by name (dev, prod), each with what differs from the rest of the file;
     chosen by `--environment`, and by `pipeline promote --from dev --to prod`."""
-    policies: str | tuple[Any, ...] = "baseline"
-    """What is allowed: a pack (baseline, production), a YAML file, or a list of rules."""
+    policies: str | dict[str, Any] | tuple[Any, ...] = "baseline"
+    """What is allowed: a pack (baseline, production), a YAML file, a list of rules, or a pack with changes:
+    {extends: production, exceptions: […], rules: […]}."""
     depends_on: Words = ()
     """Files and folders elsewhere in the repository whose changes concern this model too (`pipeline matrix`),
     relative to pipeline.yaml; what the configuration names (source, context, policies) comes by itself."""

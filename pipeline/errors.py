@@ -11,6 +11,7 @@ PipelineError
 │   └── LoginMissing           it asks who we are, and this job has nothing to say
 ├── DiskFull               6   not enough free disk
 ├── TagConflict            7   the tag exists with another digest
+├── NotVerified            9   a signature or an attestation is missing, or is not the expected signer's
 ├── InternalError         70   a defect of the pipeline itself
 └── Interrupted          130   Ctrl-C or a termination signal
 """
@@ -113,6 +114,12 @@ class TagConflict(PipelineError):
     """The tag exists in the registry and names another digest."""
 
     exit_code = 7
+
+
+class NotVerified(PipelineError):
+    """A signature or an attestation is missing, was changed, or is another signer's: nothing is known."""
+
+    exit_code = 9
 
 
 class InternalError(PipelineError):

@@ -1,10 +1,12 @@
 """The two contracts: a stage measures or does, a policy judges. Neither knows the other."""
 
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self, runtime_checkable
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Artifact, Check, DiskNeed, Verdict
+from pipeline.model import Artifact, Check, Destinations, DiskNeed, Verdict
 
 
 class Stage(Protocol):
@@ -104,8 +106,32 @@ class Storing(Protocol):
         ...
 
 
+@runtime_checkable
+class Publishing(Protocol):
+    """A stage that sends something away: the policies judge where to before anything starts."""
+
+    def sends_to(self) -> Destinations | None:
+        """Return where it sends what it has; None where nothing leaves the machine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What else is known while a policy judges."""
+
+    have: Artifacts
+    """All that was made so far, what is judged among it."""
+    now: datetime
+    """The time of the judgement: what is young enough is so now, not when it was measured."""
+
+    @classmethod
+    def alone(cls, artifact: Artifact) -> Self:
+        """Return the case of an artifact of which nothing else is known, judged now."""
+        return cls(have=Artifacts(artifact), now=datetime.now(UTC))
+
+
 class Policy(Protocol):
-    """A rule over one type of artifact; pure, so that a stored record can be judged again."""
+    """A rule over one type of artifact, or a few; pure, so that a stored record can be judged again."""
 
     @property
     def name(self) -> str:
@@ -113,10 +139,19 @@ class Policy(Protocol):
         ...
 
     @property
-    def judges(self) -> type[Artifact]:
-        """The type that `judge` accepts."""
+    def judges(self) -> type[Artifact] | tuple[type[Artifact], ...]:
+        """The type, or the types, that `judge` accepts."""
         ...
 
     def judge(self, artifact: Any) -> Verdict:  # of the type `judges`, which the runner sees to
         """Return the verdict, with every reason and not only the first."""
+        ...
+
+
+@runtime_checkable
+class WideView(Protocol):
+    """A policy that looks at more than the one artifact: at what was made before, or at the time."""
+
+    def judge_in(self, artifact: Any, case: Case) -> Verdict:  # of the type `judges`
+        """Return the verdict on an artifact among all that is known."""
         ...

@@ -18,7 +18,12 @@ from pipeline.source import changed_since, files_named, top_folder
 from pipeline.yaml_source import Place, Tree, at, load
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-_PATHS: tuple[Place, ...] = (("model", "source"), ("benchmark", "request"), ("policies",))
+_PATHS: tuple[Place, ...] = (
+    ("model", "source"),
+    ("benchmark", "request"),
+    ("policies",),
+    ("policies", "extends"),
+)
 """Where a path of pipeline.yaml stands that is relative to it."""
 
 
@@ -152,7 +157,8 @@ def _said(value: object) -> Iterable[str]:
     if isinstance(dockerfile, str):
         found.append(str(Path(context if isinstance(context, str) else "") / dockerfile))
     if isinstance(environments, dict):
-        found += (at(each, ("policies",)) for each in environments.values())
+        places = (("policies",), ("policies", "extends"))
+        found += (at(each, place) for each in environments.values() for place in places)
     found += (at(each, ("lifecycle",)) for each in _list(at(value, ("registries",))))
     found += (at(each, ("file",)) for each in _list(at(value, ("build", "secrets"))))
     yield from (path for path in found if isinstance(path, str) and path and not _URL.match(path))

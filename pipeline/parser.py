@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pipeline
+from pipeline.parser_edit import add_edit
+from pipeline.parser_judging import add_judge, add_policy
 from pipeline.passwords import FLAG
 
 Command = Callable[[argparse.Namespace], int]
@@ -16,7 +18,7 @@ What is scanned, benchmarked, pushed and deployed is one digest, from the build 
 EPILOG = """\
 exit codes: 0 delivered, 1 a stage failed, 2 configuration, 3 refused by policy, 4 tool missing,
 5 registry or git remote, 6 disk, 7 the tag names another digest, 8 a manifest cannot be edited safely,
-70 defect, 130 interrupted
+9 not signed or not verifiable, 70 defect, 130 interrupted
 
 settings: default < pipeline.yaml < PIPELINE_SECTION__KEY in the environment < --set section.key=value
 passwords: REGISTRY_USERNAME with REGISTRY_PASSWORD or --password-stdin, or `docker login`;
@@ -73,14 +75,19 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_promote(
         _verb(verbs, "promote", commands, "deploy to another environment, or give a canary more requests")
     )
+    _add_verify(_verb(verbs, "verify", commands, "judge an image anywhere, by what was signed and attested"))
     _add_diff(_verb(verbs, "diff", commands, "print what the newest image would change in the manifests"))
-    _add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
+    add_edit(_verb(verbs, "edit", commands, "make manifests on this machine name an image"))
     _add_init(_verb(verbs, "init", commands, "write the workflow for a CI host: github or gitlab"))
     _add_matrix(_verb(verbs, "matrix", commands, "print the models that a change concerns, for a CI host"))
     show = _verb(verbs, "show", commands, "show the record of a run")
     show.add_argument("run", nargs="?", help="name of the run, or path of a record.json; default: the newest")
     _add_folder(show)
     show.add_argument("--json", action="store_true", help="print the record itself")
+    judge = _verb(verbs, "judge", commands, "judge a recorded run again, by other policies or as of now")
+    _add_config(judge)
+    add_judge(judge)
+    add_policy(verbs)
     config = _verb(verbs, "config", commands, "print every setting and where it came from")
     _add_config(config)
     config.add_argument("--json", action="store_true", help="print JSON")
@@ -175,42 +182,32 @@ def _add_act(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="repository with @digest or :tag")
+    _add_config(parser)
+    parser.set_defaults(config=None)
+    parser.add_argument(
+        "--policies",
+        metavar="NAME|FILE",
+        help="pack or file of rules; default: those of pipeline.yaml, else baseline",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    signer = parser.add_argument_group("whose signatures are believed; default: `verify:` of pipeline.yaml")
+    signer.add_argument("--key", metavar="FILE|URI", help="public key: cosign.pub, env://NAME or a KMS")
+    signer.add_argument("--identity", metavar="URL", help="identity in the certificate: a workflow's address")
+    signer.add_argument("--identity-regexp", metavar="REGEXP", help="the same as a regular expression")
+    signer.add_argument("--issuer", metavar="URL", help="who issued that identity")
+    signer.add_argument(
+        "--no-transparency-log", action="store_true", help="with --key: demand no entry in the public log"
+    )
+    signer.add_argument("--trusted-root", metavar="FILE", help="whose logs and certificates are believed")
+
+
 def _add_diff(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     parser.add_argument("--run", help="a recorded run, or its record.json; default: the newest with an image")
     parser.add_argument(
         "--root", type=Path, metavar="DIR", help="a clone of the GitOps repository: nobody else is asked then"
-    )
-
-
-def _add_edit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the manifests")
-    parser.add_argument(
-        "--path",
-        action="append",
-        required=True,
-        help="file or folder below it to edit; may be given several times",
-    )
-    parser.add_argument("--image", required=True, metavar="NAME", help="name of the image as it is deployed")
-    parser.add_argument("--tag", required=True, help="tag that it shall have")
-    parser.add_argument("--digest", help="digest that it shall have")
-    parser.add_argument("--dry-run", action="store_true", help="print the diff and write nothing")
-    place = parser.add_argument_group("which place, where more than one is possible")
-    place.add_argument("--form", help="form of the manifest, such as kubernetes, kserve or helm")
-    place.add_argument("--kind", help="kind of the resource")
-    place.add_argument("--name", help="metadata.name of the resource")
-    place.add_argument("--namespace", metavar="NS", help="metadata.namespace of the resource")
-    place.add_argument("--container", help="name of the container or volume")
-    place.add_argument(
-        "--field", metavar="PATH", help='a.b[0]["key.with.dots"]: a value, or its parts\' mapping'
-    )
-    place.add_argument("--marker", metavar="NS:POLICY", help="Flux's marker of this image policy")
-    place.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="PART=NAME",
-        help="Helm parameter of an Argo CD Application: tag=NAME or digest=NAME",
     )
 
 

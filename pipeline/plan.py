@@ -45,6 +45,12 @@ class Plan:
     secrets: tuple[str, ...] = ()
     """Values of the configuration that no log may show."""
     until: str | None = None
+    built: Source | None = None
+    """The commit that the evidence is of, where another run has found it; None: the source."""
+
+    def known(self, have: Artifacts) -> Artifacts:
+        """Return what the policies see: the commit is the one that was built."""
+        return have if self.built is None else have.plus(self.built)
 
     @property
     def working(self) -> tuple[Stage, ...]:

@@ -3,11 +3,12 @@
 Only this file and its neighbours compose_*.py, one for each stage, know them by name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
+from pipeline.compose_attest import attest
 from pipeline.compose_benchmark import benchmark
 from pipeline.compose_build import build, external_cache, suite
 from pipeline.compose_model import lock_path
@@ -22,6 +23,7 @@ from pipeline.reference import Digest, Tag
 from pipeline.source import read_version
 from pipeline.tags import render
 from stages import DELIVERY
+from stages.attest import Attest
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.manifests.editing import edit
@@ -45,13 +47,23 @@ def compose(
     tags = _tags(configuration, source)
     return make_plan(
         source=source,
-        stages=tuple(_asked(_made(kind, configuration, source), tags, forced=forced) for kind in DELIVERY),
+        stages=tuple(_asked(stage, tags, forced=forced) for stage in _stages(configuration, source)),
         skip=configuration.values.skipped,
         policies=gitops.policies(configuration),
         settings=configuration.settings(),
         secrets=configuration.secrets(),
         until=until,
     )
+
+
+def _stages(configuration: Configuration, source: Source) -> Iterator[Stage]:
+    """Yield the stages of a delivery in their order, but for those that nobody asked for."""
+    for kind in DELIVERY:
+        stage = MAKERS[kind](configuration)
+        if isinstance(stage, Build):
+            yield replace(stage, external_cache=external_cache(configuration, source))
+        elif stage is not None:
+            yield stage
 
 
 def _tags(configuration: Configuration, source: Source) -> tuple[ImageTag, ...]:
@@ -79,13 +91,6 @@ def _model_version(configuration: Configuration) -> str:
     )
 
 
-def _made(kind: type, configuration: Configuration, source: Source) -> Stage:
-    stage = MAKERS[kind](configuration)
-    if isinstance(stage, Build):
-        return replace(stage, external_cache=external_cache(configuration, source))
-    return stage
-
-
 def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:
     """Return a stage with what is decided for this run alone."""
     if isinstance(stage, Update):
@@ -106,11 +111,12 @@ def edit_folder(wish: Wish) -> tuple[NewContent, ...]:
     return tuple(NewContent(before=file.before, after=file.after, change=file.change()) for file in files)
 
 
-MAKERS: Mapping[type, Callable[[Configuration], Stage]] = {
+MAKERS: Mapping[type, Callable[[Configuration], Stage | None]] = {
     Suite: suite,
     Build: build,
     Scan: scan,
     Benchmark: benchmark,
     Push: push,
+    Attest: attest,
     Update: gitops.update,
 }

@@ -15,6 +15,7 @@ from pipeline.errors import LoginMissing, PipelineError
 from pipeline.interface import Stage
 from pipeline.model import (
     Artifact,
+    AttestedImage,
     Check,
     Evidence,
     Level,
@@ -27,7 +28,7 @@ from pipeline.model import (
 )
 from pipeline.plan import Answers, Plan
 
-PUBLISHED: tuple[type[Artifact], ...] = (PushedImage, ManifestUpdate)
+PUBLISHED: tuple[type[Artifact], ...] = (PushedImage, AttestedImage, ManifestUpdate)
 """What stages make that change something outside of this machine."""
 
 

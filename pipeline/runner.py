@@ -11,10 +11,11 @@ from pipeline import disk, endings, process, reuse
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import InternalError, Interrupted, PipelineError, PolicyRefused
-from pipeline.interface import Continuing, Policy, Preparing, Salvaging, Stage
-from pipeline.model import Artifact, Skipped, Source, Verdict
+from pipeline.interface import Continuing, Preparing, Publishing, Salvaging, Stage
+from pipeline.judgement import judge
+from pipeline.model import Artifact, Skipped, Source
 from pipeline.plan import Plan, check, missing
-from pipeline.proposal import instead_of, publishes, warning, within_reach
+from pipeline.proposal import instead_of, publishes, within_reach
 from pipeline.record import FILE_NAME, Record, Runs, StageRecord, Status, write_text
 from pipeline.redaction import SECRET_NAME, Redactor
 from pipeline.report.interface import Reporter
@@ -131,6 +132,8 @@ def _deliver(run: Run, read: Callable[[], Source], compose: Callable[[Source], P
     run.reporter.checked(run.record)
     if (error := missing(run.record.checks)) is not None:
         raise error
+    if not run.options.stays_here:
+        _judge_destinations(run, plan)
     if not run.options.only_check:
         _run_stages(run, plan)
     for entry in run.record.stages[len(plan.stages) :]:  # out of a proposal's reach
@@ -168,13 +171,29 @@ def _name_after(run: Run, source: Source) -> None:
     run.save(run.record.model_copy(update={"run": name, "source": source}))
 
 
+def _judge_destinations(run: Run, plan: Plan) -> None:
+    """Refuse before any work what must not be sent where it is bound for."""
+    for stage in plan.working:
+        if not isinstance(stage, Publishing) or (bound := stage.sends_to()) is None:
+            continue
+        verdicts = judge(bound, plan.policies, have=Artifacts(plan.source), now=datetime.now(UTC))
+        refused = [verdict for verdict in verdicts if verdict.refuses]
+        entry = _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else Status.PLANNED)
+        if refused:
+            run.reporter.ended(entry)
+            raise PolicyRefused(stage.name, refused)
+
+
 def _run_stages(run: Run, plan: Plan) -> None:
     have = Artifacts(plan.source)
     for stage in plan.stages:
         try:
             have = have.plus(_run_stage(run, plan, stage, have))
         except PipelineError as error:
-            if error.made is not None and (following := _salvaging(run, plan, stage, error)) is not None:
+            if (
+                error.made is not None
+                and (following := _salvaging(run, plan, stage, error, have)) is not None
+            ):
                 _salvage(run, plan, following, have.plus(error.made), error)
             raise
 
@@ -185,9 +204,11 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
     desk = run.desk(stage)
     try:
         made, status = _make(run, plan, stage, have, desk)
-        verdicts = judge(made, plan.policies)
+        verdicts = judge(made, plan.policies, have=plan.known(have), now=datetime.now(UTC))
         refused = [verdict for verdict in verdicts if verdict.refuses]
-        _entry(run, stage, verdicts=verdicts, status=Status.REFUSED if refused else status)
+        _entry(
+            run, stage, verdicts=(*entry.verdicts, *verdicts), status=Status.REFUSED if refused else status
+        )
         if refused:
             raise PolicyRefused(stage.name, refused)
     except BaseException as error:
@@ -202,7 +223,7 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
     return made
 
 
-def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError) -> Stage | None:
+def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError, have: Artifacts) -> Stage | None:
     """Return the next stage, where what the failed one made is enough for it and for the policies."""
     rest = [stage for stage in plan.stages[plan.stages.index(failed) + 1 :] if stage.name not in plan.skipped]
     if not rest or error.made is None:
@@ -213,8 +234,8 @@ def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError) -> Sta
     if lacking := following.lacking(error.made):
         _add(error, advice=lacking)
         return None
-    verdicts = judge(error.made, plan.policies)
-    _entry(run, failed, verdicts=verdicts)
+    verdicts = judge(error.made, plan.policies, have=plan.known(have), now=datetime.now(UTC))
+    _entry(run, failed, verdicts=(*_entry(run, failed).verdicts, *verdicts))
     return None if any(verdict.refuses for verdict in verdicts) else following
 
 
@@ -261,16 +282,6 @@ def _make(run: Run, plan: Plan, stage: Stage, have: Artifacts, desk: Desk) -> tu
     if isinstance(made, Skipped):  # another job of this delivery could not do it
         return made, Status.SKIPPED
     return made, Status.REUSED if source else Status.PASSED
-
-
-def judge(made: Artifact, policies: tuple[Policy, ...]) -> tuple[Verdict, ...]:
-    """Return the verdict of every policy that judges this type of artifact.
-
-    What was out of reach was nobody's decision: the policies judge what the delivery makes in its place.
-    """
-    if isinstance(made, Skipped) and made.out_of_reach:
-        return (warning(made),)
-    return tuple(policy.judge(made) for policy in policies if policy.judges is type(made))
 
 
 def _entry(run: Run, stage: Stage, **changes: object) -> StageRecord:

@@ -20,6 +20,8 @@ CI_BRANCHES = (
     "GITHUB_REF_NAME",
     "CI_COMMIT_REF_NAME",
 )  # a CI job checks a commit out, detached
+CI_HOSTS = {"GITHUB_ACTIONS": "github", "GITLAB_CI": "gitlab"}
+CI_PROTECTIONS = ("GITHUB_REF_PROTECTED", "CI_COMMIT_REF_PROTECTED")
 _USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#]*)@")
 _ORIGIN = re.compile(r"^(?:[a-z+]+://[^/]+/|[^/@:]*@?[^/@:]+:)(?P<path>[\w.-]+(?:/[\w.-]+)+)/?$")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
@@ -41,6 +43,8 @@ def read_source(root: Path) -> Source:
         commit=commit,
         committed_at=committed_at,
         branch=_branch(root),
+        ci=next((name for variable, name in CI_HOSTS.items() if os.environ.get(variable) == "true"), ""),
+        protected=_protected(),
         repository_url=_repository_url(root),
         changes=tuple(name.decode(errors="backslashreplace") for name in changes),
         changes_digest=_digest_of(top, changes) if changes else None,
@@ -232,3 +236,8 @@ def _repository_state(path: Path) -> bytes:
 
 def _unknown() -> bytes:
     return b"unknown " + secrets.token_bytes(32)
+
+
+def _protected() -> bool | None:
+    told = next((os.environ[variable] for variable in CI_PROTECTIONS if os.environ.get(variable)), None)
+    return None if told is None else told == "true"

@@ -15,5 +15,7 @@ class SuiteSection(Section):
     """Time limit in seconds."""
     junit: str | None = None
     """JUnit XML file that the command writes (a glob is allowed); for pytest it comes by itself."""
+    coverage: str | None = None
+    """Cobertura XML file that the command writes (`pytest --cov --cov-report=xml`), for the policies."""
     environment: Variables = Field(default={})
     """Variables to set for the command."""

@@ -56,6 +56,13 @@ class Tree:
         kept = {known: where for known, where in self.origins.items() if known not in below}
         return Tree(self.name, self._replaced(place, (), value, origin), {**kept, place: origin})
 
+    def with_value_of(self, place: Place, source: Place) -> "Tree":
+        """Return a copy where a place has the value of another place, with the lines of all its parts."""
+        tree = self.with_value(place, at(self.value, source), self.origin(source))
+        inside = {known: origin for known, origin in self.origins.items() if known[: len(source)] == source}
+        parts = {(*place, *known[len(source) :]): origin for known, origin in inside.items()}
+        return Tree(tree.name, tree.value, {**tree.origins, **parts})
+
     def _replaced(self, rest: Place, done: Place, value: object, origin: str) -> object:
         if not rest:
             return value

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.interface import Policy
+from pipeline.interface import Case, Policy, WideView
 from pipeline.model import Artifact, Level, Reason, Verdict
 
 
@@ -12,48 +12,52 @@ class _Combination:
     """Policies over one type of artifact; the level is that of the combination, not of its parts."""
 
     policies: tuple[Policy, ...]
-    judges: type[Artifact]
+    judges: type[Artifact] | tuple[type[Artifact], ...]
     level: Level = Level.ENFORCE
     origin: str = ""
+    name: str = ""
 
-    def _verdict(self, name: str, reasons: tuple[Reason, ...], passed: list[Verdict]) -> Verdict:
+    def judge(self, artifact: Any) -> Verdict:
+        """Return one verdict on an artifact of which nothing else is known."""
+        return self.judge_in(artifact, Case.alone(artifact))
+
+    def judge_in(self, artifact: Any, case: Case) -> Verdict:
+        """Return one verdict; without any policy, nothing is accepted."""
+        verdicts = [_ask(policy, artifact, case) for policy in self.policies]
+        empty = Reason(
+            message=f"{self.name} has no rules, so it accepts nothing", advice="Write rules, or remove it."
+        )
         return Verdict(
-            policy=name,
+            policy=self.name,
             level=self.level,
-            reasons=reasons,
-            summary="; ".join(verdict.summary for verdict in passed),
+            reasons=self._reasons(verdicts) if verdicts else (empty,),
+            summary="; ".join(verdict.summary for verdict in verdicts if verdict.passed),
+            notes=tuple(note for verdict in verdicts for note in verdict.notes),
             origin=self.origin,
         )
+
+    def _reasons(self, verdicts: list[Verdict]) -> tuple[Reason, ...]:
+        return tuple(reason for verdict in verdicts for reason in verdict.reasons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllOf(_Combination):
-    """Every policy has to accept; without any, nothing is accepted."""
+    """Every policy has to accept; the reasons of all are kept."""
 
     name: str = "all_of"
-
-    def judge(self, artifact: Any) -> Verdict:
-        """Return one verdict with the reasons of all."""
-        verdicts = [policy.judge(artifact) for policy in self.policies]
-        reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
-        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyOf(_Combination):
-    """One policy has to accept; without any, nothing is accepted."""
+    """One policy has to accept; where none does, the reasons of all are kept."""
 
     name: str = "any_of"
 
-    def judge(self, artifact: Any) -> Verdict:
-        """Return a passed verdict if one policy accepts, and otherwise the reasons of all."""
-        verdicts = [policy.judge(artifact) for policy in self.policies]
-        passed = [verdict for verdict in verdicts if verdict.passed]
-        reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
-        if passed:
-            return self._verdict(self.name, (), passed)
-        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), [])
+    def _reasons(self, verdicts: list[Verdict]) -> tuple[Reason, ...]:
+        if any(verdict.passed for verdict in verdicts):
+            return ()
+        return tuple(reason for verdict in verdicts for reason in verdict.reasons)
 
 
-def _empty(name: str) -> Reason:
-    return Reason(message=f"{name} has no rules, so it accepts nothing", advice="Write rules, or remove it.")
+def _ask(policy: Policy, artifact: Any, case: Case) -> Verdict:
+    return policy.judge_in(artifact, case) if isinstance(policy, WideView) else policy.judge(artifact)

@@ -1,24 +1,16 @@
-"""Is the image one that may be deployed: its size, user, base, and the state of the work tree?"""
+"""Is the image one that may be deployed: its size, user, ports, health check and labels?"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, ByteSize, PositiveInt
+from pydantic import ByteSize, Field, PositiveInt, StringConstraints
 
-from pipeline.model import Artifact, BaseImage, BuiltImage, PlatformImage, Reason, Verdict
-from pipeline.reference import Reference
-from policies.rule import Rule, plural, size
+from pipeline.model import Artifact, BuiltImage, PlatformImage, Reason, Verdict
+from policies.rule import Rule, Word, plural, size
 
-
-def _allowed_image(value: str) -> str:
-    if value != "scratch" and "*" not in value:
-        Reference.parse(value)
-    return value
-
-
-AllowedImage = Annotated[str, AfterValidator(_allowed_image)]
+Port = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}/(tcp|udp|sctp)$")]
 
 
 class ImageRule(Rule):
@@ -31,34 +23,48 @@ class ImageRule(Rule):
     """Layers of one platform; engines stop at about 125."""
     allow_root: bool = True
     """Whether the image may run as root."""
-    allow_dirty: bool = True
-    """Whether it may be built from a work tree that differs from the commit."""
-    base_images: tuple[AllowedImage, ...] | None = None
-    """Base images that are allowed: `python`, `python:3.12-slim`, `example.com/base/*`, `scratch`."""
-    base_digest_required: bool = False
-    """Whether the digest of the base image has to be known."""
+    ports: tuple[Port, ...] | None = None
+    """Ports that it may say it listens on, such as 8080/tcp; default: any."""
+    healthcheck_required: bool = False
+    """Whether it has to say how its health is checked (Kubernetes does not look at that)."""
+    labels: Mapping[Word, Word] = Field(default={})
+    """Labels that it has to have, each with a pattern of its value: {team: "*"}."""
 
     judges: ClassVar[type[Artifact]] = BuiltImage
+    why: ClassVar[str] = (
+        "A process that runs as root owns whatever it breaks out into; an image of build tools and caches "
+        "is slow to pull and has more to attack; engines cannot mount more than about 125 layers."
+    )
+    example: ClassVar[str] = """\
+rule: image
+maximum_size: 4GiB
+maximum_layers: 125
+allow_root: false
+ports: [8080/tcp, 8081/tcp]
+labels: {org.opencontainers.image.source: "https://*"}
+"""
+    remedy: ClassVar[str] = (
+        "Change the Dockerfile: several stages, a `USER` line, fewer `RUN` lines; labels can stand in "
+        "`build.labels`."
+    )
+    exception: ClassVar[str] = "a higher limit, allow_root: true, one more of ports"
 
     def judge(self, artifact: BuiltImage) -> Verdict:
         """Return the verdict on an image."""
-        reasons = (
-            *self._of_platforms(artifact),
-            *self._of_source(artifact),
-            *self._of_base(artifact.base),
-            *self._of_model_image(artifact),
-        )
+        reasons = [reason for one in artifact.platforms for reason in self._of_platform(artifact, one)]
         users = {"root" if _is_root(image) else image.user for image in artifact.platforms}
-        dirty = ", from a changed work tree" if artifact.dirty else ""
-        return self.verdict(
-            reasons, f"{size(artifact.size_bytes)}, runs as {' or '.join(sorted(users))}{dirty}"
-        )
-
-    def _of_platforms(self, image: BuiltImage) -> Iterator[Reason]:
-        for platform in image.platforms:
-            yield from self._of_platform(image, platform)
+        return self.verdict(reasons, f"{size(artifact.size_bytes)}, runs as {' or '.join(sorted(users))}")
 
     def _of_platform(self, image: BuiltImage, platform: PlatformImage) -> Iterator[Reason]:
+        yield from self._of_layers(image, platform)
+        if not self.allow_root and _is_root(platform):
+            yield Reason(
+                message=f"{platform.platform}: the image runs as root; another user is required",
+                advice="Add a user and a `USER` line to the Dockerfile, such as `USER 10001`.",
+            )
+        yield from self._of_configuration(platform)
+
+    def _of_layers(self, image: BuiltImage, platform: PlatformImage) -> Iterator[Reason]:
         application = sum(layer.size_bytes for layer in platform.application_layers)
         model = sum(layer.descriptor.size_bytes for layer in image.weights)
         total = application + model
@@ -74,59 +80,31 @@ class ImageRule(Rule):
                 message=f"{platform.platform}: {plural(layers, 'layer')}; at most {self.maximum_layers}",
                 advice="Join RUN and COPY lines of the Dockerfile.",
             )
-        if not self.allow_root and _is_root(platform):
-            yield Reason(
-                message=f"{platform.platform}: the image runs as root",
-                advice="Add a user and a `USER` line to the Dockerfile, such as `USER 10001`.",
-            )
 
-    def _of_source(self, image: BuiltImage) -> Iterator[Reason]:
-        if image.dirty and not self.allow_dirty:
+    def _of_configuration(self, platform: PlatformImage) -> Iterator[Reason]:
+        others = [] if self.ports is None else [one for one in platform.ports if one not in self.ports]
+        if others:
+            allowed = ", ".join(self.ports or ()) or "none"
             yield Reason(
-                message=f"the work tree differs from commit {image.revision[:12]}, so nobody can build this",
-                advice="Commit the changes (`git status` lists them) and run again.",
+                message=f"{platform.platform}: it listens on {', '.join(others)}; allowed are {allowed}",
+                advice="Remove the `EXPOSE` line; one of the base image cannot be taken back, only changed "
+                "there.",
             )
-
-    def _of_model_image(self, image: BuiltImage) -> Iterator[Reason]:
-        """Judge what the weights' own image begins with; that it may be nothing needs no permission."""
-        base = image.model_image.base if image.model_image is not None else None
-        for reason in self._of_base(base) if base is not None else ():
-            yield Reason(message=f"model image: {reason.message}", advice="Change or pin `model.base`.")
-
-    def _of_base(self, base: BaseImage | None) -> Iterator[Reason]:
-        if self.base_images is not None and not any(_fits(base, one) for one in self.base_images):
-            found = base.name if base else "unknown"
+        if self.healthcheck_required and not platform.healthcheck:
             yield Reason(
-                message=f"the base image is {found}; allowed are {', '.join(self.base_images) or 'none'}",
-                advice="Begin the Dockerfile's last stage with one of them.",
+                message=f"{platform.platform}: it does not say how its health is checked; that is required",
+                advice="Add a `HEALTHCHECK` line to the Dockerfile.",
             )
-        if self.base_digest_required and base is None:
-            yield Reason(
-                message="the base image is unknown, and its digest with it",
-                advice="Name it plainly in the `FROM` of the Dockerfile's last stage: `name:tag@sha256:…`.",
-            )
-        elif self.base_digest_required and base and base.digest is None and base.name != "scratch":
-            yield Reason(
-                message=f"the digest of the base image {base.name} is not known",
-                advice=f"Pin it: `FROM {base.name}@sha256:…` (`docker buildx imagetools inspect` shows it).",
-            )
+        for name, pattern in self.labels.items():
+            found = platform.labels.get(name)
+            if found is None or not fnmatchcase(found, pattern):
+                has = "is missing" if found is None else f"is {found!r}"
+                yield Reason(
+                    message=f"{platform.platform}: the label {name} {has}; {pattern!r} is required",
+                    advice=f"Write it into `build.labels` of pipeline.yaml: `{{{name}: …}}`.",
+                )
 
 
 def _is_root(image: PlatformImage) -> bool:
     user = image.user.partition(":")[0].strip()
     return user in {"", "root"} or re.fullmatch("[+-]?0+", user) is not None  # engines read it as a number
-
-
-def _fits(base: BaseImage | None, allowed: str) -> bool:
-    """Tell whether a base image is an allowed one, in whichever spelling; `*` stands for any characters."""
-    if base is None or "scratch" in {base.name, allowed}:
-        return base is not None and base.name == allowed
-    image = Reference.parse(base.name)
-    if "*" in allowed:
-        return fnmatchcase(image.repository, allowed)
-    wanted = Reference.parse(allowed)
-    return (
-        image.repository == wanted.repository
-        and wanted.tag in {None, image.tag}
-        and wanted.digest in {None, base.digest}
-    )

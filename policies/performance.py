@@ -29,6 +29,22 @@ class PerformanceRule(Rule):
     """Peak memory of the container, such as 2GiB."""
 
     judges: ClassVar[type[Artifact]] = BenchmarkReport
+    why: ClassVar[str] = (
+        "A model that answers too late is as good as one that is down, and a server that needs more memory "
+        "than its pod has is killed under load, not in the test."
+    )
+    example: ClassVar[str] = """\
+rule: performance
+maximum_p99_ms: 80
+minimum_throughput_rps: 50
+maximum_cold_start_ms: 20000
+maximum_peak_memory: 3GiB
+"""
+    remedy: ClassVar[str] = (
+        "Make the server quicker (batching, workers, a smaller model), or change the budget together with "
+        "the people who rely on it. Numbers that must not be trusted come from a busy machine: run again."
+    )
+    exception: ClassVar[str] = "a higher budget"
 
     def judge(self, artifact: BenchmarkReport) -> Verdict:
         """Return the verdict on a benchmark."""
@@ -43,7 +59,10 @@ class PerformanceRule(Rule):
 
     def _of_errors(self, report: BenchmarkReport) -> Iterator[Reason]:
         if report.requests == 0:
-            yield Reason(message="no request was sent", advice="Raise `benchmark.duration_s` or `rate_rps`.")
+            yield Reason(
+                message="no request was sent; at least one has to be answered",
+                advice="Raise `benchmark.duration_s` or `rate_rps`.",
+            )
             return
         share = report.errors / report.requests
         if share > self.maximum_error_share:
@@ -100,7 +119,7 @@ class PerformanceRule(Rule):
 def _untrusted(report: BenchmarkReport) -> Iterator[Reason]:
     for why in report.invalid:
         yield Reason(
-            message=f"the numbers must not be trusted: {why}",
+            message=f"the numbers must not be trusted: {why}; only numbers of a quiet machine are judged",
             advice="Run again on a machine with less load, or lower `benchmark.rate_rps`.",
         )
 

@@ -1,11 +1,14 @@
-"""What every rule has in common: options that are read from YAML, a level, and where it stands."""
+"""What every rule has in common: options that are read from YAML, a level, where it stands, and its texts."""
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ByteSize, ConfigDict, PrivateAttr, StringConstraints
 
-from pipeline.model import Level, Reason, Verdict
+from pipeline.interface import Case
+from pipeline.model import Artifact, Level, Reason, Verdict
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Options(BaseModel):
@@ -14,19 +17,43 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Rule(Options):
-    """A policy with options; a subclass says what it judges, and how."""
+class Entry(Options):
+    """What can be said of every entry of a pack."""
+
+    level: Level = Level.ENFORCE
+    """What follows when it is not met: `enforce` stops the run, `warn` only says so."""
+    id: Word | None = None
+    """Name of the entry, by which a pack that extends this one replaces it or leaves it out; default: its
+    rule's name."""
+    replaces: Word | None = None
+    """The entry of the extended pack, by its id, that this one stands in for."""
+
+    why: ClassVar[str]
+    """What goes wrong without it; for the documentation, as are the next three."""
+    example: ClassVar[str]
+    """The rule in YAML."""
+    remedy: ClassVar[str]
+    """What a team does that is refused."""
+    exception: ClassVar[str]
+    """What is written into the rule so that it accepts this one."""
+
+
+class Rule(Entry):
+    """A policy with options; a subclass says what it judges, and how.
+
+    It defines `judge`, or `judge_in` where it looks at more than the one artifact.
+    """
 
     rule: str
     """Which rule this is."""
-    level: Level = Level.ENFORCE
-    """What follows when it is not met: `enforce` stops the run, `warn` only says so."""
     _origin: str = PrivateAttr(default="")
+
+    judges: ClassVar[type[Artifact] | tuple[type[Artifact], ...]]
 
     @property
     def name(self) -> str:
         """The name in the pack and in the verdict."""
-        return self.rule
+        return self.id or self.rule
 
     @property
     def origin(self) -> str:
@@ -39,14 +66,40 @@ class Rule(Options):
         copy._origin = origin
         return copy
 
-    def verdict(self, reasons: Iterable[Reason], summary: str) -> Verdict:
-        """Return the verdict of this rule."""
+    def judge(self, artifact: Any) -> Verdict:  # of the type `judges`
+        """Return the verdict on an artifact of which nothing else is known."""
+        return self.judge_in(artifact, Case.alone(artifact))
+
+    def judge_in(self, artifact: Any, case: Case) -> Verdict:  # of the type `judges`
+        """Return the verdict on an artifact among all that is known."""
+        del case
+        return self.judge(artifact)
+
+    def verdict(self, reasons: Iterable[Reason], summary: str, notes: Iterable[str] = ()) -> Verdict:
+        """Return the verdict of this rule; each reason gets how an exception is written."""
         return Verdict(
             policy=self.name,
             level=self.level,
-            reasons=tuple(reasons),
+            reasons=tuple(self._with_exception(reason) for reason in reasons),
             summary=summary,
+            notes=tuple(notes),
             origin=self.origin,
+        )
+
+    def _with_exception(self, reason: Reason) -> Reason:
+        if "Exception: " in reason.advice:  # it is about this one finding
+            return reason
+        exception = self.exception_text(f"`{self.exception}`")
+        return reason.model_copy(update={"advice": f"{reason.advice} {exception}".strip()})
+
+    def exception_text(self, what: str) -> str:
+        """Return where to write an exception: a pack of ours is changed by one that extends it."""
+        if not self.origin.startswith("pack "):
+            return f"Exception: {what} in the rule at {self.origin or 'its place'}."
+        pack = self.origin.removeprefix("pack ").partition(":")[0]
+        return (
+            f"Exception: {what} in your own copy of the rule: `policies: {{extends: {pack}, rules: "
+            f"[{{replaces: {self.name}, rule: {self.rule}, …}}]}}`."
         )
 
 
@@ -60,3 +113,10 @@ def plural(count: int, word: str) -> str:
     if count == 1:
         return f"1 {word}"
     return f"{count} {word[:-1]}ies" if word.endswith("ty") else f"{count} {word}s"
+
+
+def listed(items: Iterable[str], shown: int = 5) -> str:
+    """Return the first items, and how many more there are."""
+    every = list(items)
+    more = f" and {len(every) - shown} more" if len(every) > shown else ""
+    return f"{', '.join(every[:shown])}{more}"

@@ -1,17 +1,28 @@
-"""Are the known vulnerabilities few enough, and was the scan a fresh one?"""
+"""Are the known vulnerabilities few enough?"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    NonNegativeInt,
+    PositiveFloat,
+    PrivateAttr,
+    model_validator,
+)
 
-from pipeline.model import Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
-from policies.rule import Options, Rule, plural
+from pipeline.interface import Case
+from pipeline.model import Accepted, Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
+from policies.exceptions import Statement, VulnerabilityException, unused
+from policies.names import same_package
+from policies.rule import Rule, Word, plural
+from policies.vulnerability_words import described, finders, remedy, since, summary
 
 SHOWN = 5
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Found = tuple[Vulnerability, ...]
 
 
 def _upper(value: object) -> object:
@@ -27,182 +38,181 @@ def _some(ceilings: Mapping[Severity, int]) -> Mapping[Severity, int]:
 Ceilings = Annotated[Mapping[Severity, NonNegativeInt], BeforeValidator(_upper), AfterValidator(_some)]
 
 
-class VulnerabilityException(Options):
-    """A finding that is accepted until a day, for a reason, by somebody."""
-
-    id: Word
-    """The vulnerability, such as CVE-2020-14343."""
-    package: Word
-    """The package that it is accepted in."""
-    reason: Word
-    """Why it is no danger here."""
-    owner: Word
-    """Who decided so."""
-    expires: date
-    """The last day on which it holds."""
-
-    def covers(self, found: Vulnerability) -> bool:
-        """Tell whether this is the finding it was written for."""
-        return found.id.lower() == self.id.lower() and _same_package(found.package, self.package)
-
-
 class VulnerabilitiesRule(Rule):
-    """At most so many findings of each severity."""
+    """At most so many findings of each severity, and of those that are known to be exploited."""
 
     rule: Literal["vulnerabilities"]
-    maximum: Ceilings
+    maximum: Ceilings | None = None
     """How many findings of CRITICAL, HIGH, MEDIUM, LOW, UNKNOWN are allowed; others do not count."""
+    maximum_known_exploited: NonNegativeInt | None = None
+    """How many findings of any severity may be known to be exploited; the scan needs a list of those."""
     fixable_only: bool = False
     """Count only findings that a newer version of the package mends."""
+    new_only: bool = False
+    """Count only findings that the deployed image lacks (`scan.baseline`); all where that is unknown."""
+    fix_older_than_days: PositiveFloat | None = None
+    """Count only findings with a fix that became known longer ago: time to take it in. The day on which the
+    vulnerability was published stands for the fix's; where it is unknown, the finding counts."""
     packages: tuple[Word, ...] = ()
     """Count only findings in these packages (`*` stands for any characters); default: in all."""
+    paths: tuple[Word, ...] = ()
+    """Count only findings in these files or distributions, such as `usr/local/lib/*`; default: in all."""
     exceptions: tuple[VulnerabilityException, ...] = ()
     """Findings that are accepted for a while."""
+    vex: tuple[Word, ...] = ()
+    """VEX documents (OpenVEX or CycloneDX), relative to the file of the rule: what they say does not concern
+    the image does not count."""
+    _statements: tuple[Statement, ...] = PrivateAttr(default=())
+    _untold: tuple[VulnerabilityException, ...] = PrivateAttr(default=())
 
     judges: ClassVar[type[Artifact]] = ScanReport
+    why: ClassVar[str] = (
+        "Attackers read the same databases. A ceiling that nobody can keep is switched off by everybody: "
+        "count what can be fixed, give time for the fix, and accept the rest by name, with an owner and an "
+        "end."
+    )
+    example: ClassVar[str] = """\
+rule: vulnerabilities
+fixable_only: true
+maximum: {CRITICAL: 0, HIGH: 0, UNKNOWN: 0}
+maximum_known_exploited: 0
+exceptions:
+  - id: CVE-2020-14343
+    package: PyYAML
+    reason: only our own files are loaded
+    owner: anna@example.com
+    expires: 2027-01-31
+"""
+    remedy: ClassVar[str] = (
+        "Upgrade the packages that the refusal names and build again; a newer base image mends most of "
+        "them. Where a finding is no danger, write an exception, or name a VEX document that says so."
+    )
+    exception: ClassVar[str] = "exceptions: [{id: …, package: …, reason: …, owner: …, expires: …}]"
 
-    def judge(self, artifact: ScanReport) -> Verdict:
-        """Return the verdict on a scan, as of the day on which it was made."""
-        today = artifact.scanned_at.date()
+    @model_validator(mode="after")
+    def _some_ceiling(self) -> Self:
+        if self.maximum is None and self.maximum_known_exploited is None:
+            raise ValueError(
+                "without a ceiling everything is allowed; write one, as `maximum: {CRITICAL: 0}`"
+            )
+        return self
+
+    def accepting(
+        self,
+        exceptions: tuple[VulnerabilityException, ...],
+        statements: Iterable[Statement],
+        *,
+        tells: bool = True,
+    ) -> Self:
+        """Return the rule with further exceptions, and with what VEX documents say.
+
+        `tells`: it says which of these exceptions nothing needs; one rule of a pack is enough for that.
+        """
+        copy = self.model_copy(update={"exceptions": (*self.exceptions, *exceptions)})
+        copy._untold = () if tells else exceptions
+        copy._statements = (*self._statements, *statements)
+        return copy
+
+    def judge_in(self, artifact: ScanReport, case: Case) -> Verdict:
+        """Return the verdict on a scan; exceptions hold as of now, ages are those on the day of the scan."""
+        today = case.now.date()
         live = tuple(one for one in self.exceptions if one.expires >= today)
-        counted = [found for found in self._looked_at(artifact) if not any(one.covers(found) for one in live)]
-        reasons = (
-            self._reason([found for found in counted if found.severity is severity], ceiling, today)
-            for severity, ceiling in self.maximum.items()
+        counted = tuple(
+            found for found in self._looked_at(artifact) if self._accepted(found, artifact, live) is None
         )
-        return self.verdict((reason for reason in reasons if reason), self._summary(artifact, live))
+        accepted = [
+            one for found in artifact.vulnerabilities if (one := self._accepted(found, artifact, live))
+        ]
+        reasons = (
+            *self._of_severities(counted, artifact, today),
+            *self._of_exploited(counted, artifact, today),
+        )
+        told = ", ".join((summary(artifact, len(accepted)), *([since(artifact)] if self.new_only else [])))
+        told_of = [one for one in self.exceptions if one not in self._untold]
+        verdict = self.verdict(reasons, told, unused(told_of, artifact))
+        return verdict.model_copy(update={"accepted": tuple(dict.fromkeys(accepted))})
+
+    def _accepted(
+        self, found: Vulnerability, report: ScanReport, live: Iterable[VulnerabilityException]
+    ) -> Accepted | None:
+        """Return who accepts a finding, and why; None where nobody does."""
+        for one in live:
+            if one.covers(found):
+                who = {"reason": one.reason, "owner": one.owner, "expires": one.expires}
+                return Accepted.model_validate({"id": found.id, "package": found.package, **who})
+        for said in self._statements:
+            if said.covers(found, report):
+                return Accepted(id=found.id, package=found.package, reason=f"VEX of {said.origin}")
+        return None
 
     def _looked_at(self, report: ScanReport) -> Iterator[Vulnerability]:
         """Yield the findings that this rule is about, each once wherever the package lies in the image."""
         seen: set[tuple[str, str, str]] = set()
-        for found in report.vulnerabilities:
-            key = (found.id, found.package, found.installed_version)
-            if key in seen or (self.fixable_only and found.fixed_version is None):
-                continue
-            if self.packages and not any(_same_package(found.package, name) for name in self.packages):
-                continue
-            seen.add(key)
-            yield found
+        new = report.new_vulnerabilities if self.new_only else None
+        for found in report.vulnerabilities if new is None else new:
+            if found.key not in seen and self._concerns(found, report):
+                seen.add(found.key)
+                yield found
 
-    def _reason(self, found: list[Vulnerability], ceiling: int, today: date) -> Reason | None:
-        if len(found) <= ceiling:
-            return None
-        shown = "; ".join(self._describe(one, today) for one in found[:SHOWN])
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    def _concerns(self, found: Vulnerability, report: ScanReport) -> bool:
+        if found.fixed_version is None and (self.fixable_only or self.fix_older_than_days is not None):
+            return False
+        if self.packages and not any(same_package(found.package, name) for name in self.packages):
+            return False
+        if self.paths and not any(fnmatchcase(found.target, one) for one in self.paths):
+            return False
+        if self.fix_older_than_days is None or found.published_at is None:
+            return True
+        return report.scanned_at - found.published_at > timedelta(days=self.fix_older_than_days)
+
+    def _of_severities(self, counted: Found, report: ScanReport, today: date) -> Iterator[Reason]:
+        for severity, ceiling in (self.maximum or {}).items():
+            found = tuple(one for one in counted if one.severity is severity)
+            if len(found) > ceiling:
+                yield self._reason(found, ceiling, f"{severity} vulnerability", (report, today))
+
+    def _of_exploited(self, counted: Found, report: ScanReport, today: date) -> Iterator[Reason]:
+        ceiling = self.maximum_known_exploited
+        if ceiling is None:
+            return
+        if not report.known_exploited_list:
+            yield Reason(
+                message="the scan was given no list of vulnerabilities that are known to be exploited;"
+                f" at most {ceiling} may be in it",
+                advice="Give it one: `scan.known_exploited` of pipeline.yaml.",
+            )
+        found = tuple(one for one in counted if one.known_exploited is not None)
+        if len(found) > ceiling:
+            exploited = " that is known to be exploited" if len(found) == 1 else " known to be exploited"
+            yield self._reason(found, ceiling, "vulnerability", (report, today), exploited)
+
+    def _reason(
+        self, found: Found, ceiling: int, what: str, seen: tuple[ScanReport, date], more: str = ""
+    ) -> Reason:
+        report, today = seen
+        told = "; ".join(self._describe(one, today) for one in found[:SHOWN])
+        rest = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         fixable = " that can be fixed" if self.fixable_only else ""
-        count = plural(len(found), f"{found[0].severity} vulnerability")
+        fixable += f", {since(report)}" if self.new_only else ""
         return Reason(
-            message=f"{count}{fixable}; at most {ceiling} allowed: {shown}{more}",
-            advice=_remedy(found) + self._how_to_except(found[0], today),
+            message=f"{plural(len(found), what)}{more}{fixable}; at most {ceiling} allowed: {told}{rest}",
+            advice=f"{remedy(found)} {self._how_to_except(found[0], today)}",
         )
 
     def _describe(self, found: Vulnerability, today: date) -> str:
-        fix = f", fixed in {found.fixed_version}" if found.fixed_version else ", no fix known"
-        text = f"{found.id} in {found.package} {found.installed_version}{fix}{_finders(found)}"
-        for one in self.exceptions:
-            if one.covers(found):  # a live one would have taken it out
-                days = plural((today - one.expires).days, "day")
-                text += f" (its exception by {one.owner} expired on {one.expires}, {days} before the scan)"
-        return text
+        expired = [one for one in self.exceptions if one.covers(found)]  # a live one has taken it out
+        told = "".join(f" ({one.since_when(today)})" for one in expired)
+        return f"{described(found)}{finders(found)}{told}"
 
     def _how_to_except(self, found: Vulnerability, today: date) -> str:
-        where = f" of the rule at {self.origin}" if self.origin else " of this rule"
-        return (
-            f" Where it is no danger, accept it for a while under `exceptions:`{where}:"
-            f" {{id: {found.id}, package: {found.package}, reason: …, owner: …,"
-            f" expires: {today + timedelta(days=30)}}}."
+        entry = (
+            f"{{id: {found.id}, package: {found.package}, reason: …, owner: …,"
+            f" expires: {today + timedelta(days=30)}}}"
         )
-
-    def _summary(self, report: ScanReport, live: Iterable[VulnerabilityException]) -> str:
-        found = tuple(
-            {(one.id, one.package, one.installed_version): one for one in report.vulnerabilities}.values()
+        pack = self.origin.removeprefix("pack ").partition(":")[0]
+        where = (
+            f"`policies: {{extends: {pack}, exceptions: [{entry}]}}`"
+            if self.origin.startswith("pack ")
+            else f"`{entry}` under `exceptions:` of the rule at {self.origin or 'its place'}"
         )
-        counts = {severity: sum(one.severity is severity for one in found) for severity in Severity}
-        always = {Severity.CRITICAL, Severity.HIGH}
-        parts = [
-            f"{count} {severity.lower()}" for severity, count in counts.items() if count or severity in always
-        ]
-        if found:
-            fixable = sum(one.fixed_version is not None for one in found)
-            parts.append(f"{fixable or 'none'} with a fix")
-        excepted = sum(any(one.covers(vulnerability) for one in live) for vulnerability in found)
-        if excepted:
-            parts.append(f"{excepted} accepted by exception")
-        unused = [one.id for one in self.exceptions if not any(one.covers(each) for each in found)]
-        if unused:
-            parts.append(f"no longer needed: exception for {', '.join(unused)}")
-        return ", ".join(parts)
-
-
-class VulnerabilityDatabaseRule(Rule):
-    """The database that the scanner looked into was young enough."""
-
-    rule: Literal["vulnerability_database"]
-    maximum_age_days: PositiveFloat
-    """Days between the last update of the database and the scan."""
-
-    judges: ClassVar[type[Artifact]] = ScanReport
-
-    def judge(self, artifact: ScanReport) -> Verdict:
-        """Return the verdict on the age of the database when the scan ran."""
-        days = artifact.database_age / timedelta(days=1)
-        summary = f"database of {artifact.database.updated_at:%Y-%m-%d}"
-        if days <= self.maximum_age_days:
-            return self.verdict((), summary)
-        reason = Reason(
-            message=f"the vulnerability database was {days:.1f} days old;"
-            f" at most {self.maximum_age_days:g} are allowed",
-            advice=f"Bring {artifact.database.repository} up to date, or scan with another database.",
-        )
-        return self.verdict((reason,), summary)
-
-
-class UnjudgedRule(Rule):
-    """The scanner could look up all that it found; where it could not, no finding means nothing."""
-
-    rule: Literal["unjudged"]
-    allowed: tuple[Word, ...] = ()
-    """What need not be looked up, such as `debian 13*` or `unknown distribution`."""
-
-    judges: ClassVar[type[Artifact]] = ScanReport
-
-    def judge(self, artifact: ScanReport) -> Verdict:
-        """Return the verdict on what a scan could not look up."""
-        unjudged = artifact.unjudged
-        refused = [
-            each for each in unjudged if not any(fnmatchcase(each.subject, one) for one in self.allowed)
-        ]
-        where = f" at {self.origin}" if self.origin else ""
-        reasons = (
-            Reason(
-                message=f"{each.subject} {each.reason}",
-                advice="Use a base image of a supported release, and a current scanner. To accept it unseen,"
-                f" name it in the rule{where}: `{{rule: unjudged, allowed: [{each.subject}]}}`.",
-            )
-            for each in refused
-        )
-        subjects = ", ".join(each.subject for each in unjudged)
-        return self.verdict(reasons, f"allowed unseen: {subjects}" if unjudged else "all could be looked up")
-
-
-def _finders(found: Vulnerability) -> str:
-    """Return who found it and how severe each says it is, where another scanner than our own did."""
-    told = ", ".join(f"{by.scanner}: {by.severity}" for by in found.found_by)
-    return f" ({told})" if told else ""
-
-
-def _remedy(found: Iterable[Vulnerability]) -> str:
-    upgrades = {f"{one.package} to {one.fixed_version}": None for one in found if one.fixed_version}
-    if not upgrades:
-        return "No newer version mends it: leave the package out, or use another base image."
-    more = "" if len(upgrades) <= SHOWN else ", …"
-    return f"Upgrade {', '.join(list(upgrades)[:SHOWN])}{more}, and build again."
-
-
-def _same_package(name: str, pattern: str) -> bool:
-    """Tell whether a package goes by this name; case, `-` and `_` make no difference (PEP 503)."""
-    return fnmatchcase(_normalised(name), _normalised(pattern))
-
-
-def _normalised(name: str) -> str:
-    return name.lower().replace("_", "-")
+        return f"Exception: where it is no danger, accept it for a while: {where}."

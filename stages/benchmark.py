@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -252,6 +253,7 @@ class Benchmark:
             peak_memory_bytes=memory.peak_bytes,
             memory_source=memory.source,
             route=container.route,
+            finished_at=datetime.now(UTC),
             invalid=(*doubts(load), *memory.doubts()),
         )
 

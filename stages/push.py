@@ -14,6 +14,7 @@ from pipeline.model import (
     BenchmarkReport,
     BuiltImage,
     Check,
+    Destinations,
     DiskNeed,
     Image,
     ImageTag,
@@ -96,6 +97,11 @@ class Push:
         if self.repositories or self.weights is None:
             return ()
         return export_needs(self.weights, self.layout_folder, desk)
+
+    def sends_to(self) -> Destinations | None:
+        """Return the repositories that get the image."""
+        everywhere = tuple(dict.fromkeys((*self.repositories, *self.model_repositories)))
+        return Destinations(stage=self.name, repositories=everywhere) if everywhere else None
 
     def identity(self, have: Artifacts) -> str | None:
         """Return None: only the registry knows what it still holds, and asking it is cheap."""

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -13,19 +13,24 @@ from pipeline.errors import PipelineError
 from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
 from stages.oci.application_view import View, application_views
-from stages.scanners.interface import OutsideScanners, Scanner
+from stages.scanners.interface import Addition, Listing, OutsideScanners, Scanner
 from stages.scanners.merging import Answer, merged
+from stages.scanners.sbom import Sboms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """Let a scanner look into the application layers of every platform, and into the model image's base.
 
-    Registries may be asked what their own scanners found in the very same manifests.
+    Registries may be asked what their own scanners found in the very same manifests. What else is to be found
+    out (about the Dockerfile, say) comes after that, one addition after the other.
     """
 
     scanner: Scanner
     outside: OutsideScanners | None = None
+    sboms: Sboms | None = None
+    """Makes lists of what is in the image, and finds those that were made before; None: nobody wants any."""
+    additions: tuple[Addition, ...] = ()
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
 
     name: ClassVar[str] = "scan"
@@ -34,7 +39,9 @@ class Scan:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell whether the scanner and its database are there, and whether registries let us ask."""
-        return (*self.scanner.check(desk), *(self.outside.check() if self.outside is not None else ()))
+        outside = self.outside.check() if self.outside is not None else ()
+        further = (check for addition in self.additions for check in addition.check(desk))
+        return (*self.scanner.check(desk), *outside, *further)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the scanner needs; the layers are shared with the build by hard links."""
@@ -49,13 +56,15 @@ class Scan:
         found since: None.
         """
         scanner = self.scanner.identity()
-        if scanner is None or self.outside is not None:
+        further = tuple(addition.identity(have) for addition in self.additions)
+        if scanner is None or self.outside is not None or None in further:
             return None
         today = self.now().astimezone(UTC).date()
         image = have[BuiltImage]
         layers = [one.application_layers for one in image.model_image.platforms] if image.model_image else []
         base = "".join(f"\n{layer.digest}" for platform in layers for layer in platform)
-        return Digest.of(f"{image.digest}\n{self.scanner.name}\n{scanner}\n{today}{base}".encode())
+        rest = "".join(f"\n{one}" for one in (*further, self.sboms.identity if self.sboms else ""))
+        return Digest.of(f"{image.digest}\n{self.scanner.name}\n{scanner}\n{today}{base}{rest}".encode())
 
     def run(self, have: Artifacts, desk: Desk) -> ScanReport:
         """Return what the scanner found.
@@ -68,7 +77,7 @@ class Scan:
         folder = desk.folder / "application"
         desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
         views = (*application_views(image, folder), *_base_views(image, folder))
-        findings = self.scanner.scan(views, desk)
+        findings = self.scanner.scan(self._listed_before(image, views), desk)
         report = ScanReport(
             digest=image.digest,
             scanner=findings.scanner,
@@ -77,8 +86,31 @@ class Scan:
             packages=findings.packages,
             vulnerabilities=findings.vulnerabilities,
             unjudged=findings.unjudged,
+            secrets=findings.secrets,
+            licenses=findings.licenses,
+            misconfigurations=findings.misconfigurations,
         )
-        return report if self.outside is None else _with_answers(report, self.outside, image, desk)
+        if self.sboms is not None:
+            report = self.sboms.added(report, image, findings.lists, desk)
+        if self.outside is not None:
+            report = _with_answers(report, self.outside, image, desk)
+        for addition in self.additions:
+            report = addition.added(report, have, desk)
+        return report
+
+    def usable(self, made: Artifact) -> bool:
+        """Tell whether the lists that an earlier result names are still there."""
+        lists = made.sboms if isinstance(made, ScanReport) else ()
+        return self.sboms is None or all((self.sboms.shelf.cache / one.path).is_file() for one in lists)
+
+    def _listed_before(self, image: BuiltImage, views: tuple[View, ...]) -> tuple[View, ...]:
+        """Return the views with the lists of an earlier scan, if those tell all that is looked for."""
+        scanner = self.scanner
+        if self.sboms is None or not isinstance(scanner, Listing) or scanner.needs_layers:
+            return views
+        return tuple(
+            replace(view, sbom=self.sboms.known(image, view.manifest, scanner.tool)) for view in views
+        )
 
 
 def _base_views(image: BuiltImage, folder: Path) -> tuple[View, ...]:

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from pipeline.errors import ConfigurationError, StageFailed, ToolMissing
 from pipeline.model import Artifact, CaseFailure, Check, Problem, Source, SuiteReport
 from pipeline.process import Command, Outcome
 from pipeline.reference import Digest
+from stages.suites.coverage import line_coverage
 from stages.suites.environment import UserEnvironment
 from stages.suites.interpreter import describe_interpreter
 from stages.suites.junit import JUnitReport, read
@@ -31,6 +33,8 @@ class Suite:
     timeout_s: float = 1800
     junit: str | None = None
     """JUnit XML that the command writes: a path below the folder of pipeline.yaml, `*` and `**` allowed."""
+    coverage: str | None = None
+    """Cobertura file that the command writes, below the folder of pipeline.yaml."""
     environment: Mapping[str, str] = field(default_factory=dict)
     root: Path = Path()
     """Where `check` looks for the program: the folder of pipeline.yaml."""
@@ -69,6 +73,7 @@ class Suite:
             source.changes_digest,
             self.command,
             self.junit,
+            self.coverage,
             sorted(self.environment.items()),
             interpreter,
             inputs,
@@ -85,7 +90,7 @@ class Suite:
         root = have[Source].root
         environment = UserEnvironment.of(root, self.environment)
         self._program(environment)
-        before = self._snapshot(root)
+        before, covered = self._snapshot(root), self._covered(root)
         own_junit = desk.folder / "junit.xml" if self._speaks_pytest(environment.changes) else None
         changes = _with_junit(environment.changes, own_junit)
         outcome = desk.run(
@@ -93,7 +98,11 @@ class Suite:
             log=self.name,
             live=True,
         )
-        return self._judge(outcome, self._reports(root, before, own_junit), desk)
+        made = self._judge(outcome, self._reports(root, before, own_junit), desk)
+        if self.coverage is None:
+            return made
+        share = line_coverage(root / self.coverage, written=self._covered(root) != covered)
+        return made.model_copy(update={"line_coverage": share})
 
     def _program(self, environment: UserEnvironment) -> Path:
         if (found := environment.find(self.command[0])) is not None:
@@ -125,6 +134,11 @@ class Suite:
             ) from error
         return {path: _stamp(path) for path in found}
 
+    def _covered(self, root: Path) -> tuple[int, int, int] | None:
+        """Return the stamp of the coverage file that is there, so that an old one is never this run's."""
+        path = root / (self.coverage or "")
+        return _stamp(path) if self.coverage is not None and path.is_file() else None
+
     def _reports(self, root: Path, before: _Snapshot, own: Path | None) -> list[Path]:
         if own is not None:
             return [own] if own.is_file() else []
@@ -155,7 +169,10 @@ class Suite:
 
     def _report(self, outcome: Outcome, junit: JUnitReport | None, desk: Desk) -> SuiteReport:
         report = SuiteReport(
-            command=self.command, exit_code=outcome.exit_code, duration_s=round(outcome.duration_s, 3)
+            command=self.command,
+            exit_code=outcome.exit_code,
+            duration_s=round(outcome.duration_s, 3),
+            finished_at=datetime.now(UTC),
         )
         if junit is None:
             return report

@@ -9,9 +9,19 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
-from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, Problem, PushedImage, Source
+from pipeline.model import (
+    Artifact,
+    BuiltImage,
+    Check,
+    Destinations,
+    ManifestUpdate,
+    Problem,
+    PushedImage,
+    Source,
+)
 from pipeline.reference import Repository
 from stages.gitops.ancestry import history_of
+from stages.gitops.bound import bound_for
 from stages.gitops.destination import Destination
 from stages.gitops.message import commit_message
 from stages.gitops.wishes import Offer, Wish
@@ -71,6 +81,10 @@ class Update:
             ),
         )
         return checks + self._unnamed(wishes) + found + going.check_rollout(desk)
+
+    def sends_to(self) -> Destinations | None:
+        """Return the manifests that are written."""
+        return bound_for(self.destination, self.name)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""

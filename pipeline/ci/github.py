@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from pipeline.ci.files import MOST_SUMMARY_BYTES, append, shortened
 from pipeline.ci.interface import Output, Proposal
 from pipeline.ci.streams import is_kept, tell
-from pipeline.report.annotations import Annotation
+from pipeline.report.annotations import Annotation, Level
 
 MOST_ANNOTATIONS = 10
 """Of each kind, from one step; GitHub drops the others without a word."""
@@ -80,7 +80,7 @@ class GitHub:
     def annotations(self, found: Sequence[Annotation]) -> str:
         """Return commands for as many annotations as GitHub shows, and how many there are beside them."""
         lines: list[str] = []
-        for level in ("error", "warning"):
+        for level in get_args(Level):
             all_of_it = [one for one in found if one.level == level]
             lines += [self._annotation(one) for one in all_of_it[:MOST_ANNOTATIONS]]
             if (left := len(all_of_it) - MOST_ANNOTATIONS) > 0:

@@ -18,7 +18,7 @@ from pipeline.report.annotations import Annotation
 OUTPUTS_FILE = "outputs.env"
 SUMMARY_FILE = "summary.md"
 MOST_VALUE_BYTES = 500
-"""Of one variable: the seven together stay below the 5 kB that GitLab takes of a dotenv report."""
+"""Of one variable: the eight together stay below the 5 kB that GitLab takes of a dotenv report."""
 
 _APART = "\u200b"
 _SECTION = re.compile(r"(section_)(?=start:|end:)")
@@ -72,11 +72,13 @@ class GitLab:
     def write_outputs(self, outputs: Mapping[Output, str], folder: Path) -> None:
         """Write a dotenv report: `pull-request` becomes PULL_REQUEST.
 
-        It takes neither several lines nor quotes for a value; what is not plain ASCII is left out of it. The
-        record's path is told as `artifacts:` has to name it.
+        It takes neither several lines nor quotes for a value; what is not plain ASCII is left out of it. Each
+        path is told as `artifacts:` has to name it.
         """
         top = f"{self.environment.get('CI_PROJECT_DIR', '')}/"
-        near = {name: v.removeprefix(top) if name == "record" else v for name, v in outputs.items()}
+        near = {
+            name: v.removeprefix(top) if name in {"record", "sarif"} else v for name, v in outputs.items()
+        }
         lines = [f"{name.upper().replace('-', '_')}={_value(value)}" for name, value in near.items()]
         write(folder / OUTPUTS_FILE, "\n".join(lines) + "\n")
 

@@ -11,8 +11,17 @@ from typing import Literal, Protocol
 
 from pipeline.report.annotations import Annotation
 
-Output = Literal["verdict", "digest", "image", "tags", "commit", "pull-request", "record"]
-OUTPUTS: tuple[Output, ...] = ("verdict", "digest", "image", "tags", "commit", "pull-request", "record")
+Output = Literal["verdict", "digest", "image", "tags", "commit", "pull-request", "record", "sarif"]
+OUTPUTS: tuple[Output, ...] = (
+    "verdict",
+    "digest",
+    "image",
+    "tags",
+    "commit",
+    "pull-request",
+    "record",
+    "sarif",
+)
 """What later steps and jobs may want to know of a run; empty where there is none."""
 
 

@@ -17,6 +17,7 @@ from pipeline.report.annotate import annotations
 from pipeline.report.gitlab import write_reports
 from pipeline.report.markdown import comment, summary
 from pipeline.report.outputs import outputs
+from pipeline.report.sarif import write_sarif
 
 FOLDER = "ci"
 """Below `.pipeline`: what the host names no file for."""
@@ -37,17 +38,20 @@ def publish(  # noqa: PLR0913 - each comes from somebody else
 ) -> None:
     """Hand the host annotations, outputs, reports, summary and comment; `key` tells several deliveries apart.
 
+    The findings as SARIF stand in the run's folder, wherever it runs.
+
     Raises:
         DiskFull: a file that the host named cannot be written.
     """
+    folder, path = runs.folder / FOLDER, runs.path(record.run)
+    found_in = write_sarif(record, path.parent, redact)
     if isinstance(host, Local):
         return
-    folder, path = runs.folder / FOLDER, runs.path(record.run)
     found = tuple(
         replace(one, title=redact(one.title), message=redact(one.message)) for one in annotations(record)
     )
     tell(console.file, host.annotations(found))
-    host.write_outputs(outputs(record, path), folder)
+    host.write_outputs(outputs(record, path, found_in), folder)
     if isinstance(host, GitLab):
         top = Path(os.environ.get("CI_PROJECT_DIR") or Path.cwd())
         write_reports(record, path.parent, found, into=folder, top=top, redact=redact)

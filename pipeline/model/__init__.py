@@ -4,8 +4,10 @@ Everything is frozen and knows its units. An `Artifact` is what a stage makes; `
 artifact that only tells something about an image, so a stated reason (`Skipped`) may stand for it.
 """
 
+from pipeline.model.attest import Attestation, AttestedImage, Signer, Verification, VerifiedImage
 from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
+from pipeline.model.destinations import Destinations
 from pipeline.model.image import (
     BaseImage,
     BuildSteps,
@@ -17,7 +19,7 @@ from pipeline.model.image import (
     ModelLayer,
     PlatformImage,
 )
-from pipeline.model.judging import Level, Reason, Verdict
+from pipeline.model.judging import Accepted, Level, Reason, Verdict
 from pipeline.model.planning import Check, DiskForecast, DiskNeed, Problem
 from pipeline.model.push import (
     FailedPush,
@@ -29,10 +31,23 @@ from pipeline.model.push import (
     RegistryEvidence,
 )
 from pipeline.model.scan import (
+    Baseline,
+    DockerfileReport,
+    FindingKind,
     FoundBy,
+    License,
+    LintFinding,
+    Misconfiguration,
+    ModelCard,
+    ModelFileFinding,
+    ModelFilesReport,
     RegistryAnswer,
     RegistryScan,
+    Sbom,
+    SbomFormat,
+    ScannedModelFile,
     ScanReport,
+    Secret,
     Severity,
     Unjudged,
     Vulnerability,
@@ -51,8 +66,12 @@ from pipeline.model.update import (
 )
 
 __all__ = [
+    "Accepted",
     "Artifact",
+    "Attestation",
+    "AttestedImage",
     "BaseImage",
+    "Baseline",
     "BenchmarkReport",
     "BuildSteps",
     "BuiltImage",
@@ -62,19 +81,28 @@ __all__ = [
     "Check",
     "ColdStart",
     "Descriptor",
+    "Destinations",
     "DiskForecast",
     "DiskNeed",
+    "DockerfileReport",
     "Evidence",
     "FailedPush",
     "FieldChange",
     "FileChange",
+    "FindingKind",
     "FoundBy",
     "Image",
     "ImageTag",
     "Latency",
     "Level",
+    "License",
+    "LintFinding",
     "ManifestUpdate",
+    "Misconfiguration",
+    "ModelCard",
     "ModelFile",
+    "ModelFileFinding",
+    "ModelFilesReport",
     "ModelImage",
     "ModelLayer",
     "PlatformImage",
@@ -89,8 +117,13 @@ __all__ = [
     "RegistryEvidence",
     "RegistryScan",
     "Rollout",
+    "Sbom",
+    "SbomFormat",
     "ScanReport",
+    "ScannedModelFile",
+    "Secret",
     "Severity",
+    "Signer",
     "Skipped",
     "SlowTest",
     "Source",
@@ -100,6 +133,8 @@ __all__ = [
     "Unjudged",
     "Value",
     "Verdict",
+    "Verification",
+    "VerifiedImage",
     "Vulnerability",
     "VulnerabilityDatabase",
 ]

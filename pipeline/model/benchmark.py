@@ -1,5 +1,6 @@
 """What the model server inside the image did under load."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field
@@ -54,4 +55,5 @@ class BenchmarkReport(Evidence):
     peak_memory_bytes: int
     memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
     route: str = Field(default="", description="how the load came to the server; empty: unknown")
+    finished_at: datetime | None = Field(default=None, description="None in older records")
     invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")

@@ -49,6 +49,12 @@ class PlatformImage(Value):
     config: Descriptor
     application_layers: tuple[Descriptor, ...]
     user: str = Field(default="", description="the user that the image runs as; empty is root")
+    ports: tuple[str, ...] = Field(default=(), description="that it says it listens on, such as 8080/tcp")
+    healthcheck: bool = Field(default=False, description="whether it says how its health is checked")
+    labels: dict[str, str] = Field(default={})
+    base_created: datetime | None = Field(
+        default=None, description="when the newest layer of the base image was made; None where nobody knows"
+    )
 
 
 class BaseImage(Value):

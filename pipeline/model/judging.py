@@ -1,5 +1,6 @@
 """What a policy says of an artifact."""
 
+from datetime import date
 from enum import StrEnum
 
 from pydantic import Field
@@ -21,6 +22,16 @@ class Reason(Value):
     advice: str = ""
 
 
+class Accepted(Value):
+    """A vulnerability that somebody accepts: by an exception of the policy, or by a VEX document."""
+
+    id: str
+    package: str
+    reason: str
+    owner: str = ""
+    expires: date | None = None
+
+
 class Verdict(Value):
     """What one policy says of one artifact; it passed when there is no reason against it."""
 
@@ -28,6 +39,8 @@ class Verdict(Value):
     level: Level = Level.ENFORCE
     reasons: tuple[Reason, ...] = ()
     summary: str = Field(default="", description="what was judged, in a few words, when it passed")
+    notes: tuple[str, ...] = Field(default=(), description="what somebody should look at, passed or not")
+    accepted: tuple[Accepted, ...] = Field(default=(), description="findings that did not count")
     origin: str = Field(default="", description="pack or file and line where the rule stands")
 
     @property

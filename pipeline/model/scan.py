@@ -1,7 +1,9 @@
 """What scanners found in one digest."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -43,9 +45,163 @@ class Vulnerability(Value):
     title: str = ""
     url: str | None = None
     cvss_score: float | None = Field(default=None, ge=0, le=10)
+    cvss_vector: str | None = None
+    references: tuple[str, ...] = Field(default=(), description="addresses of advisories")
+    published_at: datetime | None = None
+    known_exploited: date | None = Field(
+        default=None, description="since when the given list of exploited vulnerabilities names it"
+    )
+    platforms: tuple[str, ...] = Field(default=(), description="where it is; empty: on every platform")
     found_by: tuple[FoundBy, ...] = Field(
         default=(), description="of several scanners; the severity is their highest. Empty: the report's own"
     )
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two findings the same, wherever the package lies: id, package, installed version."""
+        return (self.id, self.package, self.installed_version)
+
+    @property
+    def flaw(self) -> tuple[str, str]:
+        """What stays the same from one image to the next: id and package, however the package is written."""
+        return (self.id.upper(), self.package.lower().replace("_", "-"))
+
+
+class Secret(Value):
+    """A secret in a layer, named by its rule; the secret itself is nowhere in the evidence."""
+
+    rule: str
+    category: str
+    severity: Severity
+    title: str
+    path: str = Field(description="in the image; empty: in its configuration, such as a variable")
+    line: int | None = None
+
+
+class License(Value):
+    """The licence that a package, or a file, says it stands under."""
+
+    license: str = Field(
+        description="as the package says it, SPDX's word where it is known; empty: it says none"
+    )
+    package: str = Field(description="empty for a file that belongs to no package")
+    installed_version: str = ""
+    path: str = ""
+
+
+class Misconfiguration(Value):
+    """A setting of the image that a scanner advises against."""
+
+    id: str
+    title: str
+    message: str
+    severity: Severity
+    path: str = Field(default="", description="in the image; empty: of the image's own configuration")
+    line: int | None = None
+    resolution: str = ""
+    url: str | None = None
+
+
+class LintFinding(Value):
+    """A line of the Dockerfile that a linter advises against."""
+
+    code: str = Field(description="such as DL3008")
+    level: Literal["error", "warning", "info", "style"]
+    line: int
+    column: int = 1
+    message: str
+    url: str | None = None
+
+
+class DockerfileReport(Value):
+    """What a linter says of the Dockerfile."""
+
+    linter: Tool
+    path: str = Field(description="relative to the folder of pipeline.yaml")
+    digest: Digest
+    findings: tuple[LintFinding, ...] = ()
+
+
+FindingKind = Literal["unsafe", "malformed", "unread"]
+
+
+class ScannedModelFile(Value):
+    """A file of the model that was looked into, and what it is by its content."""
+
+    path: str = Field(description="in the model's folder; absolute for one in the application's layers")
+    digest: Digest
+    size_bytes: int
+    format: str = Field(description="such as safetensors, onnx, pickle; unknown where nothing fits")
+    reused: bool = Field(default=False, description="known from an earlier scan of the same content")
+
+
+class ModelFileFinding(Value):
+    """Something in a file of the model that runs code when it is loaded, or that breaks its format's rules.
+
+    unsafe: it can run code or reach other files; malformed: it breaks the rules of its format; unread: it
+    could not be looked into whole, so nothing is known of it.
+    """
+
+    path: str = Field(description="as in ScannedModelFile")
+    member: str = Field(default="", description="inside an archive: its members, joined by `!`")
+    format: str
+    kind: FindingKind
+    code: str = Field(description="one word for the policies, such as pickle-import")
+    subject: str = Field(default="", description="what it is about, such as the name that a pickle imports")
+    message: str
+
+
+class ModelFilesReport(Value):
+    """What the scanner of model files found."""
+
+    scanners: tuple[Tool, ...]
+    files: tuple[ScannedModelFile, ...]
+    findings: tuple[ModelFileFinding, ...] = ()
+
+
+class ModelCard(Value):
+    """What the model's README.md says in its YAML front matter, as the Hugging Face Hub reads it."""
+
+    path: str = Field(description="in the model's folder")
+    digest: Digest
+    name: str = ""
+    license: str = Field(default="", description="an SPDX expression, or else the card's own words")
+    license_url: str = ""
+    datasets: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+    task: str = ""
+    library: str = ""
+
+
+SbomFormat = Literal["cyclonedx", "spdx"]
+
+
+class Sbom(Value):
+    """A list of what an image is made of on one platform, kept in a file."""
+
+    format: SbomFormat
+    platform: str
+    subject: Digest = Field(description="of the manifest of the platform that it is about")
+    path: Path = Field(description="relative to the folder of the runs' cache")
+    digest: Digest = Field(description="of the file")
+    components: int = Field(description="of the application and of the model, the model's files among them")
+    reused: bool = False
+
+
+class Baseline(Value):
+    """The findings of the image that is deployed now: what is in them is not new."""
+
+    reference: str = Field(description="of the deployed image, with digest")
+    how: Literal["sbom", "scan", "same digest"] = Field(description="what was looked up in the database")
+    database: str = Field(default="", description="empty: the same as the report's own")
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+    size_bytes: int | None = Field(default=None, description="of the deployed image, compressed")
+
+    @property
+    def name(self) -> str:
+        """The deployed image as people tell it from others: the beginning of its digest."""
+        _, _, digest = self.reference.rpartition("@")
+        return digest[: len("sha256:") + 12]
 
 
 class VulnerabilityDatabase(Value):
@@ -105,8 +261,45 @@ class ScanReport(Evidence):
     vulnerabilities: tuple[Vulnerability, ...] = ()
     unjudged: tuple[Unjudged, ...] = Field(default=(), description="what could not be looked up, and why")
     registries: tuple[RegistryAnswer, ...] = Field(default=(), description="asked for their own findings")
+    secrets: tuple[Secret, ...] | None = Field(default=None, description="None: nobody looked for them")
+    licenses: tuple[License, ...] | None = Field(default=None, description="None: nobody looked for them")
+    misconfigurations: tuple[Misconfiguration, ...] | None = Field(
+        default=None, description="None: nobody looked for them"
+    )
+    known_exploited_list: str = Field(default="", description="the list that was given, and its date")
+    dockerfile: DockerfileReport | None = None
+    dockerfile_unread: str = Field(
+        default="", description="why no linter read the Dockerfile, where none did"
+    )
+    model_files: ModelFilesReport | None = None
+    model_card: ModelCard | None = Field(default=None, description="None: there is none, or nobody looked")
+    sboms: tuple[Sbom, ...] = ()
+    baseline: Baseline | None = Field(default=None, description="None: nobody asked what is new")
+    baseline_missing: str = Field(default="", description="why there is no baseline, where one was wanted")
 
     @property
     def database_age(self) -> timedelta:
         """How old the database was when the scan ran."""
         return self.scanned_at - self.database.updated_at
+
+    @property
+    def new_vulnerabilities(self) -> tuple[Vulnerability, ...] | None:
+        """The findings that the deployed image does not have; None where there is no baseline.
+
+        A package that was upgraded and still has the flaw brought none: its version does not count.
+        """
+        if self.baseline is None:
+            return None
+        return _without(self.vulnerabilities, self.baseline.vulnerabilities)
+
+    @property
+    def gone_vulnerabilities(self) -> tuple[Vulnerability, ...] | None:
+        """The findings that the deployed image alone has; None where there is no baseline."""
+        if self.baseline is None:
+            return None
+        return _without(self.baseline.vulnerabilities, self.vulnerabilities)
+
+
+def _without(found: Iterable[Vulnerability], others: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
+    known = {each.flaw for each in others}
+    return tuple(each for each in found if each.flaw not in known)

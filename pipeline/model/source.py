@@ -19,6 +19,12 @@ class Source(Artifact):
     repository_url: str | None = Field(
         default=None, description="where the commit can be fetched; no password"
     )
+    ci: str = Field(
+        default="", description="CI host whose job it is: github, gitlab; empty: none that is known"
+    )
+    protected: bool | None = Field(
+        default=None, description="whether the CI host protects the branch or tag; None: nobody says so"
+    )
     changes: tuple[str, ...] = Field(default=(), description="paths that differ from the commit")
     changes_digest: Digest | None = Field(default=None, description="of the content of those differences")
 

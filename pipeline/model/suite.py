@@ -1,5 +1,7 @@
 """What the project's own tests said."""
 
+from datetime import datetime
+
 from pydantic import Field
 
 from pipeline.model.base import Evidence, Value
@@ -40,3 +42,7 @@ class SuiteReport(Evidence):
     counts: CaseCounts | None = Field(default=None, description="None where the command wrote no JUnit file")
     failures: tuple[CaseFailure, ...] = ()
     slowest: tuple[SlowTest, ...] = ()
+    line_coverage: float | None = Field(
+        default=None, ge=0, le=1, description="share of the lines that ran; None where nobody reported it"
+    )
+    finished_at: datetime | None = Field(default=None, description="None in older records")

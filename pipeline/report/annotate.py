@@ -1,20 +1,23 @@
 """The lines that a record speaks of: failed tests, refusals, mistakes in configuration and manifests."""
 
+import os
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 from pipeline.markup import visible
-from pipeline.model import SuiteReport, Verdict
+from pipeline.model import LintFinding, ScanReport, SuiteReport, Verdict
 from pipeline.record import Failure, Record
-from pipeline.report.annotations import Annotation
+from pipeline.report.annotations import Annotation, Level
 
+_LEVELS: tuple[Level, ...] = get_args(Level)
 _PLACE = re.compile(r"^\s*(?:- )?(?P<file>[\w./@+-]+\.(?:yaml|yml|lock|py|toml)):(?P<line>\d+)(?:: |$)")
 
 
 def annotations(record: Record) -> tuple[Annotation, ...]:
-    """Return what is said of lines, errors first; a failure that concerns no line is said without one."""
-    found = (*_failures(record), *_verdicts(record), *_ends(record))
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: one.level))
+    """Return what is said of lines, the worst first; a failure that concerns no line is said without one."""
+    found = (*_failures(record), *_verdicts(record), *_ends(record), *_lint(record))
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: _LEVELS.index(one.level)))
 
 
 def _failures(record: Record) -> Iterator[Annotation]:
@@ -39,6 +42,24 @@ def _refusals(record: Record, stage: str, verdict: Verdict) -> Iterator[Annotati
             file=_file(record, found["file"]) if found else None,
             line=int(found["line"]) if found else None,
         )
+
+
+def _lint(record: Record) -> Iterator[Annotation]:
+    """Yield what a linter says of the Dockerfile: advice; whether it stops a run is a policy's to say."""
+    for made in record.made():
+        report = made.dockerfile if isinstance(made, ScanReport) else None
+        for found in report.findings if report is not None else ():
+            yield Annotation(
+                level=_lint_level(found),
+                title=visible(found.code),
+                message=_text(found.message, found.url or ""),
+                file=os.path.normpath(_file(record, report.path)) if report is not None else None,
+                line=found.line,
+            )
+
+
+def _lint_level(found: LintFinding) -> Level:
+    return "warning" if found.level in {"error", "warning"} else "notice"
 
 
 def _ends(record: Record) -> Iterator[Annotation]:

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Level = Literal["error", "warning", "notice"]
+"""The worst first; a notice asks for nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
     """One message for people, beside a line of a file where one is concerned."""
 
-    level: Literal["error", "warning"]
+    level: Level
     title: str
     message: str
     file: str | None = None

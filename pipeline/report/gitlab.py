@@ -9,6 +9,7 @@ import json
 import re
 import uuid
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ SCHEMA = "15.0.7"
 _SYSTEM = re.compile(r"\((?P<system>[^()]+)\)$")  # how Trivy names what packages of the system belong to
 Made = TypeVar("Made", bound=Artifact)
 _NAMESPACE = uuid.UUID("6f0a3a3e-4d0c-5a55-9c0a-6d1f5a4f3c11")  # ours; any constant serves
-_SEVERITIES = {"error": "critical", "warning": "minor"}
+_SEVERITIES = {"error": "critical", "warning": "minor", "notice": "info"}
 _LONGEST = {"name": 255, "description": 1_048_576, "solution": 7000}
 
 
@@ -171,19 +172,22 @@ def code_quality(found: Sequence[Annotation], root: Path, top: Path) -> str:
 
     `root` is the folder of pipeline.yaml, which stands for what concerns no file of the repository.
     """
-    entries: dict[str, dict[str, Any]] = {}
-    for each in found:
-        entry = _issue(each, *_place(each, root, top.resolve()))
-        entries.setdefault(entry["fingerprint"], entry)
-    return _json(list(entries.values()))
+    told = {(*_place(each, root, top.resolve()), f"{each.title}: {each.message}"): each for each in found}
+    counts: Counter[tuple[str, str]] = Counter()
+    entries: list[dict[str, Any]] = []
+    for (path, line, message), each in told.items():
+        entries.append(_issue(each, path, line, message, counts[path, message]))
+        counts[path, message] += 1
+    return _json(entries)
 
 
-def _issue(found: Annotation, path: str, line: int) -> dict[str, Any]:
-    message = f"{found.title}: {found.message}"
+def _issue(found: Annotation, path: str, line: int, message: str, before: int) -> dict[str, Any]:
+    """Return an issue; its fingerprint stays when lines move: it tells how many of the same stand above."""
+    same = f"\n{before}" if before else ""
     return {
         "description": message,
         "check_name": f"pipeline/{found.level}",
-        "fingerprint": hashlib.sha256(f"{path}\n{message}".encode()).hexdigest(),
+        "fingerprint": hashlib.sha256(f"{path}\n{message}{same}".encode()).hexdigest(),
         "severity": _SEVERITIES[found.level],
         "location": {"path": path, "lines": {"begin": line}},
     }

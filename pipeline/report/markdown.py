@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.markup import code, fenced, plain
-from pipeline.model import BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
+from pipeline.model import AttestedImage, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
 from pipeline.record import Record, StageRecord, Status
 from pipeline.report.chart import chart
+from pipeline.report.news import news
 from pipeline.report.phrases import describe, duration, plural, size
 
 MARKS = {
@@ -31,6 +32,7 @@ def summary(record: Record, path: Path) -> str:
         *_head(record),
         *_stages(record),
         *_image(record),
+        *news(record),
         *_manifests(record, _MOST_DIFF_CHARACTERS),
         *chart(record),
         *_details(record),
@@ -42,7 +44,7 @@ def summary(record: Record, path: Path) -> str:
 def comment(record: Record, path: Path) -> str:
     """Return what the reviewer of a change wants to know, within what a comment may hold."""
     most = MOST_COMMENT_CHARACTERS
-    first = [*_head(record), *_stages(record), *_image(record)]
+    first = [*_head(record), *_stages(record), *_image(record), *news(record)]
     room = most - sum(len(part) + 1 for part in first)
     text = "\n".join([*first, *_manifests(record, room // 2), _where(record, path)])
     if len(text) <= most:
@@ -84,6 +86,8 @@ def _reasons(record: Record) -> Iterator[str]:
             lines.append(f"- **{stage} {word}** by {plain(verdict.policy)}{place}: {plain(reason.message)}")
             if reason.advice and verdict.refuses:
                 lines.append(f"  {plain(reason.advice)}")
+    notes = [(stage.name, note) for stage in record.stages for one in stage.verdicts for note in one.notes]
+    lines += [f"- **{stage} note**: {plain(note)}" for stage, note in dict.fromkeys(notes)]
     if lines:
         yield "\n".join(_first(lines)) + "\n"
 
@@ -124,6 +128,9 @@ def _image(record: Record) -> Iterator[str]:
             rows += [
                 ("not pushed", f"{code(str(one.repository))}: {plain(one.message)}") for one in made.failures
             ]
+        if isinstance(made, AttestedImage):
+            rows += [("signed", plain(describe(made)))]
+            rows += [("verify", code(made.command))] if made.command else []
         if isinstance(made, ManifestUpdate):
             rows += [
                 ("before", f"{code(one.reference)} at {code(one.place)}, {one.order}") for one in made.before

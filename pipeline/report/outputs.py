@@ -7,7 +7,7 @@ from pipeline.model import BuiltImage, ManifestUpdate, PushedImage
 from pipeline.record import Record
 
 
-def outputs(record: Record, path: Path) -> dict[Output, str]:
+def outputs(record: Record, path: Path, sarif: Path | None = None) -> dict[Output, str]:
     """Return every output; empty where the run came to none. `path` is where the record lies.
 
     `image` can be pulled; `tags` has one a line; `commit` and `pull-request` are the GitOps repository's.
@@ -32,4 +32,5 @@ def outputs(record: Record, path: Path) -> dict[Output, str]:
         "commit": commit,
         "pull-request": request,
         "record": str(path),
+        "sarif": str(sarif) if sarif is not None else "",
     }

@@ -6,6 +6,8 @@ from functools import singledispatch
 
 from pipeline.model import (
     Artifact,
+    Attestation,
+    AttestedImage,
     BenchmarkReport,
     BuiltImage,
     ManifestUpdate,
@@ -17,6 +19,7 @@ from pipeline.model import (
     Severity,
     Skipped,
     SuiteReport,
+    VerifiedImage,
     Vulnerability,
 )
 
@@ -80,7 +83,26 @@ def _(report: ScanReport) -> str:
     age = f"database {hours:.0f} h old" if hours >= 1 else "fresh database"
     text = f"{_findings(report.vulnerabilities)} in {plural(report.packages, 'package')}, {age}"
     unjudged = (f"{each.subject} {each.reason}" for each in report.unjudged)
-    return "; ".join((text, *unjudged, *_told_by_registries(report)))
+    return "; ".join((text, *_new(report), *_model_files(report), *unjudged, *_told_by_registries(report)))
+
+
+def _new(report: ScanReport) -> Iterator[str]:
+    """Yield how many findings the deployed image lacks, where somebody asked."""
+    if report.baseline is not None and (new := report.new_vulnerabilities) is not None:
+        yield f"{len({found.flaw for found in new}) or 'none'} new since {report.baseline.name}"
+    elif report.baseline_missing:
+        yield f"what is new is unknown: {report.baseline_missing}"
+
+
+def _model_files(report: ScanReport) -> Iterator[str]:
+    """Yield how many model files were looked into, their formats, and how much was found in them."""
+    if report.model_files is not None and report.model_files.files:
+        formats = Counter(file.format for file in report.model_files.files)
+        told = ", ".join(f"{count} {name}" for name, count in formats.most_common(5))
+        more = ", …" if len(formats) > 5 else ""
+        findings = report.model_files.findings
+        found = plural(len(findings), "finding") if findings else "no findings"
+        yield f"{plural(len(report.model_files.files), 'model file')} ({told}{more}): {found}"
 
 
 NOT_READ = {
@@ -175,6 +197,28 @@ def told_by(reference: PushedReference) -> str:
     if held.scan is not None:
         notes += f"; {held.scan.scanner.name}: {_findings(held.scan.vulnerabilities)}"
     return f"{also}read back: {manifests} compared, {blobs} found ({held.asked}){notes}"
+
+
+@describe.register
+def _(attested: AttestedImage) -> str:
+    if attested.status == "unpublished":
+        return "nothing to sign: the image is in no registry"
+    if attested.status == "preview":
+        return f"not signed; a run would sign with {attested.signer}: {', '.join(attested.planned)}"
+    reused = sum(each.reused and not each.is_signature for each in attested.attestations)
+    again = f" ({reused} from an earlier run)" if reused else ""
+    notes = "".join(f"; {note}" for note in attested.notes)
+    return f"signed, {_attestations(attested.attestations)} verified{again}, by {attested.signer}{notes}"
+
+
+@describe.register
+def _(image: VerifiedImage) -> str:
+    return f"signed by {image.signer}, {_attestations(image.attestations)} verified"
+
+
+def _attestations(found: Sequence[Attestation]) -> str:
+    """Return how many there are, without signatures, which attest nothing."""
+    return plural(sum(not each.is_signature for each in found), "attestation")
 
 
 @describe.register

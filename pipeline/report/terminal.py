@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape as without_markup
 from rich.status import Status as Spinner
 from rich.table import Table
 
-from pipeline.markup import visible
-from pipeline.model import Check, Level, ManifestUpdate, Pushed, PushedImage, Verdict
+from pipeline.model import AttestedImage, Check, ManifestUpdate, Pushed, PushedImage
 from pipeline.record import FILE_NAME, Failure, Record, Setting, StageRecord, Status
 from pipeline.report.phrases import describe, duration, told_by
+from pipeline.report.verdicts import escape, print_indented, print_verdict
 
 WORDS = {Status.PLANNED: "not run"}
 LOG_WIDTH = 110  # of a sign of life; the log file of the stage has every line whole
@@ -36,11 +35,6 @@ MARKS = {
 
 PLAIN = {"✔": "+", "✘": "x", "↻": "=", "■": "#", "…": ".", "·": ".", "→": ">", "≥": ">=", "≤": "<="}
 """What stands for a character in a log that can hold only ASCII."""
-
-
-def escape(text: str) -> str:
-    """Return text that neither Rich nor the terminal takes for anything but text."""
-    return without_markup(visible(text))
 
 
 class TerminalReporter:
@@ -101,7 +95,7 @@ class TerminalReporter:
             self._console.print(stage_line(stage), soft_wrap=True, highlight=False)
         for verdict in stage.verdicts:
             if self._verbosity >= 0 or verdict.refuses:  # the error at the end speaks of these
-                _print_verdict(self._console, verdict, verbose=self._verbosity > 0)
+                print_verdict(self._console, verdict, verbose=self._verbosity > 0)
 
     def finished(self, record: Record, folder: Path) -> None:
         """Show the end: what failed and what to do, or what was delivered."""
@@ -152,35 +146,14 @@ def stage_line(stage: StageRecord) -> str:
     return f"{MARKS[stage.status]} [bold]{stage.name:<10}[/]{took:>9}  {text}{again}"
 
 
-def _print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None:
-    if verdict.passed:
-        if verbose:
-            console.print(f"    [green]passed[/]  {escape(verdict.policy)}: {escape(verdict.summary)}")
-        return
-    word = "[red]refused[/]" if verdict.level is Level.ENFORCE else "[yellow]warning[/]"
-    for reason in verdict.reasons:
-        origin = f" [dim]({escape(verdict.origin)})[/]" if verdict.origin else ""
-        console.print(
-            f"    {word} {escape(verdict.policy)}: {escape(reason.message)}{origin}", soft_wrap=True
-        )
-        if reason.advice and verdict.level is Level.ENFORCE:
-            _print_indented(console, reason.advice, 12, style="dim")
-
-
-def _print_indented(console: Console, text: str, indent: int, style: str = "") -> None:
-    """Print text as it is, each line moved to the right; never cut, so that it can be copied."""
-    for line in text.splitlines():
-        console.print(f"{' ' * indent}{escape(line)}", style=style, soft_wrap=True)
-
-
 def print_failure(console: Console, failure: Failure) -> None:
     """Show why the run ended, the end of what was printed, and what to do next."""
     if failure.tail:
         console.print()
-        _print_indented(console, failure.tail.rstrip(), 4, style="dim")
+        print_indented(console, failure.tail.rstrip(), 4, style="dim")
     console.print(f"\n[bold red]error[/] {escape(failure.message)}", soft_wrap=True)
     if failure.advice:
-        _print_indented(console, failure.advice, 6)
+        print_indented(console, failure.advice, 6)
     console.print(f"exit code {failure.exit_code} ({failure.kind})", style="dim")
 
 
@@ -191,6 +164,8 @@ def print_delivery(console: Console, record: Record) -> None:
             _print_pushed(console, "image", made)
             if made.model_image is not None:
                 _print_pushed(console, "model", made.model_image)
+        if isinstance(made, AttestedImage) and made.command:
+            console.print(f"verify  [bold]{escape(made.command)}[/]", soft_wrap=True)
         if isinstance(made, ManifestUpdate):
             _print_update(console, made)
     if record.until is not None:
@@ -228,7 +203,7 @@ def _print_update(console: Console, update: ManifestUpdate) -> None:
         console.print(escape(update.note), soft_wrap=True)
     for proof in update.proofs:
         if proof.note:
-            _print_indented(console, f"{proof.file}: {proof.note}", 4, style="dim")
+            print_indented(console, f"{proof.file}: {proof.note}", 4, style="dim")
 
 
 def print_checks(console: Console, checks: tuple[Check, ...]) -> None:
@@ -272,7 +247,7 @@ def print_record(console: Console, record: Record) -> None:
     console.print(stages_table(record))
     for stage in record.stages:
         for verdict in stage.verdicts:
-            _print_verdict(console, verdict, verbose=False)
+            print_verdict(console, verdict, verbose=False)
     if record.failure is not None:
         print_failure(console, record.failure)
     else:

@@ -8,9 +8,10 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
-from pipeline.model import Artifact, Check, ManifestUpdate, Pushed, PushedImage, Source
+from pipeline.model import Artifact, Check, Destinations, ManifestUpdate, Pushed, PushedImage, Source
 from pipeline.reference import Reference, Repository
 from stages.gitops.ancestry import history_of
+from stages.gitops.bound import bound_for
 from stages.gitops.destination import Destination
 from stages.gitops.message import message, model_trailer, order_trailers
 from stages.gitops.past import state_of
@@ -65,6 +66,10 @@ class Promotion:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch may be written to, and who is asked about the rollout answers."""
         return self.destination.check_access(desk)
+
+    def sends_to(self) -> Destinations | None:
+        """Return the manifests that are written."""
+        return bound_for(self.destination, self.name)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what others have committed meanwhile is never known beforehand."""

@@ -12,9 +12,10 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError
-from pipeline.model import Artifact, Check, ManifestUpdate, PushedImage, Source
+from pipeline.model import Artifact, Check, Destinations, ManifestUpdate, PushedImage, Source
 from pipeline.reference import Digest, Reference, Tag
 from stages.gitops.ancestry import history_of
+from stages.gitops.bound import bound_for
 from stages.gitops.destination import Destination
 from stages.gitops.message import message, one_line, order_trailers
 from stages.gitops.past import State, states
@@ -45,6 +46,10 @@ class Rollback:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch may be written to, and who is asked about the rollout answers."""
         return self.destination.check_access(desk)
+
+    def sends_to(self) -> Destinations | None:
+        """Return the manifests that are written."""
+        return bound_for(self.destination, self.name)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: a rollback is never taken from an earlier run."""

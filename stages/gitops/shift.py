@@ -12,8 +12,9 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, ManifestRefused
-from pipeline.model import Artifact, Check, ManifestUpdate, Source
+from pipeline.model import Artifact, Check, Destinations, ManifestUpdate, Source
 from pipeline.reference import Reference
+from stages.gitops.bound import bound_for
 from stages.gitops.destination import Destination
 from stages.gitops.history import written_since
 from stages.gitops.message import Written, message, one_line, order_trailers, plain_path
@@ -71,6 +72,10 @@ class Shift:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether the branch is there and may be written to."""
         return self.destination.check_access(desk)
+
+    def sends_to(self) -> Destinations | None:
+        """Return the manifests that are written."""
+        return bound_for(self.destination, self.name)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: it is never taken from an earlier run."""

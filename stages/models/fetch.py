@@ -41,12 +41,17 @@ class Place(Protocol):
 
 
 def fetch(
-    layers: Sequence[ModelLayer], files: Files | None, desk: Desk, registries: RegistryLayers | None = None
+    layers: Sequence[ModelLayer],
+    files: Files | None,
+    desk: Desk,
+    registries: RegistryLayers | None = None,
+    *,
+    keep: Sequence[ModelLayer] = (),
 ) -> tuple[ModelLayer, ...]:
     """Return the layers with their files in a folder of this machine; local ones as they are.
 
     A file of which half was fetched goes on there. What is here stays until the stage ends; of an earlier
-    model, only the files that are wanted again are kept.
+    model, only the files that are wanted again are kept, and those of the layers to `keep`.
 
     Raises:
         StageFailed: a file is not what its layer says.
@@ -57,7 +62,7 @@ def fetch(
         return tuple(layers)
     kept = _Kept(desk.cache / WEIGHTS)
     wanted = {file.digest: file for layer in layers for file in layer.files}
-    kept.hold(wanted.keys(), desk)
+    kept.hold(wanted.keys() | {file.digest for layer in keep for file in layer.files}, desk)
     missing = [file for digest, file in wanted.items() if not kept.file(digest).exists()]
     kept.refuse_full_disk(missing)
     if missing:

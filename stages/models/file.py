@@ -134,12 +134,12 @@ def _listed(path: str, status: os.stat_result, now_ns: int) -> SourceFile:
     return SourceFile(
         path=path,
         size_bytes=status.st_size,
-        identity=_identity(status),
+        identity=file_identity(status),
         settled=youngest_ns < now_ns - TICK_NS,
     )
 
 
-def _identity(status: os.stat_result) -> str:
+def file_identity(status: os.stat_result) -> str:
     """Return what changes when the file does; the time of the last change (ctime) cannot be set back."""
     times = f"{status.st_mtime_ns}:{status.st_ctime_ns}"
     return f"file:{status.st_dev}:{status.st_ino}:{status.st_size}:{times}"
@@ -149,7 +149,7 @@ def _require_unchanged(path: Path, descriptor: int, file: SourceFile) -> None:
     status = os.fstat(descriptor)
     same = status.st_size == file.size_bytes and stat.S_ISREG(status.st_mode)
     # with a known digest its content is compared by the caller, so that a touched file does no harm
-    if not same or (file.digest is None and _identity(status) != file.identity):
+    if not same or (file.digest is None and file_identity(status) != file.identity):
         raise changed(path)
 
 

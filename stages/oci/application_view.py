@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, Image, PlatformImage
+from pipeline.reference import Digest
 from stages.oci.layout import Layout, to_document, to_json
 
 
@@ -19,6 +20,10 @@ class View:
 
     platform: str
     layout: Path
+    manifest: Digest
+    """Of the platform's image, weights and all."""
+    sbom: Path | None = None
+    """A list of what is in them, from an earlier scan; a scanner of packages may read it instead."""
 
 
 def application_views(image: Image, folder: Path, prefix: str = "") -> tuple[View, ...]:
@@ -46,7 +51,7 @@ def _view(layout: Layout, image: PlatformImage, path: Path) -> View:
     view.put_root(view.write(to_json(document), image.manifest.media_type))
     for layer in image.application_layers:
         _link(layout, view, layer)
-    return View(image.platform, path)
+    return View(image.platform, path, image.manifest.digest)
 
 
 def _is_application(image: PlatformImage, layer: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from pipeline.errors import StageFailed
 from pipeline.model import Descriptor, ModelLayer, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.application_layers import Packer, Packing
+from stages.oci.image_settings import base_created, settings
 from stages.oci.layer_facts import KnownFacts
 from stages.oci.layer_memory import LayerMemory, Taken
 from stages.oci.layer_order import Place, above_base, layer_names, top
@@ -23,6 +24,8 @@ from stages.oci.overlap import refuse_overlap
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 ATTESTATION = "vnd.docker.reference.type"
+MODEL_LAYER = "model layer: "
+"""What the history says of a layer of weights first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,7 @@ class _Joint:
         taken = self._take_layers(manifest, document, place)
         layers = tuple(one.descriptor for one in taken)
         self._refuse_overlap(document, layers, place)
+        base = base_created(document.get("history", ())[: place.steps]) if place.known else None
         document = _config(document, [one.diff_id for one in taken], place, self.additions)
         config = self.target.write(to_json(document), CONFIG_TYPE)
         models = (model.descriptor for model in self.additions.model_layers)
@@ -133,7 +137,8 @@ class _Joint:
             manifest=self.target.write(to_json(written), MANIFEST_TYPE),
             config=config,
             application_layers=layers,
-            user=document.get("config", {}).get("User", ""),
+            **settings(document),
+            base_created=base,
         )
 
     def _take_layers(
@@ -164,7 +169,7 @@ class _Joint:
                 "they keep the times of their files, and a model's go above all: engines will unpack "
                 "those anew after every change"
             )
-        return place or top(history, layers)
+        return place or top(history, layers, known=False)
 
 
 def _nobody_listens(_: str) -> None:
@@ -195,7 +200,7 @@ def _config(
 
 def _step(layer: ModelLayer, created: str) -> dict[str, Any]:
     files = f"{len(layer.files)} file{'s' if len(layer.files) != 1 else ''}"
-    return {"created": created, "created_by": f"COPY model {layer.path}", "comment": f"model layer: {files}"}
+    return {"created": created, "created_by": f"COPY model {layer.path}", "comment": f"{MODEL_LAYER}{files}"}
 
 
 def _write_index(target: Layout, platforms: Sequence[PlatformImage], additions: Additions) -> Descriptor:

@@ -21,11 +21,13 @@ class Place:
     """How many layers are below it."""
     steps: int
     """How many entries of the history are below it."""
+    known: bool = True
+    """Whether what is below it is the base image."""
 
 
-def top(history: Sequence[Mapping[str, Any]], layers: int) -> Place:
-    """Return the place above all layers."""
-    return Place(layers, len(history))
+def top(history: Sequence[Mapping[str, Any]], layers: int, *, known: bool = True) -> Place:
+    """Return the place above all layers; `known`: they are all the base image's."""
+    return Place(layers, len(history), known)
 
 
 def above_base(

@@ -1,13 +1,35 @@
 """The contract of a scanner of packages; Trivy is one, Grype could be another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import BuiltImage, Check, DiskNeed, Tool, Unjudged, Vulnerability, VulnerabilityDatabase
+from pipeline.model import (
+    BuiltImage,
+    Check,
+    DiskNeed,
+    License,
+    Misconfiguration,
+    SbomFormat,
+    ScanReport,
+    Secret,
+    Tool,
+    Unjudged,
+    Vulnerability,
+    VulnerabilityDatabase,
+)
 from stages.oci.application_view import View
 from stages.scanners.merging import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ListedView:
+    """What a scanner listed while it scanned a view: documents of its own, one for each format."""
+
+    view: View
+    documents: Mapping[SbomFormat, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +41,11 @@ class Findings:
     packages: int
     vulnerabilities: tuple[Vulnerability, ...]
     unjudged: tuple[Unjudged, ...] = ()
+    secrets: tuple[Secret, ...] | None = None
+    """None: it did not look for them; so with the two below."""
+    licenses: tuple[License, ...] | None = None
+    misconfigurations: tuple[Misconfiguration, ...] | None = None
+    lists: tuple[ListedView, ...] = ()
 
 
 class Scanner(Protocol):
@@ -49,6 +76,45 @@ class Scanner(Protocol):
             RemoteError: there is no usable database, and it cannot be fetched.
             StageFailed: the database is too old or damaged, or the scan did not come to its end.
         """
+        ...
+
+
+class Addition(Protocol):
+    """Something else that is found out about the image, and that the report of the scan tells too."""
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Tell whether what it needs is there."""
+        ...
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return all that it depends on beside the image; None where that is not known yet."""
+        ...
+
+    def added(self, report: ScanReport, have: Artifacts, desk: Desk) -> ScanReport:
+        """Return the report with what was found out.
+
+        Raises:
+            PipelineError: it could not be found out.
+        """
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A scanner that lists what is installed, and takes such a list (`view.sbom`) instead of the layers."""
+
+    @property
+    def tool(self) -> Tool:
+        """The program and its version: another one may list more.
+
+        Raises:
+            ToolMissing: the program is missing, too old, or not what it should be.
+        """
+        ...
+
+    @property
+    def needs_layers(self) -> bool:
+        """Tell whether it was asked for something that is in no list: then it gets the layers."""
         ...
 
 

@@ -1,34 +1,36 @@
-"""Trivy, over the packages of the application layers.
+"""Trivy, over the application layers: their packages, and on request secrets, licences and settings.
 
 Only what the configuration says decides what Trivy looks at: its configuration and ignore files and its
 environment variables are left out, so that nothing in the project's folder hides a finding.
 """
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pipeline.desk import Desk
-from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import Check, DiskNeed, Problem, Tool
+from pipeline.errors import PipelineError
+from pipeline.model import Check, DiskNeed, Problem, SbomFormat, Tool
 from pipeline.process import Command, Outcome
 from stages.oci.application_view import View
-from stages.oci.authentication import environment_name
 from stages.oci.endpoint import is_loopback
-from stages.registries.credentials import DockerConfig
-from stages.scanners.interface import Findings
-from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, alone, describe_age
-from stages.scanners.trivy_program import Program, find
-from stages.scanners.trivy_refusals import refusal
+from stages.scanners.alone import alone
+from stages.scanners.interface import Findings, ListedView
+from stages.scanners.program import Choice, Program
+from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, describe_age
+from stages.scanners.trivy_lists import convert
+from stages.scanners.trivy_login import host_of, is_logged_in, login_environment, without_options
+from stages.scanners.trivy_program import TRIVY, find
+from stages.scanners.trivy_refusals import failure, joined, lacks_index
 from stages.scanners.trivy_report import Contents
 
 PUBLISHED_JAVA = ("mirror.gcr.io/aquasec/trivy-java-db:1", "ghcr.io/aquasecurity/trivy-java-db:1")
-_OWN_LOGIN = {"TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"}
 WORK_BYTES = 50_000_000
+Subject = Literal["secrets", "licenses", "misconfigurations"]
 _QUIET = ("--no-progress", "--skip-version-check", "--disable-telemetry", "--config", "")
 
 
@@ -38,6 +40,10 @@ class Trivy:
 
     program: str | None = None
     """The program; default: the one on the PATH, or of the extra `trivy`."""
+    sha256: str | None = None
+    """The program's checksum; default: for the extra's, what pip wrote down."""
+    look_for: frozenset[Subject] = frozenset()
+    """What to look for beside vulnerabilities."""
     databases: tuple[str, ...] = PUBLISHED
     """OCI repositories of the database with tag or digest; the next one is a mirror for the one before."""
     java_databases: tuple[str, ...] = PUBLISHED_JAVA
@@ -49,6 +55,8 @@ class Trivy:
     """Hosts that may be spoken to without TLS; loopback always may."""
     registries: tuple[str, ...] = ()
     """Hosts that are pushed to: the ones that REGISTRY_USERNAME and REGISTRY_PASSWORD are meant for."""
+    lists: tuple[SbomFormat, ...] = ()
+    """Lists of what is installed to make of each scan of layers."""
     timeout_s: float = 600
     cache: Path | None = None
     """Where database and layers are kept; default: the desk's cache. Without it no result is reused."""
@@ -57,7 +65,8 @@ class Trivy:
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Tell which Trivy would run, and how old its database is."""
-        return (self._check_program(), self._check_database(self._cache(desk)))
+        program = Choice(program=self.program, sha256=self.sha256).check(TRIVY, "scanner Trivy")
+        return (program, self._check_database(self._cache(desk)))
 
     def disk_needs(self, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what a new database takes, and the files of the image that Trivy looks at one by one.
@@ -79,11 +88,12 @@ class Trivy:
         if self.cache is None or (database := self._database.known(self.cache)) is None:
             return None
         parts = (
-            find(self.program).version,
+            find(self.program, self.sha256).version,
             database.repository,
             database.schema_version,
             database.updated_at.isoformat(),
             _java_index(self.cache),
+            *sorted(self.look_for),
         )
         return json.dumps(parts)
 
@@ -95,19 +105,45 @@ class Trivy:
             RemoteError: there is no database, and it cannot be fetched.
             StageFailed: the database is too old or damaged, or the scan did not come to its end.
         """
-        program, cache, contents = find(self.program), self._cache(desk), Contents()
+        program, cache, contents = find(self.program, self.sha256), self._cache(desk), Contents()
+        lists: list[ListedView] = []
         with alone(cache, desk):
-            database = self._database.ready(cache, self._connection(program, self.databases, desk), desk)
+            connect = partial(self._connection, program, desk)
+            database = self._database.ready(cache, connect, desk)
             for view in views:
                 desk.say(f"scanning the packages for {view.platform}")
-                contents.add(*self._scan(view, program, cache, desk))
+                report, said = self._scan(view, program, cache, desk)
+                try:
+                    contents.add(report, said, view.platform)
+                    if view.sbom is None:
+                        lists.append(ListedView(view, convert(program, report, self.lists, desk)))
+                finally:  # it repeats the image's configuration, with every secret that is in it
+                    report.unlink(missing_ok=True)
         return Findings(
             scanner=Tool(name=self.name, version=program.version),
             database=database,
             packages=contents.packages,
             vulnerabilities=contents.vulnerabilities,
             unjudged=contents.unjudged,
+            secrets=contents.secrets if "secrets" in self.look_for else None,
+            licenses=contents.licenses if "licenses" in self.look_for else None,
+            misconfigurations=contents.misconfigurations if "misconfigurations" in self.look_for else None,
+            lists=tuple(lists),
         )
+
+    @property
+    def tool(self) -> Tool:
+        """Trivy and its version.
+
+        Raises:
+            ToolMissing: Trivy is missing, too old, or not what it should be.
+        """
+        return Tool(name=self.name, version=find(self.program, self.sha256).version)
+
+    @property
+    def needs_layers(self) -> bool:
+        """Tell whether it looks for what no list of packages has."""
+        return bool(self.look_for)
 
     @property
     def _database(self) -> TrivyDatabase:
@@ -122,122 +158,85 @@ class Trivy:
         return self.cache or desk.cache / self.name
 
     def _scan(self, view: View, program: Program, cache: Path, desk: Desk) -> tuple[Path, str]:
-        """Run Trivy over one view and return the path of its report and what it said."""
-        connection = self._connection(program, self.java_databases, desk)
-        java = ("--java-db-repository", ",".join(self.java_databases), *connection.options)
+        """Run Trivy over one view and return the path of its report and what it said.
+
+        It fetches the index of JARs only where it finds one, and gives up where a repository does not answer.
+        """
+        failed: list[PipelineError] = []
         report = desk.folder / f"trivy-{view.layout.name}.json"
+        for index in self.java_databases if self.update else ("",):
+            outcome = self._run(view, report, index, program, cache, desk)
+            if outcome.succeeded:
+                return report, outcome.stderr
+            known = not index or is_logged_in(host_of(index), self.databases, self.registries)
+            failed.append(failure(outcome, cache, self.timeout_s, index, logged_in=known))
+            if not lacks_index(outcome):
+                break
+        raise joined(failed)
+
+    def _run(  # noqa: PLR0913, PLR0917 - what one call of a program takes
+        self, view: View, report: Path, index: str, program: Program, cache: Path, desk: Desk
+    ) -> Outcome:
+        """Run Trivy over one view; the index of JARs is from this repository, or else from the cache."""
+        connection = self._connection(program, desk, index) if index else None
         arguments = (
-            *("image", "--input", str(view.layout), "--scanners", "vuln", "--list-all-pkgs"),
-            *("--format", "json", "--output", str(report), "--cache-dir", str(cache), "--ignorefile", ""),
+            *(
+                self._layers(view, desk)
+                if view.sbom is None
+                else ("sbom", str(view.sbom), "--scanners", "vuln")
+            ),
+            *("--list-all-pkgs", "--format", "json", "--output", str(report)),
+            *("--cache-dir", str(cache), "--ignorefile", ""),
             *("--skip-db-update", "--offline-scan"),  # it asks nobody, unless it finds a JAR
-            *(java if self.update else ("--skip-java-db-update", *_QUIET)),
+            *(
+                ("--java-db-repository", index, *connection.options)
+                if connection is not None
+                else ("--skip-java-db-update", *_QUIET)
+            ),
             *("--timeout", f"{self.timeout_s:g}s"),
         )
-        outcome = desk.run(
+        return desk.run(
             Command(
                 arguments=(str(program.path), *arguments),
                 cwd=desk.folder,
-                environment=connection.environment if self.update else _without_options(),
+                environment=connection.environment if connection is not None else without_options(),
                 timeout_s=self.timeout_s,
             ),
             log=f"trivy-{view.layout.name}",
         )
-        if not outcome.succeeded:
-            raise self._failure(outcome, cache)
-        return report, outcome.stderr
 
-    def _failure(self, outcome: Outcome, cache: Path) -> PipelineError:
-        tail = outcome.stderr[-4000:]
-        if "Unable to initialize the Java DB" in tail:
-            return self._java_failure(tail, cache)
-        if outcome.timed_out or "deadline exceeded" in tail:
-            return StageFailed(
-                f"Trivy was stopped: it took longer than {self.timeout_s:g} s",
-                advice="Raise `scan.timeout_s`.",
-                tail=tail,
-            )
-        if "DB error" in tail or "failed to open db" in tail:
-            return StageFailed(
-                "Trivy cannot read its vulnerability database: it is damaged",
-                advice=f"Remove {cache / 'db'} and run again.",
-                tail=tail,
-            )
-        return StageFailed(
-            f"Trivy ended with exit code {outcome.exit_code}",
-            advice="Its last lines say why; nothing is known about the image.",
-            tail=tail,
+    def _layers(self, view: View, desk: Desk) -> tuple[str, ...]:
+        # those in the home folder change findings
+        no_modules = ("--module-dir", str(desk.folder / "no-modules"))
+        return ("image", "--input", str(view.layout), *self._subjects, *no_modules)
+
+    @property
+    def _subjects(self) -> tuple[str, ...]:
+        """The options that say what to look for.
+
+        Settings of the image itself are looked at, and not the files in it: a Dockerfile or a manifest that
+        lies in a package sets up nothing. The rules are those inside the program, so its version names them.
+        """
+        scanners = {"secrets": "secret", "licenses": "license"}
+        of_files = ["vuln", *(scanners[one] for one in sorted(self.look_for) if one in scanners)]
+        of_image = {"secrets": "secret", "misconfigurations": "misconfig"}
+        of_config = [of_image[one] for one in sorted(self.look_for) if one in of_image]
+        configuration = ("--image-config-scanners", ",".join(of_config), "--skip-check-update")
+        return (
+            *("--scanners", ",".join(of_files)),
+            *(configuration if of_config else ()),
+            *(("--secret-config", "") if "secrets" in self.look_for else ()),
         )
 
-    def _java_failure(self, tail: str, cache: Path) -> PipelineError:
-        if "cannot be specified on the first run" in tail:
-            return StageFailed(
-                f"the image has JAR files, and {cache / 'java-db'} holds no index that tells what they are",
-                advice="Set `scan.database.update: true`; or fill that folder before the run"
-                " (`trivy image --download-java-db-only`).",
-                tail=tail,
-            )
-        return refusal(
-            ",".join(self.java_databases),
-            tail,
-            timed_out=False,
-            logged_in=self.is_logged_in(_hosts(self.java_databases)),
-            what="the image has JAR files, and the index that tells what they are",
-            setting="scan.database.java_repositories",
-        )
-
-    def _connection(self, program: Program, repositories: tuple[str, ...], desk: Desk) -> Connection:
-        hosts = _hosts(repositories)
-        plain = all(is_loopback(host) or host in self.insecure_hosts for host in hosts)
+    def _connection(self, program: Program, desk: Desk, repository: str) -> Connection:
+        host = host_of(repository)
+        plain = is_loopback(host) or host in self.insecure_hosts
         return Connection(
             program=program.path,
             options=(*_QUIET, "--insecure") if plain else _QUIET,
-            environment=self._environment(hosts, desk),
-            logged_in=lambda: self.is_logged_in(hosts),
+            environment=login_environment(host, self.databases, self.registries, desk),
+            logged_in=lambda: is_logged_in(host, self.databases, self.registries),
         )
-
-    def _environment(self, hosts: set[str], desk: Desk) -> dict[str, str | None]:
-        """Return the environment of a download, with a login where one is meant for exactly this host.
-
-        Without one Trivy itself looks into the docker configuration, by host.
-        """
-        environment = _without_options(keep_login=hosts == _hosts(self.databases))
-        username, password = self._login(hosts)
-        if username and password:
-            desk.redact.add(password)
-            environment |= {"TRIVY_USERNAME": username, "TRIVY_PASSWORD": password}
-        return environment
-
-    def is_logged_in(self, hosts: set[str]) -> bool:
-        """Tell whether Trivy has a login for one of these hosts, of the environment or of docker's."""
-        own = hosts == _hosts(self.databases) and any(os.environ.get(name) for name in _OWN_LOGIN)
-        try:
-            return own or self._login(hosts)[1] is not None or any(map(DockerConfig.load().find, hosts))
-        except PipelineError:  # one that cannot be read is a mistake to mend
-            return True
-
-    def _login(self, hosts: set[str]) -> tuple[str | None, str | None]:
-        """Return user and password from the environment; none goes to a host it is not meant for."""
-        if len(hosts) != 1:
-            return None, None  # Trivy would show it to every mirror
-        (host,) = hosts
-        suffixes = [f"_{environment_name(host)}"]
-        if set(self.registries) == {host}:
-            suffixes.append("")  # the short names are for the one registry that is configured
-        for suffix in suffixes:
-            username = os.environ.get(f"REGISTRY_USERNAME{suffix}")
-            password = os.environ.get(f"REGISTRY_PASSWORD{suffix}")
-            if username and password:
-                return username, password
-        return None, None
-
-    def _check_program(self) -> Check:
-        try:
-            program = find(self.program)
-        except PipelineError as error:
-            return Check(
-                subject="scanner Trivy", found=error.message, problem=Problem.TOOL, advice=error.advice
-            )
-        return Check(subject="scanner Trivy", found=f"{program.version} ({program.path})")
 
     def _check_database(self, cache: Path) -> Check:
         subject, database = "vulnerability database", self._database.cached(cache)
@@ -268,16 +267,3 @@ def _java_index(cache: Path) -> str:
     """Return what lies beside the index of JARs, if there is one: its version and age."""
     path = cache / "java-db" / "metadata.json"
     return path.read_text() if path.is_file() else ""
-
-
-def _hosts(repositories: tuple[str, ...]) -> set[str]:
-    return {repository.partition("/")[0] for repository in repositories}
-
-
-def _without_options(*, keep_login: bool = False) -> dict[str, str | None]:
-    """Return the changes that keep TRIVY_… variables from changing what is looked at.
-
-    Trivy's own login is meant for the host of the vulnerability database, and for no other.
-    """
-    kept = _OWN_LOGIN if keep_login else set()
-    return {name: None for name in os.environ if name.startswith("TRIVY_") and name not in kept}

@@ -5,11 +5,9 @@ new one over the old, so we fetch into a folder beside and swap.
 """
 
 import contextlib
-import fcntl
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +18,11 @@ from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
 from pipeline.model import DiskNeed, VulnerabilityDatabase
 from pipeline.process import Command
-from stages.scanners.trivy_refusals import refusal
+from stages.scanners.trivy_refusals import joined, refusal
 
 SCHEMA_VERSION = 2
 PUBLISHED = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")  # Trivy's own default
 FRESHLY_FETCHED = timedelta(hours=1)  # as Trivy does: a repository that is behind is not asked all the time
-LOCK_TIMEOUT_S = 600.0
 DATABASE_BYTES = 1_000_000_000
 """The published one, unpacked: 0.5 GB in 2024, and growing. The index of JARs, if needed, is larger."""
 PACKED = 8
@@ -46,6 +43,9 @@ class _Origin(BaseModel):
     """Our own note on where the database came from, and how its file looked then."""
 
     repository: str
+    """All that might be asked."""
+    fetched_from: str = ""
+    """The one of them that it came from."""
     size_bytes: int
     modified_ns: int
 
@@ -59,6 +59,10 @@ class Connection:
     environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     logged_in: Callable[[], bool] = field(default=lambda: True, compare=False)
     """Whether there is a login for what is fetched; asked once that is refused."""
+
+
+Connect = Callable[[str], Connection]
+"""How Trivy is started to fetch something from this repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +92,12 @@ class TrivyDatabase:
             metadata = self._read(cache)
         except StageFailed:
             return None
-        return None if self._due(metadata) or self._too_old(metadata) else self._describe(metadata)
+        return None if self._due(metadata) or self._too_old(metadata) else self._describe(metadata, cache)
 
     def cached(self, cache: Path) -> VulnerabilityDatabase | None:
         """Return what is in the cache, however old it is."""
         with contextlib.suppress(StageFailed):
-            return self._describe(self._read(cache))
+            return self._describe(self._read(cache), cache)
         return None
 
     def disk_needs(self, cache: Path) -> tuple[DiskNeed, ...]:
@@ -116,7 +120,7 @@ class TrivyDatabase:
         places = ((cache, size_bytes), (Path(tempfile.gettempdir()), size_bytes // PACKED))
         return tuple(DiskNeed(path=path, size_bytes=count, **common) for path, count in places)
 
-    def ready(self, cache: Path, connection: Connection, desk: Desk) -> VulnerabilityDatabase:
+    def ready(self, cache: Path, connect: Connect, desk: Desk) -> VulnerabilityDatabase:
         """Return a database that is fresh enough, fetched if need be.
 
         Raises:
@@ -131,7 +135,7 @@ class TrivyDatabase:
             metadata = None
         if metadata is None or (self.update and (self._due(metadata) or self._too_old(metadata))):
             try:
-                metadata = self._fetch(cache, connection, desk)
+                metadata = self._fetch(cache, connect, desk)
             except PipelineError as error:
                 if metadata is None or self._too_old(metadata):
                     raise
@@ -140,7 +144,7 @@ class TrivyDatabase:
                     f"the vulnerability database could not be refreshed, using the one of {age}: {error}"
                 )
         self._require_fresh(metadata)
-        return self._describe(metadata)
+        return self._describe(metadata, cache)
 
     def _due(self, metadata: Metadata) -> bool:
         if self.pinned or not self.update or self.now() < metadata.next_update:
@@ -172,20 +176,30 @@ class TrivyDatabase:
             origin = _Origin.model_validate_json(_origin_file(cache).read_bytes())
         except (OSError, ValidationError) as error:
             raise StageFailed("the cached vulnerability database has no note of its origin") from error
-        if origin != _origin(cache / "db", self.source):
+        if origin != _origin(cache / "db", self.source, origin.fetched_from):
             raise StageFailed(
                 f"the vulnerability database in {cache / 'db'} was changed, or is not from {self.source}",
                 advice=f"Remove {cache / 'db'}, and let `scan.database.update` fetch it again.",
             )
         return metadata
 
-    def _fetch(self, cache: Path, connection: Connection, desk: Desk) -> Metadata:
-        desk.say(f"fetching the vulnerability database from {self.source}")
+    def _fetch(self, cache: Path, connect: Connect, desk: Desk) -> Metadata:
+        """Fetch from the first repository that has it: Trivy itself gives up where one does not answer."""
+        failed: list[PipelineError] = []
+        for repository in self.repositories:
+            try:
+                return self._fetch_from(repository, cache, connect(repository), desk)
+            except PipelineError as error:
+                failed.append(error)
+        raise joined(failed)
+
+    def _fetch_from(self, repository: str, cache: Path, connection: Connection, desk: Desk) -> Metadata:
+        desk.say(f"fetching the vulnerability database from {repository}")
         incoming = cache / "incoming"
         shutil.rmtree(incoming, ignore_errors=True)
         command = Command(
             arguments=(
-                *(str(connection.program), "image", "--download-db-only", "--db-repository", self.source),
+                *(str(connection.program), "image", "--download-db-only", "--db-repository", repository),
                 *("--cache-dir", str(incoming), "--timeout", f"{self.timeout_s:g}s", *connection.options),
             ),
             cwd=desk.folder,
@@ -196,23 +210,26 @@ class TrivyDatabase:
             outcome = desk.run(command, log="database")
             if not outcome.succeeded:
                 logged_in = outcome.timed_out or connection.logged_in()
-                raise refusal(self.source, outcome.stderr, timed_out=outcome.timed_out, logged_in=logged_in)
+                raise refusal(repository, outcome.stderr, timed_out=outcome.timed_out, logged_in=logged_in)
             metadata = read_metadata(incoming / "db")
-            self._keep(incoming / "db", cache)
+            self._keep(incoming / "db", cache, repository)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
         return metadata
 
-    def _keep(self, fetched: Path, cache: Path) -> None:
+    def _keep(self, fetched: Path, cache: Path, repository: str) -> None:
         _origin_file(cache).unlink(missing_ok=True)  # from here to the last line there is no database
         shutil.rmtree(cache / "db", ignore_errors=True)
         fetched.rename(cache / "db")
-        _origin_file(cache).write_text(_origin(cache / "db", self.source).model_dump_json())
+        _origin_file(cache).write_text(_origin(cache / "db", self.source, repository).model_dump_json())
 
-    def _describe(self, metadata: Metadata) -> VulnerabilityDatabase:
+    def _describe(self, metadata: Metadata, cache: Path) -> VulnerabilityDatabase:
+        came_from = ""
+        with contextlib.suppress(OSError, ValidationError):  # brought by hand
+            came_from = _Origin.model_validate_json(_origin_file(cache).read_bytes()).fetched_from
         downloaded = metadata.downloaded_at if metadata.downloaded_at.year > 1 else None
         return VulnerabilityDatabase(
-            repository=self.source,
+            repository=came_from or self.source,
             schema_version=metadata.version,
             updated_at=metadata.updated_at,
             downloaded_at=downloaded,
@@ -259,34 +276,15 @@ def describe_age(age: timedelta) -> str:
     return f"{age.days} days ago" if age.days >= 2 else f"{max(0, round(hours))} hours ago"
 
 
-@contextlib.contextmanager
-def alone(cache: Path, desk: Desk) -> Iterator[None]:
-    """Keep another run's Trivy away from this cache: both would write to it.
-
-    Raises:
-        StageFailed: the other run does not end.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    with (cache / "lock").open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StageFailed(
-                        f"another run uses {cache} and does not end", advice="End it, then run again."
-                    ) from None
-                desk.say("waiting for the scan of another run")
-                time.sleep(0.5)
-        yield  # closing the file gives it free
-
-
 def _origin_file(cache: Path) -> Path:
     return cache / "db-origin.json"
 
 
-def _origin(folder: Path, source: str) -> _Origin:
+def _origin(folder: Path, source: str, fetched_from: str) -> _Origin:
     status = (folder / "trivy.db").stat()
-    return _Origin(repository=source, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+    return _Origin(
+        repository=source,
+        fetched_from=fetched_from,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+    )

@@ -1,8 +1,16 @@
-"""Why Trivy could not fetch a database, from what it printed, and what helps."""
+"""Why Trivy could not fetch a database, or look into an image, from what it printed, and what helps."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFailed, TemporaryRemoteError
+from pipeline.process import Outcome
 
 LONGEST = 300  # characters of a cause in a message
+_DAMAGED = (
+    *("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header"),
+    *("error verifying", "does not match expected size", "does not match requested digest"),
+)
 
 
 def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
@@ -31,9 +39,7 @@ def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
         word in words for word in ("manifest_unknown", "manifest unknown", "name_unknown", "not found", "404")
     ):
         return RemoteError(said, advice=f"There is nothing of that name: correct `{setting}`.")
-    if any(
-        word in words for word in ("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header")
-    ):
+    if any(word in words for word in _DAMAGED):
         return StageFailed(
             said, advice="What the repository holds is damaged: push the database there again.", tail=output
         )
@@ -45,6 +51,63 @@ def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
         said,
         advice=f"Is the repository reachable from here? Name a mirror in `{setting}`;"
         " on a machine without network set `scan.database.update: false` and fill the cache before.",
+    )
+
+
+def joined(failed: Sequence[PipelineError]) -> PipelineError:
+    """Return one error for a repository and its mirrors, of the kind of the first."""
+    first = failed[0]
+    if len(failed) == 1:
+        return first
+    return type(first)("\n  ".join(error.message for error in failed), advice=first.advice)
+
+
+def lacks_index(outcome: Outcome) -> bool:
+    """Tell whether a scan ended because the index of JARs could not be had."""
+    return not outcome.succeeded and "Unable to initialize the Java DB" in outcome.stderr
+
+
+def failure(
+    outcome: Outcome, cache: Path, timeout_s: float, java_source: str, *, logged_in: bool = True
+) -> PipelineError:
+    """Return the error for a scan that did not come to its end."""
+    tail = outcome.stderr[-4000:]
+    if lacks_index(outcome):
+        return _java_failure(tail, cache, java_source, logged_in=logged_in)
+    if outcome.timed_out or "deadline exceeded" in tail:
+        return StageFailed(
+            f"Trivy was stopped: it took longer than {timeout_s:g} s",
+            advice="Raise `scan.timeout_s`.",
+            tail=tail,
+        )
+    if "DB error" in tail or "failed to open db" in tail:
+        return StageFailed(
+            "Trivy cannot read its vulnerability database: it is damaged",
+            advice=f"Remove {cache / 'db'} and run again.",
+            tail=tail,
+        )
+    return StageFailed(
+        f"Trivy ended with exit code {outcome.exit_code}",
+        advice="Its last lines say why; nothing is known about the image.",
+        tail=tail,
+    )
+
+
+def _java_failure(tail: str, cache: Path, source: str, *, logged_in: bool) -> PipelineError:
+    if "cannot be specified on the first run" in tail:
+        return StageFailed(
+            f"the image has JAR files, and {cache / 'java-db'} holds no index that tells what they are",
+            advice="Set `scan.database.update: true`; or fill that folder before the run"
+            " (`trivy image --download-java-db-only`).",
+            tail=tail,
+        )
+    return refusal(
+        source,
+        tail,
+        timed_out=False,
+        logged_in=logged_in,
+        what="the image has JAR files, and the index that tells what they are",
+        setting="scan.database.java_repositories",
     )
 
 

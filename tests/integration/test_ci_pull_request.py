@@ -54,6 +54,7 @@ def test_it_measures_and_previews_and_tells_the_reviewers(
     project: Project, forge: Forge, tmp_path: Path
 ) -> None:
     as_pull_request(project, forge, tmp_path)
+    project.set(scan__baseline="deployed")
     head = project.gitops.head()
     done = project.pipeline("run", "--force")
     assert done.returncode == 0, done.stdout
@@ -69,7 +70,13 @@ def test_it_measures_and_previews_and_tells_the_reviewers(
         assert "| ✅ | benchmark |" in text
         assert "```diff\n" in text
         assert told["digest"] in text
+        assert "**New since what is deployed:** unknown, so every finding counts as new." in text
+        assert "does not have it any more" in text  # the first digest in the manifests is no image's
     assert only.body.startswith("<!-- model-image-pipeline ")
+    findings = json.loads(Path(told["sarif"]).read_text())
+    assert findings["runs"][0]["automationDetails"]["id"] == "model-image-pipeline/tiny/trivy/"
+    lists = {one.name for one in Path(told["sarif"]).parent.glob("scan/sbom-*")}
+    assert {name.partition(".")[2] for name in lists} == {"cdx.json", "spdx.json"}
 
 
 @pytest.mark.usefixtures(

@@ -138,7 +138,7 @@ def test_a_modelcar_has_a_shell_and_what_it_begins_with_is_scanned(
     project.set(
         model__base=base_image,
         skip__benchmark="nothing runs without a base",
-        policies=[{"rule": "image", "base_images": ["scratch", base_image]}],
+        policies=[{"rule": "base_image", "allowed": ["scratch", base_image]}],
     )
     project.write("Dockerfile", "FROM scratch\nCOPY serve.py /serve.py\nUSER 10001\n")
     done = project.pipeline("run")
@@ -157,7 +157,7 @@ def test_a_modelcar_has_a_shell_and_what_it_begins_with_is_scanned(
     assert project.pipeline("run").returncode == 0
     assert delivered(project)[2].digest == weights.digest
     assert project.record().stages[1].status is Status.REUSED
-    project.set(policies=[{"rule": "image", "base_images": ["scratch"]}])
+    project.set(policies=[{"rule": "base_image", "allowed": ["scratch"]}])
     refused = project.pipeline("run")
     assert refused.returncode == 3
     assert f"model image: the base image is {base_image}; allowed are scratch" in refused.stdout

@@ -34,7 +34,7 @@ from stages.oci.layout import Layout, to_document, to_json
 from stages.scan import Scan
 from stages.scanners.trivy import Trivy
 from tests.support import vulnerability_database as databases
-from tests.support.registry import Registry, free_port
+from tests.support.registry import Registry, free_port, running_registry
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -174,10 +174,15 @@ def test_finds_what_is_planted_and_nothing_else(planted: Artifacts, trivy: Trivy
 def test_every_platform_is_scanned_and_a_finding_counts_once(
     tmp_path: Path, trivy: Trivy, desk: Desk
 ) -> None:
-    have = image(tmp_path, {"linux/amd64": (PYYAML,), "linux/arm64": (PYYAML, REQUESTS)})
+    bash = debian("12.5")
+    have = image(tmp_path, {"linux/amd64": (PYYAML, bash), "linux/arm64": (PYYAML, bash, REQUESTS)})
     report = Scan(scanner=trivy).run(have, desk)
-    assert sorted(ids(report)) == ["CVE-2020-14343", "CVE-2024-47081"]
-    assert report.packages == 2
+    assert {found.id: found.platforms for found in report.vulnerabilities} == {
+        "CVE-2020-14343": (),
+        "CVE-2024-47081": ("linux/arm64",),
+        "TEMP-0841856-B18BAF": (),
+    }
+    assert len(report.vulnerabilities) == report.packages == 3
 
 
 def test_nothing_in_the_folder_or_the_environment_hides_a_finding(
@@ -225,6 +230,55 @@ def test_pinned_digest_is_another_database(
     assert pinned.run(planted, desk).database.repository == pin
     age_cached_database(desk, NextUpdate=timedelta(days=2), DownloadedAt=timedelta(days=3))
     assert pinned.identity(planted) is not None  # there is never a newer one of that digest
+
+
+def another_database(size_bytes: int) -> bytes:
+    """Return a database that is whole and younger than a day, but not the one of this size that is pinned."""
+    now = datetime.now(UTC)
+    archives = (databases.archive(now - timedelta(seconds=ago)) for ago in range(60, 36_000, 7))
+    return next(archive for archive in archives if len(archive) == size_bytes)
+
+
+def test_a_pinned_database_whose_bytes_were_changed_is_refused(
+    planted: Artifacts, trivy: Trivy, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry hands out what lies on its disk; whoever changes that must not change what is found."""
+    with running_registry(tmp_path / "registry") as registry:
+        for name in ("USERNAME", "PASSWORD"):
+            value = getattr(registry, name.lower())
+            monkeypatch.setenv(f"REGISTRY_{name}_{environment_name(registry.address)}", value)
+        repository = databases.publish(registry).rpartition(":")[0]
+        with registry.session() as session:
+            url = registry.url(f"{databases.REPOSITORY}/manifests/2")
+            answer = session.get(url, headers={"Accept": MANIFEST}, timeout=10)
+        digest = answer.headers["Docker-Content-Digest"]
+        pinned = Scan(scanner=replace(trivy, databases=(f"{repository}@{digest}",)))
+        (layer,) = answer.json()["layers"]
+        another = another_database(layer["size"])
+        manifest = answer.content.replace(b"db.tar.gz", b"no.tar.gz")
+        causes: list[str] = []
+        for blob, content in ((layer["digest"], another), (digest, manifest)):
+            (path,) = (tmp_path / "registry").glob(f"**/{blob.removeprefix('sha256:')}/data")
+            whole = path.read_bytes()
+            path.write_bytes(content)
+            with pytest.raises(PipelineError, match="could not be fetched") as caught:
+                pinned.run(planted, desk)
+            causes.append(f"{caught.value.message} {caught.value.advice}")
+            assert not (desk.cache / "db").exists()
+            path.write_bytes(whole)
+        assert "error verifying sha256 checksum" in causes[0]
+        assert "holds is damaged" in causes[0]
+        assert ids(pinned.run(planted, desk)) == ["CVE-2020-14343"]
+
+
+def test_a_mirror_stands_in_for_a_repository_that_does_not_answer(
+    planted: Artifacts, trivy: Trivy, desk: Desk, vulnerability_database: str
+) -> None:
+    nowhere = f"localhost:{free_port()}/trivy-db:2"
+    mirrored = replace(trivy, databases=(nowhere, vulnerability_database))
+    report = Scan(scanner=mirrored).run(planted, desk)
+    assert ids(report) == ["CVE-2020-14343"]
+    assert report.database.repository == vulnerability_database
 
 
 def test_password_from_the_environment(
@@ -446,7 +500,8 @@ def test_a_jar_needs_its_index(
     assert "scan.database.update: true" in caught.value.advice
     without = offline.identity(have)
     index = databases.publish_java(registry, repository_name, {("org.example", "library", "1.0"): jar()})
-    assert Scan(scanner=replace(trivy, java_databases=(index,))).run(have, desk).packages == 1
+    mirrored = (f"localhost:{free_port()}/java-index:1", index)  # the first one does not answer
+    assert Scan(scanner=replace(trivy, java_databases=mirrored)).run(have, desk).packages == 1
     assert offline.run(have, desk).packages == 1  # it is in the cache now
     assert offline.identity(have) not in {without, None}
 

@@ -56,6 +56,25 @@ def _python(package: str, identifier: str, versions: str, severity: Severity, ti
     return PythonAdvisory(package, identifier, affected, fixed, severity, title)
 
 
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What the National Vulnerability Database says of an identifier."""
+
+    cvss_score: float
+    cvss_vector: str
+    published_at: str
+    references: tuple[str, ...]
+
+
+DETAILS = {
+    "CVE-2020-14343": Detail(
+        9.8,
+        "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
+        "2021-02-09T21:15:00Z",
+        ("https://nvd.nist.gov/vuln/detail/CVE-2020-14343",),
+    )
+}
+
 PYTHON_ADVISORIES = (
     _python("pyyaml", "CVE-2020-14343", "<5.4 -> 5.4", "CRITICAL", "full_load runs code of untrusted YAML"),
     _python(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.model import BuiltImage, Descriptor, ModelLayer, PlatformImage, Tool
 from pipeline.reference import Digest, Tag
+from stages.oci.assemble import MODEL_LAYER
 from stages.oci.layout import INDEX_TYPE, Layout, to_document, to_json
 from stages.oci.model_tar import LAYER_TYPE
 from tests.support.weights import describe_all
@@ -79,6 +80,7 @@ def _config(platform: str, layers: tuple[Descriptor, ...]) -> dict[str, object]:
         "architecture": architecture,
         "created": CREATED.isoformat(),
         "config": {"Cmd": ["/nothing"]},
+        "history": [{"created_by": "COPY"}, *({"comment": f"{MODEL_LAYER}files"} for _ in layers[1:])],
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
 

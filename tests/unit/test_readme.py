@@ -26,7 +26,8 @@ def test_rules_are_rules(tmp_path: Path) -> None:
     (block,) = [block for block in BLOCKS if "rule:" in block]
     (tmp_path / "policies.yaml").write_text(block)
     names = [policy.name for policy in load_policies("./policies.yaml", tmp_path)]
-    assert names == ["vulnerabilities", "performance", "image"]
+    assert names[-2:] == ["performance", "image"]
+    assert "vulnerabilities" in names
 
 
 def test_exit_codes_are_all_there() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ci.interface import OUTPUTS
 from tests.support.workflow_commands import commands, outputs
 
 HOSTILE = """\
@@ -115,7 +116,7 @@ def test_on_github_a_stage_is_a_group_and_its_result_stands_below(github: Job) -
 def test_on_github_outputs_and_summary_tell_of_a_failure(github: Job, tmp_path: Path) -> None:
     github.run("run", "--until", "test")
     told = outputs((tmp_path / "output").read_text())
-    assert told.keys() == {"verdict", "digest", "image", "tags", "commit", "pull-request", "record"}
+    assert told.keys() == set(OUTPUTS)
     assert (told["verdict"], told["digest"]) == ("failed", "")
     assert json.loads(Path(told["record"]).read_text())["status"] == "failed"
     summary = (tmp_path / "summary").read_text()

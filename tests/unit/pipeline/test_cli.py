@@ -12,7 +12,17 @@ import pytest
 from pipeline.cascade import FILE_NAME
 
 ROOT = Path(__file__).parents[3]
-HEAVY = {"pydantic", "rich", "yaml", "requests", "aiohttp", "python_on_whales", "psutil", "junitparser"}
+HEAVY = {
+    "pydantic",
+    "rich",
+    "yaml",
+    "requests",
+    "aiohttp",
+    "python_on_whales",
+    "psutil",
+    "junitparser",
+    "policies",
+}
 
 
 def pipeline(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -44,6 +44,16 @@ ELSEWHERE = (
         ("benchmark: {warmup_s: .inf}", "p.yaml:2: benchmark.warmup_s: inf - expected a finite number"),
         ("benchmark: {cpus: .inf}", "p.yaml:2: benchmark.cpus: inf - expected a finite number"),
         (
+            "scan: {trivy: {sha256: abc}}",
+            "p.yaml:2: scan.trivy.sha256: 'abc' - String should match pattern '^[0-9A-Fa-f]{64}$'",
+        ),
+        ("scan: {trivy: true}", "p.yaml:2: scan.trivy: True - expected text; put it in quotes"),
+        ("scan: {hadolint: [a]}", "p.yaml:2: scan.hadolint: ['a'] - expected text; put it in quotes"),
+        (
+            "scan: {look_for: [secret]}",
+            "p.yaml:2: scan.look_for[0]: 'secret' - expected 'secrets', 'licenses' or 'misconfigurations'",
+        ),
+        (
             "scan: {database: {maximum_age_days: .inf}}",
             "p.yaml:2: scan.database.maximum_age_days: inf - expected a finite number",
         ),

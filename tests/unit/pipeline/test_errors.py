@@ -11,6 +11,7 @@ CODES = {
     "RemoteError": 5,
     "DiskFull": 6,
     "TagConflict": 7,
+    "NotVerified": 9,
     "InternalError": 70,
     "Interrupted": 130,
 }

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -110,6 +111,25 @@ def test_code_quality_stands_beside_the_lines_from_the_repositorys_top() -> None
     assert places == [("tiny/tests/a.py", 7), ("tiny/p.yaml", 1), ("tiny/pipeline.yaml", 1)]
     assert [one["severity"] for one in document] == ["critical", "minor", "critical"]
     assert document[0]["description"] == "test failed: x\nis 1"
+
+
+def test_the_same_advice_for_two_lines_is_two_issues_that_keep_their_fingerprints() -> None:
+    top = Path("/builds/acme/models")
+
+    def issues(*lines: int) -> list[dict[str, Any]]:
+        found = [
+            Annotation(level="notice", title="DL3009", message="m", file="Dockerfile", line=line)
+            for line in lines
+        ]
+        document = valid(code_quality(found, top, top), "code-quality")
+        assert isinstance(document, list)
+        return document
+
+    first, moved = issues(2, 9, 9), issues(3, 10)
+    assert [one["location"]["lines"]["begin"] for one in first] == [2, 9]
+    assert {one["severity"] for one in first} == {"info"}
+    assert len({one["fingerprint"] for one in first}) == 2
+    assert [one["fingerprint"] for one in moved] == [one["fingerprint"] for one in first]
 
 
 def test_nothing_to_say_is_an_empty_list_that_clears_what_was_said() -> None:

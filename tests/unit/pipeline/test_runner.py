@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,9 +9,19 @@ import pytest
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, RemoteError, StageFailed
-from pipeline.interface import Policy, Stage
-from pipeline.model import Artifact, Check, Level, Problem, Skipped, Source, SuiteReport
-from pipeline.plan import make_plan
+from pipeline.interface import Case, Policy, Stage
+from pipeline.model import (
+    Artifact,
+    Check,
+    Destinations,
+    Level,
+    Problem,
+    Skipped,
+    Source,
+    SuiteReport,
+    Verdict,
+)
+from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs, Status, read_record
 from pipeline.runner import Options, deliver
 from tests.unit.pipeline.conftest import REPORT, Make, Measure, Objection, Product, Watcher
@@ -336,3 +347,77 @@ def test_runs_that_came_to_nothing_do_not_push_results_out(source: Source) -> No
     for _ in range(25):
         run(source, Measure(checks=(check,)))
     assert run(source, Measure(known_by="x"), Make()).stages[0].reused_from == first.run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending(Make):
+    """A stage that would send something away."""
+
+    bound: Destinations | None = Destinations(stage="make", targets=("prod/kustomization.yaml",))  # noqa: RUF009
+
+    def sends_to(self) -> Destinations | None:
+        return self.bound
+
+
+def test_where_a_stage_is_bound_for_is_judged_before_any_work(source: Source) -> None:
+    measured: list[Desk] = []
+
+    def work(desk: Desk) -> SuiteReport:
+        measured.append(desk)
+        return REPORT
+
+    sending, against = Sending(), Objection(judges=Destinations)
+    record = run(source, Measure(work=work), sending, policies=[against])
+    assert (record.status, record.exit_code, sending.ran, measured) == (Status.REFUSED, 3, [], [])
+    assert [stage.status for stage in record.stages] == [Status.PLANNED, Status.REFUSED]
+    assert [verdict.policy for verdict in record.stages[1].verdicts] == ["objection"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        (Sending(), Options(dry_run=True)),
+        (Sending(), Options(proposal="pull request #1")),
+        (Sending(bound=None), Options()),
+        (Make(), Options()),
+    ],
+)
+def test_what_stays_on_this_machine_is_bound_for_nowhere(
+    stage: Stage, options: Options, source: Source
+) -> None:
+    record = run(source, Measure(), stage, policies=[Objection(judges=Destinations)], options=options)
+    assert record.status is Status.PASSED
+
+
+def test_a_warning_about_the_destination_stays_in_the_record(source: Source) -> None:
+    policies = [Objection(judges=Destinations, level=Level.WARN), Objection(judges=Product, level=Level.WARN)]
+    record = run(source, Measure(), Sending(), policies=policies)
+    assert (record.status, len(record.stages[1].verdicts)) == (Status.PASSED, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeing:
+    """A policy that remembers the commits that it saw."""
+
+    seen: list[str] = field(default_factory=list)
+    name: str = "seeing"
+    judges: type[Artifact] = SuiteReport
+
+    def judge(self, artifact: Artifact) -> Verdict:
+        raise AssertionError("it sees more than the artifact")
+
+    def judge_in(self, artifact: Artifact, case: Case) -> Verdict:
+        self.seen.append(case.have[Source].commit)
+        return Verdict(policy=self.name)
+
+
+def test_what_another_run_found_is_judged_with_the_commit_that_it_built(source: Source) -> None:
+    seeing, built = Seeing(), source.model_copy(update={"commit": "b" * 40})
+    plan = make_plan(source=source, stages=[Measure()], skip={}, policies=[seeing])
+    for known in (plan, replace(plan, built=built)):
+        deliver(Runs(source.root), lambda: source, partial(_same, known), Watcher(), Options())
+    assert seeing.seen == [source.commit, built.commit]
+
+
+def _same(plan: Plan, _: Source) -> Plan:
+    return plan

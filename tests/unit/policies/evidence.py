@@ -1,6 +1,6 @@
 """Evidence that passes everything; each test changes what it is about."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pipeline.model import (
@@ -12,6 +12,7 @@ from pipeline.model import (
     Descriptor,
     Latency,
     ModelFile,
+    ModelFilesReport,
     ModelLayer,
     PlatformImage,
     ScanReport,
@@ -34,7 +35,9 @@ def suite(passed: int = 3, failed: int = 0, skipped: int = 0, exit_code: int = 0
     counts = CaseCounts(
         total=passed + failed + skipped, passed=passed, failed=failed, errors=0, skipped=skipped
     )
-    return SuiteReport(command=("pytest",), exit_code=exit_code, duration_s=1, counts=counts)
+    return SuiteReport(
+        command=("pytest",), exit_code=exit_code, duration_s=1, counts=counts, finished_at=SCANNED_AT
+    )
 
 
 def descriptor(text: str, size_bytes: int) -> Descriptor:
@@ -60,6 +63,7 @@ def image(
                 config=descriptor("config", 500),
                 application_layers=tuple(descriptor(f"layer {n}", 10 * MEBIBYTE) for n in range(layers)),
                 user=user,
+                base_created=SCANNED_AT - timedelta(days=10),
             ),
         ),
         model_layers=(
@@ -104,6 +108,7 @@ def scan(
         packages=7,
         vulnerabilities=found,
         unjudged=unjudged,
+        model_files=ModelFilesReport(scanners=(), files=()),
     )
 
 
@@ -125,5 +130,6 @@ def benchmark(errors: int = 0, answered: bool = True, invalid: tuple[str, ...] =
         generator_cpu=0.1,
         peak_memory_bytes=300 * MEBIBYTE,
         memory_source="cgroup v2",
+        finished_at=SCANNED_AT,
         invalid=invalid,
     )

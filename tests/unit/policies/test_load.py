@@ -21,8 +21,13 @@ def judged(pack: str, *artifacts: Artifact) -> list[Verdict]:
         policy.judge(artifact)
         for artifact in artifacts
         for policy in policies
-        if policy.judges is type(artifact)
+        if isinstance(artifact, policy.judges)
     ]
+
+
+def judged_by(pack: str) -> set[type[Artifact]]:
+    kinds = [policy.judges for policy in load_policies(pack, Path())]
+    return {each for kind in kinds for each in (kind if isinstance(kind, tuple) else (kind,))}
 
 
 def refused(pack: str, artifact: Artifact) -> bool:
@@ -38,8 +43,7 @@ def test_packs_accept_what_is_good_and_judge_all_evidence(pack: str) -> None:
     verdicts = judged(pack, *GOOD)
     assert all(verdict.passed for verdict in verdicts)
     assert all(verdict.origin.startswith(f"pack {pack}:") for verdict in verdicts)
-    kinds = {policy.judges for policy in load_policies(pack, Path())}
-    assert kinds == {*map(type, GOOD), Skipped}
+    assert {*map(type, GOOD), Skipped} <= judged_by(pack)
 
 
 SKIPPED = Skipped(stage="benchmark", gives="BenchmarkReport", reason="no GPU")
@@ -106,8 +110,8 @@ def test_rules_are_policies() -> None:
         ([{"rule": "suite", "minimum_test": 1}], "unknown key; did you mean 'minimum_tests'?", ""),
         ([{"rule": "suite", "level": "warning"}], "'warning' - expected 'enforce' or 'warn'", ""),
         ([{"rule": "image", "maximum_size": "big"}], "'big' - expected a size such as", ""),
-        ([{"rule": "image", "base_images": ["A B"]}], r"base_images\[0\]: 'A B'", ""),
-        ([{"rule": "vulnerabilities"}], r"policies\[0\].maximum: this key is required", ""),
+        ([{"rule": "base_image", "allowed": ["A B"]}], r"allowed\[0\]: 'A B'", ""),
+        ([{"rule": "vulnerabilities"}], r"policies\[0\]: .* without a ceiling everything is allowed", ""),
         ([{"rule": "vulnerabilities", "maximum": {"HIHG": 0}}], "'HIHG' - expected 'CRITICAL', 'HIGH'", ""),
         (
             [{"rule": "any_of", "rules": [{"rule": "suite", "minimum_test": 1}]}],

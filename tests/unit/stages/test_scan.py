@@ -87,7 +87,7 @@ def test_view_has_the_application_layers_and_nothing_else(tmp_path: Path) -> Non
     ]
     layout, image = build(tmp_path, history=history)
     (view,) = application_views(built(layout, image), tmp_path / "view")
-    assert view == View("linux/arm/v7", tmp_path / "view" / "linux-arm-v7")
+    assert view == View("linux/arm/v7", tmp_path / "view" / "linux-arm-v7", image.manifest.digest)
     seen = Layout.open(view.layout)
     (root,) = seen.roots()
     manifest = seen.read_json(root.descriptor.digest)

@@ -354,3 +354,20 @@ def test_nothing_is_left_running(script: Script, project: Path, desk: Desk) -> N
         Suite(command=command, timeout_s=1).run(source(project), desk)
     time.sleep(3)
     assert not marker.exists()
+
+
+def test_coverage_is_read_from_the_file_that_the_tests_write(
+    project: Path, desk: Desk, script: Script
+) -> None:
+    def writing(text: str) -> tuple[str, ...]:
+        return script(f"open('cov.xml', 'w').write({text!r})")
+
+    report = Suite(command=writing('<coverage line-rate="0.875"/>'), coverage="cov.xml").run(
+        source(project), desk
+    )
+    assert report.line_coverage == 0.875
+    assert report.finished_at is not None
+    with pytest.raises(StageFailed, match=r"wrote no coverage file .*cov\.xml"):
+        Suite(command=script("pass"), coverage="cov.xml").run(source(project), desk)
+    with pytest.raises(StageFailed, match="is no Cobertura file"):
+        Suite(command=writing("<html/>"), coverage="cov.xml").run(source(project), desk)

@@ -16,8 +16,9 @@ from pipeline.desk import Desk
 from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFailed, TemporaryRemoteError
 from pipeline.model import Severity
 from pipeline.process import Command, run
-from stages.scanners.trivy import Trivy
-from stages.scanners.trivy_database import TrivyDatabase, alone, describe_age
+from stages.scanners.alone import alone
+from stages.scanners.trivy_database import TrivyDatabase, describe_age
+from stages.scanners.trivy_login import is_logged_in
 from stages.scanners.trivy_refusals import refusal
 from stages.scanners.trivy_report import Contents
 
@@ -161,8 +162,7 @@ def test_a_login_is_known_wherever_trivy_finds_it(
     (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
     for name, value in {"DOCKER_CONFIG": str(tmp_path), **variables}.items():
         monkeypatch.setenv(name, value)
-    trivy = Trivy(databases=(REPOSITORY,), registries=("push.example.com",))
-    assert trivy.is_logged_in({"registry.example.com"}) is logged_in
+    assert is_logged_in("registry.example.com", (REPOSITORY,), ("push.example.com",)) is logged_in
 
 
 def cache(folder: Path, *, updated_at: datetime, next_update: datetime | None = None) -> Path:
@@ -243,7 +243,7 @@ def test_one_run_waits_for_the_other(tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path, cache=tmp_path, say=said.append)
     code = (
         "import sys, time; from pathlib import Path; from pipeline.desk import Desk\n"
-        "from stages.scanners.trivy_database import alone\n"
+        "from stages.scanners.alone import alone\n"
         "folder = Path(sys.argv[1])\n"
         "with alone(folder / 'cache', Desk(folder=folder, cache=folder)):\n"
         "    (folder / 'held').touch(); time.sleep(1.5); (folder / 'ended').touch()"

@@ -148,6 +148,7 @@ def test_outputs_are_for_programs() -> None:
         "commit": "c" * 40,
         "pull-request": "https://example.com/3",
         "record": str(PATH),
+        "sarif": "",
     }
 
 

@@ -1,0 +1,169 @@
+"""VEX documents: what a supplier or a security team says of vulnerabilities that do not concern a product.
+
+OpenVEX 0.2 (https://github.com/openvex/spec) and the vulnerabilities of CycloneDX 1.4 and later. A statement
+counts where it says `not_affected` with a justification, or `fixed`, about this image or a package in it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packageurl import PackageURL
+
+from pipeline.errors import ConfigurationError
+from pipeline.model import ScanReport, Vulnerability
+from policies.names import same_package
+
+MAXIMUM_BYTES = 64 * 1024 * 1024
+# purl type: the package types of the scanner that it stands for; of others the name has to do
+TYPES: Mapping[str, frozenset[str]] = {
+    "pypi": frozenset({"python-pkg", "pip", "pipenv", "poetry", "uv", "conda-pkg"}),
+    "deb": frozenset({"debian", "ubuntu"}),
+    "npm": frozenset({"node-pkg", "npm", "yarn", "pnpm"}),
+    "golang": frozenset({"gobinary", "gomod"}),
+    "maven": frozenset({"jar", "pom", "gradle"}),
+    "apk": frozenset({"alpine", "wolfi", "chainguard"}),
+}
+CLOSED = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a statement is about: an image, a package, or a package in an image."""
+
+    purl: PackageURL | None
+    digests: frozenset[str] = frozenset()
+    parts: tuple[PackageURL, ...] = ()
+
+    def covers(self, found: Vulnerability, report: ScanReport) -> bool:
+        """Tell whether a finding in an image is one in this product."""
+        if self.purl is not None and self.purl.type not in {"oci", "docker"}:
+            return _is(self.purl, found)
+        if report.digest not in self.digests:
+            return False
+        return not self.parts or any(_is(part, found) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class VexStatement:
+    """One vulnerability that does not concern some products, where that is said, and why."""
+
+    names: frozenset[str]
+    products: tuple[Product, ...]
+    origin: str
+
+    def covers(self, found: Vulnerability, report: ScanReport) -> bool:
+        """Tell whether it is about this finding in this image."""
+        return found.id.lower() in self.names and any(one.covers(found, report) for one in self.products)
+
+
+def read_vex(path: Path, shown: str) -> tuple[VexStatement, ...]:
+    """Return the statements of a document that take a finding away.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is no such document, or gives no justification.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAXIMUM_BYTES + 1)
+        if len(content) > MAXIMUM_BYTES:
+            raise ValueError(f"it is larger than {MAXIMUM_BYTES} bytes")
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise ValueError("it is no mapping")
+        if document.get("bomFormat") == "CycloneDX":
+            return tuple(_of_cyclonedx(document, shown))
+        if "openvex" in str(document.get("@context", "")):
+            return tuple(_of_openvex(document, shown))
+        raise ValueError("it is neither OpenVEX (`@context`) nor CycloneDX (`bomFormat`)")
+    except OSError as error:
+        raise ConfigurationError(
+            f"vex: {shown} cannot be read: {error.strerror}",
+            advice="Its path is relative to the file that names it.",
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"vex: {shown} is no VEX document that can be used: {error}",
+            advice="Write one with vexctl (OpenVEX), or with a tool for CycloneDX.",
+        ) from error
+
+
+def _of_openvex(document: Mapping[str, Any], shown: str) -> Iterator[VexStatement]:
+    for number, one in enumerate(document["statements"]):
+        status = one["status"]
+        if status not in {"not_affected", "fixed"}:
+            continue
+        if status == "not_affected" and not (one.get("justification") or one.get("impact_statement")):
+            raise ValueError(f"statements[{number}] says not_affected without a justification")
+        told = one["vulnerability"]
+        names = [told] if isinstance(told, str) else [told["name"], *told.get("aliases", ())]
+        products = tuple(_openvex_product(each) for each in one.get("products", document.get("products", ())))
+        why = one.get("justification") or one.get("impact_statement") or ""
+        origin = f"{shown}: statements[{number}], {status} {why}".strip()
+        yield VexStatement(_lower(names), products, origin)
+
+
+def _openvex_product(told: Mapping[str, Any] | str) -> Product:
+    if isinstance(told, str):
+        told = {"@id": told}
+    purl = _purl(told.get("identifiers", {}).get("purl", told.get("@id", "")))
+    hashes = told.get("hashes", {})
+    digests = {f"sha256:{hashes[name]}" for name in ("sha-256", "sha256") if name in hashes}
+    parts = (_purl(_identity(each)) for each in told.get("subcomponents", ()))
+    return Product(purl, _digests(purl) | digests, tuple(part for part in parts if part is not None))
+
+
+def _identity(told: Mapping[str, Any] | str) -> str:
+    return (
+        told if isinstance(told, str) else str(told.get("identifiers", {}).get("purl", told.get("@id", "")))
+    )
+
+
+def _of_cyclonedx(document: Mapping[str, Any], shown: str) -> Iterator[VexStatement]:
+    for number, one in enumerate(document["vulnerabilities"]):
+        analysis = one.get("analysis", {})
+        if (state := analysis.get("state")) not in CLOSED:
+            continue
+        if state in {"not_affected", "false_positive"} and not (
+            analysis.get("justification") or analysis.get("detail")
+        ):
+            raise ValueError(f"vulnerabilities[{number}] says {state} without a justification or detail")
+        names = [one["id"], *(each["id"] for each in one.get("references", ()))]
+        references = (_purl(each["ref"].rpartition("#")[2]) for each in one.get("affects", ()))
+        products = tuple(Product(purl, _digests(purl)) for purl in references if purl is not None)
+        why = analysis.get("justification") or analysis.get("detail") or ""
+        origin = f"{shown}: vulnerabilities[{number}], {state} {why}".strip()
+        yield VexStatement(_lower(names), products, origin)
+
+
+def _purl(text: str) -> PackageURL | None:
+    try:
+        return PackageURL.from_string(text)
+    except ValueError:
+        return None
+
+
+def _digests(purl: PackageURL | None) -> frozenset[str]:
+    """Return the digest of an image that a purl names as its version, if so."""
+    version = purl.version if purl is not None else None
+    return frozenset({version} if version and version.startswith("sha256:") else ())
+
+
+def _lower(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
+
+
+def _is(purl: PackageURL, found: Vulnerability) -> bool:
+    """Tell whether a purl names the package of a finding; without a version it names them all."""
+    types = TYPES.get(purl.type)
+    names = {
+        purl.name,
+        *([f"{purl.namespace}/{purl.name}", f"{purl.namespace}:{purl.name}"] * bool(purl.namespace)),
+    }
+    return (
+        (types is None or not found.package_type or found.package_type in types)
+        and any(same_package(found.package, name) for name in names)
+        and (purl.version is None or purl.version == found.installed_version)
+    )

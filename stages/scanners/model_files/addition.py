@@ -1,0 +1,67 @@
+"""What the scan adds to its report about the files of the model."""
+
+from dataclasses import dataclass, field
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.model import BuiltImage, Check, ModelFilesReport, ScannedModelFile, ScanReport, Tool
+from stages.scanners.model_files.application import Application
+from stages.scanners.model_files.memory import Memory
+from stages.scanners.model_files.scan import VERSION
+from stages.scanners.model_files.weights import Looked, Weights
+
+NAME = "model-files"
+MOST_REPORTED = 2_000
+"""Findings in the evidence; whatever the rest is, these refuse the model already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """Look into the weights, and into the model files that a Dockerfile copied into the application."""
+
+    weights: Weights = field(default_factory=Weights)
+    application: Application = field(default_factory=Application)
+
+    def check(self, desk: Desk) -> tuple[Check, ...]:
+        """Nothing is needed: the scanner is part of the pipeline."""
+        del desk
+        return ()
+
+    def identity(self, have: Artifacts) -> str | None:
+        """Return its version and the layers of the weights."""
+        layers = [layer.descriptor.digest for layer in have[BuiltImage].weights]
+        return " ".join((NAME, VERSION, *layers))
+
+    def added(self, report: ScanReport, have: Artifacts, desk: Desk) -> ScanReport:
+        """Return the report with the files and what was found in them.
+
+        Raises:
+            StageFailed: a file changed since the build, or a layer cannot be read.
+            PipelineError: remote weights cannot be fetched.
+        """
+        image = have[BuiltImage]
+        memory = Memory(desk.cache / NAME)
+        looked = (
+            *self.weights.look(image.weights, memory, desk),
+            *self.application.look(image, memory, desk),
+        )
+        memory.forget_oldest()
+        return report.model_copy(update={"model_files": _report(looked)})
+
+
+def _report(looked: tuple[Looked, ...]) -> ModelFilesReport:
+    findings = tuple(finding for one in looked for finding in one.result.findings(one.path))
+    return ModelFilesReport(
+        scanners=(Tool(name=NAME, version=VERSION),),
+        files=tuple(
+            ScannedModelFile(
+                path=one.path,
+                digest=one.digest,
+                size_bytes=one.size_bytes,
+                format=one.result.format_of(one.path),
+                reused=one.reused,
+            )
+            for one in looked
+        ),
+        findings=findings[:MOST_REPORTED],
+    )

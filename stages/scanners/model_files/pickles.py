@@ -1,0 +1,149 @@
+"""Files that are pickles, one or several after each other, with the data that some libraries put between."""
+
+import re
+from collections.abc import Callable
+
+from stages.scanners.model_files.content import Content, Part
+from stages.scanners.model_files.look import Look, Place, Stop
+from stages.scanners.model_files.pickle_arrays import ArrayReader
+from stages.scanners.model_files.pickle_machine import Hooks, Machine
+from stages.scanners.model_files.pickle_steps import walk
+from stages.scanners.model_files.pickle_values import Name, Value
+
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+MOST_PICKLES = 100_000
+MODERN = re.compile(rb"\x80[\x00-\x0f]", re.DOTALL)
+_OLD_BEGIN = re.compile(rb"[(cilpdtS\]})NVIFLUXKJMG]")
+_ELEMENT_BYTES = {
+    "Half": 2, "BFloat16": 2, "Float": 4, "Double": 8, "Byte": 1, "Char": 1, "Short": 2, "Int": 4, "Long": 8,
+    "Untyped": 1, "Bool": 1, "ComplexFloat": 8, "ComplexDouble": 16, "QInt8": 1, "QUInt8": 1, "QInt32": 4,
+}  # fmt: skip
+Nested = Callable[[Content, Place], None]
+
+
+def looks_pickled(content: Content) -> bool:
+    """Tell whether an unpickler would do something with this content.
+
+    The older protocols have no mark of their own: a content is one of theirs if it calls something that it
+    imported, whatever comes behind that.
+    """
+    head = content.read_at(0, 2)
+    if MODERN.match(head):
+        return True
+    return _OLD_BEGIN.match(head) is not None and calls_something(content)
+
+
+def calls_something(content: Content, position: int = 0) -> bool:
+    """Tell whether a pickle begins here that calls an import, or that comes to its end with one."""
+    look = Look(size_bytes=content.size, deadline=float("inf"))
+    machine = Machine(content, Place(look=look), position, Hooks(persistent=lambda _, __: None))
+    try:
+        walk(machine)
+    except Stop:
+        return machine.calls > 0
+    return machine.imports > 0
+
+
+def is_pickled(content: Content) -> bool:
+    """Tell whether these bytes are a pickle, or would call something before they turn out to be none."""
+    if not MODERN.match(content.read_at(0, 2)):
+        return content.read_at(0, 1) in {b"c", b"("} and calls_something(content)
+    look = Look(size_bytes=content.size, deadline=float("inf"))
+    machine = Machine(content, Place(look=look), 0, Hooks(persistent=lambda _, __: None))
+    try:
+        walk(machine)
+    except Stop:
+        return machine.calls > 0
+    return True
+
+
+class TorchStorages:
+    """The tensors that a pickle of torch refers to, and how many bytes each has."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.sizes: dict[str, int] = {}
+
+    def __call__(self, machine: Machine, identity: Value) -> None:
+        """Take one in; anything else is not torch's."""
+        if not isinstance(identity, tuple) or not identity or identity[0] not in {"storage", "module"}:
+            raise Stop("unread", "pickle-persistent-id", "refers to something else than a tensor's storage")
+        if identity[0] == "module":
+            return
+        kind, key, count = (*identity[1:3], *identity[4:5]) if len(identity) >= 5 else (None, None, None)
+        if not isinstance(kind, Name) or not isinstance(key, str) or not isinstance(count, int):
+            raise Stop("unread", "pickle-persistent-id", "describes a tensor's storage in its own way")
+        element = (
+            1 if kind.name == "UntypedStorage" else _ELEMENT_BYTES.get(kind.name.removesuffix("Storage"), 0)
+        )
+        self.sizes[key] = count * element
+
+
+def scan_pickles(content: Content, place: Place, nested: Nested) -> str:
+    """Follow all pickles in a content and return its format."""
+    arrays = ArrayReader(nested)
+    place = place.as_format("pickle")
+    first = _one(content, 0, place, nested, arrays)
+    value, position = first
+    if value == TORCH_MAGIC:
+        return _torch_legacy(content, place.as_format("torch-legacy"), position, nested)
+    count = 1
+    while position < content.size:
+        _require_another(content, place, position)
+        _, position = _one(content, position, place, nested, arrays)
+        count += 1
+        if count > MOST_PICKLES:
+            raise Stop("unread", "too-many-members", f"has more than {MOST_PICKLES} pickles")
+    return "joblib" if arrays.seen else "pickle"
+
+
+def scan_torch_pickle(content: Content, place: Place, nested: Nested, *, allow_script: bool) -> TorchStorages:
+    """Follow the pickle in a torch archive; in TorchScript, its classes are those of the archive."""
+    storages = TorchStorages(place)
+    own = ("__torch__",) if allow_script else ()
+    machine = Machine(content, place, 0, Hooks(persistent=storages, nested=nested, own_modules=own))
+    walk(machine)
+    if machine.bytes.left:
+        raise Stop("malformed", "trailing-data", f"has {machine.bytes.left} bytes behind its pickle")
+    return storages
+
+
+def _one(
+    content: Content, position: int, place: Place, nested: Nested, arrays: ArrayReader
+) -> tuple[Value, int]:
+    machine = Machine(content, place, position, Hooks(built=arrays, nested=nested))
+    value = walk(machine)
+    return value, machine.bytes.position
+
+
+def _require_another(content: Content, place: Place, position: int) -> None:
+    rest = Part(content, position, content.size - position)
+    head = rest.read_at(0, 2)
+    if not MODERN.match(head) and not _walks(rest, place):
+        raise Stop("malformed", "trailing-data", f"has {rest.size} bytes behind its pickle that are none")
+
+
+def _walks(content: Content, place: Place) -> bool:
+    """Tell whether an older pickle begins here: it comes to its end, or calls something before."""
+    machine = Machine(content, Place(look=Look(size_bytes=content.size, deadline=place.look.deadline)))
+    try:
+        walk(machine)
+    except Stop:
+        return machine.calls > 0
+    return True
+
+
+def _torch_legacy(content: Content, place: Place, position: int, nested: Nested) -> str:
+    """Follow torch.save's format of before 1.6: five pickles, then each storage behind its length."""
+    storages = TorchStorages(place)
+    for _ in range(4):
+        machine = Machine(content, place, position, Hooks(persistent=storages, nested=nested))
+        walk(machine)
+        position = machine.bytes.position
+    wanted = sum(8 + size for size in storages.sizes.values())
+    left = content.size - position
+    if left < wanted:
+        raise Stop("unread", "truncated", f"has {left} bytes of tensors instead of {wanted}")
+    if left > wanted:
+        raise Stop("malformed", "trailing-data", f"has {left - wanted} bytes behind its tensors")
+    return "torch-legacy"

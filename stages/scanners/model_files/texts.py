@@ -1,0 +1,134 @@
+"""Texts: JSON, YAML, vocabularies, read-me files, code; and the models that are written as text."""
+
+import codecs
+import json
+import re
+import threading
+from collections.abc import Iterable
+
+from stages.scanners.model_files.content import PIECE_BYTES, Content, read_exactly
+from stages.scanners.model_files.keras import report_lambda_layers
+from stages.scanners.model_files.look import Place, Stop
+
+MOST_JSON_BYTES = 8 * 1024 * 1024
+"""What is parsed as a whole takes some twenty times as much memory."""
+_ONE_AT_A_TIME = threading.Lock()
+_CONTROL = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+_YAML_CODE = re.compile(r"!!python/(object|module|name)|tag:yaml\.org,2002:python/")
+_TEMPLATE_ESCAPE = re.compile(
+    r"__\w+__|\|\s*attr\b|\battr\s*\(|_TemplateReference|\b(cycler|joiner|lipsum|self)\s*\.|"
+    r"\{%-?\s*(import|include|from|extends)\b|\\x5f|\\u005f|format_map"
+)
+_KINDS = (
+    ("lightgbm", re.compile(r"tree\nversion=v\d")),
+    (
+        "xgboost-json",
+        re.compile(r'\{\s*"(learner|version|Config)"\s*:.*"(learner|gradient_booster)"', re.DOTALL),
+    ),
+    ("openvino", re.compile(r"(<\?xml[^>]*>\s*)?<net\s[^>]*\bversion=")),
+    ("xml", re.compile(r"<\?xml\s")),
+    ("json", re.compile(r"\s*[{\[](?![%{#])")),
+)
+
+
+def is_text(content: Content) -> bool:
+    """Tell whether this is UTF-8 from the beginning to the end, and without control codes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    position = 0
+    while piece := content.read_at(position, PIECE_BYTES):
+        position += len(piece)
+        try:
+            text = decoder.decode(piece)
+        except UnicodeDecodeError:
+            return False
+        if _CONTROL.search(text):
+            return False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def scan_text(content: Content, place: Place) -> str:
+    """Look for what some reader of texts would run, and return the format."""
+    head = content.read_at(0, 64 * 1024).decode("utf-8", "ignore").removeprefix("\ufeff")
+    kind = next((name for name, pattern in _KINDS if pattern.match(head)), "text")
+    place = place.as_format(kind)
+    if place.member.endswith(".jinja") or "{%" in head:
+        report_template(content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore"), place)
+    _search(content, place)
+    if kind == "json" and content.size <= MOST_JSON_BYTES:
+        _scan_json(content, place)
+    return kind
+
+
+def report_template(text: str, place: Place) -> None:
+    """Report a chat template that reaches for more than the chat."""
+    if match := _TEMPLATE_ESCAPE.search(text):
+        place.unsafe("template-escape", f"has a chat template with {match[0].strip()!r}, which no chat needs")
+
+
+def _search(content: Content, place: Place) -> None:
+    """Look for YAML tags that build objects of Python, also where they lie across two pieces."""
+    position = 0
+    while piece := content.read_at(position, PIECE_BYTES):
+        if match := _YAML_CODE.search(piece.decode("utf-8", "ignore")):
+            place.unsafe("yaml-python", f"has {match[0]!r}, by which some YAML readers run code")
+            return
+        if len(piece) < PIECE_BYTES:
+            return
+        position += len(piece) - 64
+
+
+def _scan_json(content: Content, place: Place) -> None:
+    try:
+        document = parse_json(content, place)
+    except Stop:
+        return  # lines of JSON, or a text that begins like it: nobody loads it as a whole
+    report_lambda_layers(document, place)
+    if isinstance(document, dict):
+        for text in _templates(document.get("chat_template")):
+            report_template(text, place)
+
+
+def _templates(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            if isinstance(one, dict):
+                yield from (text for text in one.values() if isinstance(text, str))
+
+
+def parse_json(content: Content, place: Place, offset: int = 0, size: int | None = None) -> object:
+    """Return a document of JSON; one with a key twice is refused, since readers differ in which counts.
+
+    Raises:
+        Stop: it is too large, or no JSON.
+    """
+    size = content.size - offset if size is None else size
+    if size > MOST_JSON_BYTES:
+        raise Stop("unread", "too-large", f"has JSON of {size} bytes; at most {MOST_JSON_BYTES} are read")
+    del place
+    text = read_exactly(content, offset, size, "the JSON")
+    with _ONE_AT_A_TIME:
+        try:
+            return json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+        except RecursionError as error:
+            raise Stop("malformed", "json-deep", "has JSON that is nested too deep") from error
+        except (ValueError, UnicodeDecodeError) as error:
+            raise Stop("malformed", "json", f"has broken JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Stop("malformed", "json-duplicate", f"has {twice!r} twice in one object of its JSON")
+    return made
+
+
+def _constant(_: str) -> float:
+    return 0.0  # NaN and Infinity, which Python and XGBoost write

@@ -1,0 +1,113 @@
+"""VEX documents: which findings they take away, and which they do not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ConfigurationError
+from pipeline.model import Severity
+from pipeline.reference import Digest
+from policies import load_policies
+from tests.unit.policies.evidence import scan, vulnerability
+
+OURS = Digest.of(b"manifest")
+FOUND = vulnerability("CVE-2024-1", Severity.CRITICAL, package="PyYAML").model_copy(
+    update={"package_type": "python-pkg"}
+)
+
+
+def accepted(document: dict[str, Any], folder: Path) -> bool:
+    (folder / "vex.json").write_text(json.dumps(document))
+    (folder / "ours.yaml").write_text(
+        "vex: [vex.json]\nrules: [{rule: vulnerabilities, maximum: {CRITICAL: 0}}]\n"
+    )
+    (rule,) = load_policies("./ours.yaml", folder)
+    return rule.judge(scan(FOUND)).passed
+
+
+def openvex(**changes: Any) -> dict[str, Any]:
+    statement = {
+        "vulnerability": {"name": "CVE-2024-1"},
+        "products": [{"@id": "pkg:pypi/pyyaml@5.3"}],
+        "status": "not_affected",
+        "justification": "vulnerable_code_not_in_execute_path",
+        **changes,
+    }
+    return {"@context": "https://openvex.dev/ns/v0.2.0", "statements": [statement]}
+
+
+def image(**changes: Any) -> dict[str, Any]:
+    return {"@id": f"pkg:oci/digits@{OURS}", **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"status": "fixed", "justification": None}, True),
+        ({"status": "affected"}, False),
+        ({"status": "under_investigation"}, False),
+        ({"vulnerability": "cve-2024-1"}, True),
+        ({"vulnerability": {"name": "GHSA-1", "aliases": ["CVE-2024-1"]}}, True),
+        ({"vulnerability": {"name": "CVE-2024-2"}}, False),
+        ({"products": [{"@id": "pkg:pypi/pyyaml"}]}, True),
+        ({"products": [{"@id": "pkg:pypi/pyyaml@5.4"}]}, False),
+        ({"products": [{"@id": "pkg:npm/pyyaml@5.3"}]}, False),
+        ({"products": [image()]}, True),
+        ({"products": [image(subcomponents=[{"@id": "pkg:pypi/pyyaml@5.3"}])]}, True),
+        ({"products": [image(subcomponents=[{"@id": "pkg:pypi/other"}])]}, False),
+        ({"products": [{"@id": f"pkg:oci/digits@{Digest.of(b'another')}"}]}, False),
+        ({"products": [{"@id": "x", "hashes": {"sha-256": OURS.encoded}}]}, True),
+        ({"products": []}, False),
+    ],
+)
+def test_openvex(changes: dict[str, Any], expected: bool, tmp_path: Path) -> None:
+    assert accepted(openvex(**changes), tmp_path) is expected
+
+
+def test_the_verdict_names_the_statement_and_its_reason(tmp_path: Path) -> None:
+    accepted(openvex(), tmp_path)
+    (rule,) = load_policies("./ours.yaml", tmp_path)
+    (one,) = rule.judge(scan(FOUND)).accepted
+    assert one.reason == ("VEX of vex.json: statements[0], not_affected vulnerable_code_not_in_execute_path")
+
+
+@pytest.mark.parametrize(
+    ("analysis", "ref", "expected"),
+    [
+        ({"state": "not_affected", "justification": "code_not_reachable"}, "pkg:pypi/pyyaml@5.3", True),
+        ({"state": "resolved"}, "urn:cdx:3e671687-395b-41f5-a30f-a58921a69b79/1#pkg:pypi/pyyaml@5.3", True),
+        ({"state": "exploitable"}, "pkg:pypi/pyyaml@5.3", False),
+        ({"state": "in_triage"}, "pkg:pypi/pyyaml@5.3", False),
+        ({"state": "false_positive", "detail": "another package"}, f"pkg:oci/digits@{OURS}", True),
+        ({"state": "resolved"}, "pkg:pypi/other", False),
+    ],
+)
+def test_cyclonedx(analysis: dict[str, str], ref: str, expected: bool, tmp_path: Path) -> None:
+    entry = {"id": "CVE-2024-1", "analysis": analysis, "affects": [{"ref": ref}]}
+    assert accepted({"bomFormat": "CycloneDX", "vulnerabilities": [entry]}, tmp_path) is expected
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (openvex(justification=None), "not_affected without a justification"),
+        (
+            {
+                "bomFormat": "CycloneDX",
+                "vulnerabilities": [{"id": "A", "analysis": {"state": "not_affected"}}],
+            },
+            "without a justification",
+        ),
+        ({}, "neither OpenVEX"),
+        ({"@context": "https://openvex.dev/ns"}, "statements"),
+        ([], "is no mapping"),
+    ],
+)
+def test_a_document_that_cannot_be_used_is_an_error(
+    document: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        accepted(document, tmp_path)

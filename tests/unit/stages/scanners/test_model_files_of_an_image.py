@@ -1,0 +1,102 @@
+"""Where model files of an image are looked for: the weights, and the layers of the application."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Artifacts
+from pipeline.desk import Desk
+from pipeline.errors import StageFailed
+from pipeline.model import BuiltImage, ModelFilesReport, ScanReport, Tool, VulnerabilityDatabase
+from stages.scanners.model_files.addition import ModelFiles
+from tests.support.hostile_archives import torch_archive
+from tests.support.hostile_pickles import HARMLESS, MODERN
+from tests.support.small_image import make_image
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    return Desk(folder=folder, cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "good.pkl").write_bytes(HARMLESS)
+    (folder / "predict.py").write_text("import os\n")
+    return folder
+
+
+def looked(image: BuiltImage, desk: Desk) -> ModelFilesReport:
+    database = VulnerabilityDatabase(repository="r", schema_version=2, updated_at=NOW)
+    report = ScanReport(
+        digest=image.digest,
+        scanner=Tool(name="t", version="1"),
+        scanned_at=NOW,
+        database=database,
+        packages=0,
+    )
+    made = ModelFiles().added(report, Artifacts(image), desk).model_files
+    assert made is not None
+    return made
+
+
+def test_the_weights_are_looked_into_once(tmp_path: Path, model: Path, desk: Desk) -> None:
+    (model / "bad.pkl").write_bytes(MODERN)
+    image = make_image(tmp_path / "image", {}, model=model)
+    report = looked(image, desk)
+    assert [(file.path, file.format, file.reused) for file in report.files] == [
+        ("bad.pkl", "pickle", False),
+        ("good.pkl", "pickle", False),
+        ("predict.py", "python", False),
+    ]
+    assert [(found.path, found.code) for found in report.findings] == [("bad.pkl", "pickle-import")]
+    (model / "bad.pkl").unlink()  # nobody reads it again
+    again = looked(image, desk)
+    assert all(file.reused for file in again.files)
+    assert again.findings == report.findings
+
+
+def test_a_file_that_changed_since_the_build_is_no_evidence(tmp_path: Path, model: Path, desk: Desk) -> None:
+    (model / "good.pkl").write_bytes(MODERN)
+    image = make_image(tmp_path / "image", {}, model=model)
+    before = (model / "good.pkl").stat()
+    (model / "good.pkl").write_bytes(HARMLESS.ljust(len(MODERN), b"."))
+    os.utime(model / "good.pkl", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StageFailed, match=r"good\.pkl changed"):
+        looked(image, desk)
+
+
+def test_model_files_in_the_application_are_found_by_name_and_by_content(tmp_path: Path, desk: Desk) -> None:
+    files = {
+        "app/model.pkl": b"cos\nsystem\n(S'true'\ntR.",
+        "app/hidden.dat": MODERN,
+        "app/weights": torch_archive(MODERN),
+        "app/serve.py": b"import pickle\n",
+        "usr/lib/python3.11/site-packages/joblib/test/data/old.pkl": MODERN,
+        "app/notes.bin": bytes(5000),
+    }
+    image = make_image(tmp_path / "image", files, platforms=("linux/amd64", "linux/arm64"))
+    report = looked(image, desk)
+    assert {file.path for file in report.files} == {"/app/model.pkl", "/app/hidden.dat", "/app/weights"}
+    assert {(found.path, found.code) for found in report.findings} == {
+        ("/app/model.pkl", "pickle-import"),
+        ("/app/hidden.dat", "pickle-import"),
+        ("/app/weights", "pickle-import"),
+    }
+    assert all(file.reused for file in looked(image, desk).files)
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_the_identity_depends_on_the_weights(tmp_path: Path, model: Path) -> None:
+    one = make_image(tmp_path / "one", {}, model=model)
+    (model / "good.pkl").write_bytes(MODERN)
+    two = make_image(tmp_path / "two", {}, model=model)
+    assert ModelFiles().identity(Artifacts(one)) != ModelFiles().identity(Artifacts(two))
