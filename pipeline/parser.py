@@ -221,7 +221,9 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 def _add_until(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(resume=None, begin=None, key=None)
     parser.add_argument(
-        "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
+        "--until",
+        metavar="STAGE",
+        help="stop after this stage: test, build, scan, benchmark, push, attest, update",
     )
 
 
