@@ -20,6 +20,7 @@ DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "scan": ("scan",),
     "benchmark": ("benchmark",),
     "push": ("registries", "push"),
+    "attest": ("registries", "attest"),
 }
 """The keys of the configuration on which a result depends."""
 _PROGRAMS = {f"scan.{tool}{key}" for tool in ("trivy", "hadolint") for key in ("", ".program", ".sha256")}

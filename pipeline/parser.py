@@ -222,7 +222,9 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 def _add_until(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(key=None)
     parser.add_argument(
-        "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
+        "--until",
+        metavar="STAGE",
+        help="stop after this stage: test, build, scan, benchmark, push, attest, update",
     )
 
 

@@ -21,7 +21,7 @@ from pipeline.model import (
     Source,
     Verdict,
 )
-from pipeline.reference import Digest
+from pipeline.reference import Digest, Repository
 from stages.attestations.builder import Job
 from stages.attestations.by_hand import verify_command
 from stages.attestations.cosign import INSTALL, Cosign
@@ -126,9 +126,13 @@ class Attest:
             transparency_log=trust.transparency_log,
             verified=True,
             attestations=tuple(made),
-            command=verify_command(trust, f"{image.references[0].repository}@{image.digest}"),
+            command=self._command(trust, image.references[0].repository, image.digest),
             notes=application.notes,
         )
+
+    def _command(self, trust: Trust, repository: Repository, digest: Digest) -> str:
+        plain_http = repository.host in self.registries.insecure
+        return verify_command(trust, f"{repository}@{digest}", plain_http=plain_http)
 
     def _nothing(self, have: Artifacts, desk: Desk) -> AttestedImage:
         """Return what a run would have signed, where it has pushed nothing."""

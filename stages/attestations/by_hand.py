@@ -5,9 +5,10 @@ import shlex
 from stages.attestations.signing import Trust
 
 
-def verify_command(trust: Trust, reference: str) -> str:
-    """Return the command that verifies the signature of an image."""
-    return shlex.join(("cosign", "verify", *_signer(trust), reference))
+def verify_command(trust: Trust, reference: str, *, plain_http: bool = False) -> str:
+    """Return the command that verifies the signature of an image; plain HTTP has to be allowed."""
+    allowed = ("--allow-http-registry",) if plain_http else ()
+    return shlex.join(("cosign", "verify", *_signer(trust), *allowed, reference))
 
 
 def _signer(trust: Trust) -> tuple[str, ...]:

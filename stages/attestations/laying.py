@@ -103,7 +103,8 @@ class Writer:
             if why:
                 raise RemoteError(
                     f"the {in_words(laid.bundle.statement.predicate_type)} cannot be verified: {why}",
-                    advice="Nothing is deployed from this run. The log of cosign has more.",
+                    advice="Nothing is deployed from this run. Another identity than expected is that of a "
+                    "reusable workflow: name its address in `attest.identity`.",
                 )
         return tuple(
             Attestation(

@@ -1,5 +1,7 @@
 """The escape hatch: what is refused when it is read, and what when it is judged."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,16 @@ def test_a_refusal_says_what_was_measured() -> None:
 
 def test_every_name_is_a_type_that_can_be_described() -> None:
     assert tuple(cel.VARIABLES) == ("source", "suite", "image", "scan", "benchmark", "push", "update")
+
+
+def test_without_the_library_an_expression_is_an_error_that_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['cel_expr_python'] = None\n"
+        "from pathlib import Path\n"
+        "from policies import load_policies\n"
+        "assert load_policies('production', Path())\n"
+        "try: load_policies([{'rule': 'expression', 'deny': 'source.dirty'}], Path())\n"
+        "except Exception as error: print(type(error).__name__, error.advice)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ToolMissing Install the extra: `pip install 'model-image-pipeline[cel]'`")

@@ -95,6 +95,8 @@ def test_a_job_is_who_its_host_says_it_is() -> None:
 )
 def test_the_command_for_people_can_be_copied(trust: Trust, expected: str) -> None:
     assert verify_command(trust, "a.io/m@sha256:1") == f"cosign verify {expected} a.io/m@sha256:1"
+    insecure = verify_command(trust, "a.io/m@sha256:1", plain_http=True)
+    assert insecure.endswith(" --allow-http-registry a.io/m@sha256:1")
 
 
 def outcome(error: str, *, timed_out: bool = False) -> Outcome:
