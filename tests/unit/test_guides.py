@@ -42,6 +42,11 @@ jobs:
       - id: deliver
         uses: {PROJECT}@{PLACEHOLDER}
 """
+CALLER = f"""\
+  deliver:
+    permissions: {{}}
+    uses: {PROJECT}/.github/workflows/deliver.yml@{PLACEHOLDER}
+"""
 _COMPARISON = re.compile(r"""\$\w+ (?:[=!]= (?:"[^"]*"|\$\w+)|[=!]~ /.+/)""")
 _CHECK = "import sys; from check_jsonschema import main; sys.exit(main())"
 
@@ -86,7 +91,7 @@ def require_part_of_gitlab(text: str, folder: Path) -> None:
 )
 def test_a_snippet_can_be_pasted(guide: str, kind: str, text: str, tmp_path: Path) -> None:
     if kind == "yaml" and (guide == "github" or "\non:\n" in text):
-        whole = text if "\njobs:" in text else SKELETON + text
+        whole = text if "\njobs:" in text else SKELETON + text + (CALLER if "needs: deliver" in text else "")
         (tmp_path / "workflow.yml").write_text(whole)
         require_workflow(tmp_path / "workflow.yml")
     elif kind == "yaml" and "depends_on" in text:
