@@ -19,6 +19,11 @@ from pipeline.errors import PipelineError, StageFailed
 from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
+from stages.load.measured import Measured
+from stages.load.open_loop import OpenLoop, drive
+from stages.load.result import result_of
+from stages.load.sending import Sender
+from stages.load.validity import is_late
 from stages.models.disk_needs import benchmark_needs
 from stages.models.fetch import fetch
 from stages.models.interface import Files
@@ -38,8 +43,7 @@ from stages.servers.checks import (
 )
 from stages.servers.container import Container, ContainerSettings, while_alive
 from stages.servers.engine import Engine, EngineFacts
-from stages.servers.interface import LOOPBACK, ModelServer, ServerProtocol, Target
-from stages.servers.load import Load, Measured, doubts, drive, is_late, summarize
+from stages.servers.interface import LOOPBACK, ModelServer, Payload, ServerProtocol, Target
 from stages.servers.memory import PeakMemory, find_source
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.site import Site
@@ -188,7 +192,7 @@ class Benchmark:
                 port=port,
                 model=self.model,
                 image=image.name.rpartition("/")[2],
-                request=None if self.request is None else self.request.read_bytes(),
+                payloads=() if self.request is None else (Payload(body=self.request.read_bytes()),),
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(while_alive(container, self._session(target, clock)))
@@ -217,22 +221,24 @@ class Benchmark:
 
     async def _load(self, server: ModelServer, what: str, duration_s: float, clock: Clock) -> Measured:
         load = self._of_rate(duration_s)
-        measured = Measured(due=load.requests)
+        measured = Measured()
+        sender = Sender(server=server, request_timeout_s=self.request_timeout_s, measured=measured)
         narrator = asyncio.create_task(_narrate(what, load, measured, clock))
         try:
-            await drive(server.infer, load, measured)
+            await drive(sender, load)
         finally:
             narrator.cancel()
         return measured
 
-    def _of_rate(self, duration_s: float) -> Load:
-        return Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
+    def _of_rate(self, duration_s: float) -> OpenLoop:
+        return OpenLoop(rate_rps=self.rate_rps, duration_s=duration_s)
 
     def _report(
         self, image: BuiltImage, result: "_Result", memory: PeakMemory, container: Container
     ) -> BenchmarkReport:
-        load, redact = result.load, container.site.desk.redact
-        samples = load.errors.most_common(SHOWN_ERRORS)
+        redact = container.site.desk.redact
+        samples = result.load.errors.most_common(SHOWN_ERRORS)
+        load = result_of(self._of_rate(self.duration_s), result.load)
         return BenchmarkReport(
             digest=image.digest,
             protocol=self.protocol,
@@ -241,18 +247,19 @@ class Benchmark:
             duration_s=self.duration_s,
             warmup_requests=result.warmup_requests,
             cold_start=result.cold_start,
-            requests=load.due,
-            errors=load.failed,
+            requests=load.requests,
+            errors=load.errors,
             error_samples=tuple(redact(f"{count} times: {message}") for message, count in samples),
-            throughput_rps=load.good / load.elapsed_s,
-            latency=summarize(load.latencies_ms) if load.good else None,
-            service_time=summarize(load.service_ms) if load.good else None,
+            throughput_rps=load.throughput_rps,
+            latency=load.latency,
+            service_time=load.service_time,
             send_lag_p99_ms=load.send_lag_p99_ms,
-            generator_cpu=min(1.0, load.generator_cpu),
+            generator_cpu=load.generator_cpu,
             peak_memory_bytes=memory.peak_bytes,
             memory_source=memory.source,
             route=container.route,
-            invalid=(*doubts(load), *memory.doubts()),
+            invalid=(*load.invalid, *memory.doubts()),
+            load=load,
         )
 
 
@@ -271,7 +278,7 @@ class _Result:
     load: Measured
 
 
-async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> None:
+async def _narrate(what: str, load: OpenLoop, measured: Measured, clock: Clock) -> None:
     begin = time.perf_counter()
     while True:
         spent = time.perf_counter() - begin

@@ -18,7 +18,7 @@ class ColdStart(Value):
     first_answer_ms: float
     steady_ms: float | None = Field(
         default=None,
-        description="the answers are no slower than the later ones; None: not within the warm-up",
+        description="answers are no slower than later ones; None: not in the warm-up",
     )
 
 
@@ -50,13 +50,9 @@ class TokenTimes(Value):
     tokens: int = Field(description="that were generated, of all requests")
     tokens_per_s: float = Field(description="of all requests together")
     first_token: Latency = Field(description="from the moment at which the request was due")
-    per_token: Latency | None = Field(
-        default=None, description="after the first; None for answers of one token"
-    )
+    per_token: Latency | None = Field(default=None, description="after the first; None: one token each")
     request_tokens_per_s: float = Field(description="of one request, the median")
-    counted_by: Literal["usage", "chunks"] = Field(
-        description="the server's own count, or parts of the stream"
-    )
+    counted_by: Literal["usage", "chunks"] = Field(description="by the server, or parts of the stream")
 
 
 class LoadResult(Value):

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.model import Check, Problem
+from stages.load.open_loop import OpenLoop
+from stages.load.validity import FEWEST_FOR_P99
 from stages.servers.engine import EngineFacts
-from stages.servers.load import FEWEST_FOR_P99, Load
 
 LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -70,7 +71,7 @@ def runs_on(platform: str, facts: EngineFacts) -> bool:
     return "/".join(platform.split("/")[:2]) == facts.platform
 
 
-def check_load(load: Load) -> Check:
+def check_load(load: OpenLoop) -> Check:
     """Tell whether enough requests will be sent for a p99, which every set of rules asks for."""
     found = f"{load.rate_rps:g} requests per second for {load.duration_s:g} s"
     if load.requests >= FEWEST_FOR_P99:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipeline.errors import StageFailed
@@ -56,10 +56,16 @@ async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdS
         StageFailed: the model is ready, but not even one inference works.
     """
     port_open_ms = await _until_open(target, clock)
+    live_ms = await _until_live(server, clock)
     ready_ms = await _until_ready(server, clock)
     await server.prepare()
     await _first_answer(server, clock)
-    return ColdStart(port_open_ms=port_open_ms, ready_ms=ready_ms, first_answer_ms=clock.since_start_ms())
+    return ColdStart(
+        port_open_ms=port_open_ms,
+        live_ms=live_ms,
+        ready_ms=ready_ms,
+        first_answer_ms=clock.since_start_ms(),
+    )
 
 
 async def _until_open(target: Target, clock: Clock) -> float:
@@ -75,13 +81,20 @@ async def _until_open(target: Target, clock: Clock) -> float:
         await asyncio.sleep(ASK_EVERY_S)
 
 
+async def _until_live(server: ModelServer, clock: Clock) -> float:
+    return await _until(server.unlive, "it did not say whether it is live", server, clock)
+
+
 async def _until_ready(server: ModelServer, clock: Clock) -> float:
+    return await _until(server.unready, "it did not say whether the model is ready", server, clock)
+
+
+async def _until(ask: Callable[[], Awaitable[str]], missing: str, server: ModelServer, clock: Clock) -> float:
     narrator = _Narrator(clock)
-    missing = "it did not say whether the model is ready"
     while True:
         try:
             async with asyncio.timeout(clock.left_s):
-                missing = await server.unready()
+                missing = await ask()
         except TimeoutError:
             raise NotReady(missing, await _advice(server)) from None
         if not missing:
@@ -121,7 +134,7 @@ async def _first_answer(server: ModelServer, clock: Clock) -> None:
 async def _try_once(server: ModelServer, clock: Clock) -> Answer:
     try:
         async with asyncio.timeout(max(clock.left_s, 1.0)):
-            return await server.infer()
+            return await server.infer(server.payloads[0])
     except TimeoutError:
         return Answer(f"no answer until the deadline of {clock.timeout_s:g} s")
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
-from stages.servers.interface import GOOD, Answer, ModelServer, Target
+from stages.servers.expectations import difference
+from stages.servers.interface import Answer, ModelServer, Payload, Target
 
 if TYPE_CHECKING:
     import aiohttp
 
+LIVE = "/v2/health/live"
 HEALTH = "/v2/health/ready"
 JSON = {"Content-Type": "application/json"}
 # Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
@@ -48,10 +50,15 @@ class _Server:
     def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
         self._session = session
         self._target = target
-        self._body = target.request
+        self.payloads = target.payloads
         self._last_good = b""
         self._missed = HEALTH, 0
         self.model = target.model
+
+    async def unlive(self) -> str:
+        status, _ = await self._get(LIVE)
+        self._missed = (LIVE, status) if not status else self._missed
+        return "" if status else f"{LIVE} answers nothing"  # not every server has it: any answer is life
 
     async def unready(self) -> str:
         path, status, missing = await self._missing()
@@ -90,13 +97,13 @@ class _Server:
         return _other_model(self.model, await self._list(), status)
 
     async def prepare(self) -> None:
-        if self._body is not None:
+        if self.payloads:
             return
         status, body = await self._get(f"/v2/models/{self.model}")
         try:
             if status != 200:
                 raise ValueError(f"the server answers {status or 'nothing'}")
-            self._body = request_from(json.loads(body))
+            self.payloads = (Payload(body=request_from(json.loads(body))),)
         except ValueError as error:
             advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
             if status == 404:  # some servers call every model ready
@@ -107,25 +114,29 @@ class _Server:
                 tail=excerpt(body),
             ) from error
 
-    async def infer(self) -> Answer:
+    async def infer(self, payload: Payload) -> Answer:
         import aiohttp
 
         try:
             async with self._session.post(
-                f"/v2/models/{self.model}/infer", data=self._body, headers=JSON, allow_redirects=False
+                f"/v2/models/{self.model}/infer", data=payload.body, headers=JSON, allow_redirects=False
             ) as response:
                 return self._judge(response.status, await response.read())
         except aiohttp.ClientError as error:
-            return Answer(f"{type(error).__name__}: {error}", temporary=True)
+            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        return difference(_parse(expected), _parse(answer))
 
     def _judge(self, status: int, body: bytes) -> Answer:
         if status == 200 and body == self._last_good:
-            return GOOD  # the very bytes that were found right before: reading them again only costs time
+            return Answer(body=body)  # the very bytes that were right before: reading them again costs time
         problem = problem_of(status, body)
         if problem:
-            return Answer(problem, temporary=status >= 500)
+            kind = f"HTTP {status}" if status != 200 else "form"
+            return Answer(problem, temporary=status >= 500, kind=kind)
         self._last_good = body
-        return GOOD
+        return Answer(body=body)
 
     async def _ask_name(self) -> str | None:
         """Return the name of the only model, or of the one that is called like the image."""
