@@ -37,4 +37,4 @@ class BenchmarkSection(Section):
     environment: Variables = Field(default={})
     """Variables to set in the container."""
     network: Literal["publish", "host"] = "publish"
-    """How the port is reached: published on 127.0.0.1, or in the machine's own network."""
+    """How the port is reached: published where this job reaches it, or in the machine's own network."""

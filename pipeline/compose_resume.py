@@ -1,37 +1,27 @@
 """The composition of a run that goes on where another one ended, maybe on another machine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifacts import Artifacts
 from pipeline.cascade import Configuration
+from pipeline.compose_records import Found, Records
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, StageFailed
-from pipeline.handover import IMAGE, hand_over, record_path, require_seal, seal
+from pipeline.handover import IMAGE, hand_over, seal
 from pipeline.interface import Stage
-from pipeline.model import Artifact, BuiltImage, Check, PushedImage, Skipped, Source
+from pipeline.model import Artifact, BuiltImage, Check, PushedImage
 from pipeline.plan import Plan
-from pipeline.record import Record, Runs, StageRecord, Status, read_record
-from pipeline.redaction import MASK
+from pipeline.proposal import PUBLISHED
+from pipeline.record import Record, Runs, Status
 from stages.benchmark import Benchmark
 from stages.build import Build
 from stages.models.model import Model
 from stages.oci import handover, store
 from stages.push import Push
 
-GOOD = {Status.PASSED, Status.REUSED, Status.SKIPPED}
-DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
-    "test": ("test",),
-    "build": ("image", "tag", "tags", "model", "build"),
-    "scan": ("scan",),
-    "benchmark": ("benchmark",),
-    "push": ("registries", "push"),
-}
-"""The keys of the configuration on which a result depends."""
-OF_THE_MACHINE = frozenset({"build.builder", "scan.trivy", "model.verify"})
-"""Settings that may differ between two runners: how the work is done there, not what is made."""
 READS_WEIGHTS = (Benchmark, Push)
 
 
@@ -47,9 +37,9 @@ class Continued:
     needs: ClassVar[tuple[type[Artifact], ...]] = ()
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Return nothing: it was compared with its digests already."""
+        """Tell where it is from; it was compared with its digests already."""
         del desk
-        return ()
+        return (_taken_over(self.name, self.continues),)
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what came from elsewhere is not taken again by runs of this machine."""
@@ -74,8 +64,8 @@ class ContinuedBuild:
     gives: ClassVar[type[BuiltImage]] = BuiltImage
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
-        """Look for the weights."""
-        return self.model.check(desk)
+        """Tell where it is from, and look for the weights."""
+        return (_taken_over(self.name, self.continues), *self.model.check(desk))
 
     def identity(self, have: Artifacts) -> None:
         """Return nothing: what came from elsewhere is not taken again by runs of this machine."""
@@ -101,25 +91,30 @@ class ContinuedBuild:
         return self.made.model_copy(update={"model_image": own.model_copy(update={"model_layers": layers})})
 
 
+def _taken_over(stage: str, run: str) -> Check:
+    return Check(subject=stage, found=f"taken over from the run {run}")
+
+
 def resumed(  # noqa: PLR0913 - each is a decision of the user's
     plan: Plan,
     configuration: Configuration,
-    name: str | None,
+    names: Sequence[str],
     *,
     begin: str | None = None,
     key: str | None = None,
     dry_run: bool = False,
 ) -> Plan:
-    """Return the plan with the results of a record in the place of the stages before `begin`.
+    """Return the plan with the results of records in the place of the stages before `begin`.
 
-    Without `begin`, it goes on at the first stage that the record has no good result of; without the name of
-    a record, the plan stays as it is.
+    Without `begin`, it goes on at the first stage that no record has a good result of; without the name of
+    a record, the plan stays as it is. Of several records, each gives what it has; they have to be of one
+    commit and one image. A run that is to end before the push leaves out what it neither has nor needs.
 
     Raises:
-        ConfigurationError: the record is of another commit, image or configuration, was changed, or lacks
+        ConfigurationError: a record is of another commit, image or configuration, was changed, or lacks
             what is needed.
     """
-    if name is None:
+    if not names:
         if begin is not None:
             raise ConfigurationError(
                 f"--from {begin} says nothing of the stages before it",
@@ -127,30 +122,32 @@ def resumed(  # noqa: PLR0913 - each is a decision of the user's
             )
         return plan
     runs = Runs(configuration.root)
-    path = record_path(runs, name)
-    require_seal(path, key)
-    record = read_record(path)
-    _require_same_source(record, plan.source)
-    taken = _before(plan, record, begin)
-    _require_same_configuration(record, configuration, taken)
+    records = Records.read(runs, names, key)
+    records.require_source(plan.source)
+    taken = records.before(plan, begin)
+    rest = [stage for stage in plan.working if stage not in taken]
     results = {
-        stage.name: _result(record, stage, dry_run=dry_run)
+        stage.name: found
         for stage in taken
         if stage.name not in plan.skipped
+        and (found := records.result(stage, needed=_is_needed(stage, rest), dry_run=dry_run)) is not None
     }
-    built = results.get(Build.name)
-    rest = [stage for stage in plan.working if stage not in taken]
-    if record.dry_run and not dry_run and Push.name in results:
-        raise ConfigurationError(
-            f"the run {record.run} was a dry run: it has pushed nothing",
-            advice="Go on with the push: --from push. Or add --dry-run.",
-        )
-    if isinstance(built, BuiltImage):
-        _require_of(built, results, configuration, record)
+    kept = [stage for stage in taken if stage.name in {*results, *plan.skipped}]
+    records.require_configuration(configuration, kept)
+    made = {name: found.made for name, found in results.items()}
+    if (built := made.get(Build.name)) is not None and isinstance(built, BuiltImage):
+        records.require_of(built, made, configuration)
         if any(BuiltImage in stage.needs and PushedImage not in stage.needs for stage in rest):
-            results[Build.name] = _image(built, path.parent / IMAGE, runs)
-    stages = {name: _continued(plan, name, made, record.run, rest) for name, made in results.items()}
-    return replace(plan, stages=tuple(stages.get(stage.name, stage) for stage in plan.stages))
+            here = _image(built, records.folder(IMAGE), runs)
+            results[Build.name] = replace(results[Build.name], made=here)
+    stages = {name: _continued(plan, name, found, rest) for name, found in results.items()}
+    going = (stage for stage in plan.stages if stage in kept or stage not in taken)
+    return replace(plan, stages=tuple(stages.get(stage.name, stage) for stage in going))
+
+
+def _is_needed(stage: Stage, rest: Sequence[Stage]) -> bool:
+    """Tell whether a run needs the result of an earlier stage: for a delivery, each of them."""
+    return any(issubclass(each.gives, PUBLISHED) or stage.gives in each.needs for each in rest)
 
 
 def finish(runs: Runs, record: Record, key: str | None) -> None:
@@ -167,110 +164,10 @@ def finish(runs: Runs, record: Record, key: str | None) -> None:
         hand_over(runs, record, handover.copy)
 
 
-def _require_same_source(record: Record, source: Source) -> None:
-    before = record.source
-    if before is None or before.commit != source.commit:
-        raise ConfigurationError(
-            f"the record {record.run} is of the commit {before.commit if before else 'unknown'}, and "
-            f"{source.commit} is checked out",
-            advice="Check the same commit out in all jobs, and take the record of this delivery.",
-        )
-    if before.changes_digest != source.changes_digest:
-        files = ", ".join(sorted({*before.changes, *source.changes})[:5])
-        raise ConfigurationError(
-            f"the work tree differs from that of the run {record.run}: {files}",
-            advice="Jobs of one delivery need the same files: ignore in git what a job leaves behind.",
-        )
-
-
-def _before(plan: Plan, record: Record, begin: str | None) -> tuple[Stage, ...]:
-    names = [stage.name for stage in plan.stages]
-    if begin is not None and begin not in names:
-        raise ConfigurationError(
-            f"--from {begin}: this run has no such stage", advice=f"The stages are {', '.join(names)}."
-        )
-    if begin is None:
-        begin = next((name for name in names if not _is_good(record.stage(name))), None)
-    if begin is None:
-        raise ConfigurationError(
-            f"the run {record.run} has come to the end already: there is nothing to go on with",
-            advice="Name the stage to begin with: --from STAGE.",
-        )
-    return plan.stages[: names.index(begin)]
-
-
-def _is_good(stage: StageRecord | None) -> bool:
-    return stage is not None and stage.status in GOOD
-
-
-def _require_same_configuration(record: Record, configuration: Configuration, taken: Iterable[Stage]) -> None:
-    sections = {"skip", *(key for stage in taken for key in DEPENDS_ON.get(stage.name, ()))}
-    before = {setting.key: setting.value for setting in record.configuration}
-    now = {setting.key: setting.value for setting in configuration.settings()}
-    differing = [
-        f"{key}: {before.get(key)!r} there, {now.get(key)!r} here"
-        for key in sorted({*before, *now})
-        if key.partition(".")[0] in sections
-        and key not in OF_THE_MACHINE
-        and before.get(key) != now.get(key)
-        and MASK not in str(before.get(key))
-    ]
-    if differing:
-        raise ConfigurationError(
-            f"the configuration is not that of the run {record.run}:\n  " + "\n  ".join(differing),
-            advice="Give all jobs the same settings; `pipeline config` shows where each is from.",
-        )
-
-
-def _result(record: Record, stage: Stage, *, dry_run: bool) -> Artifact:
-    entry = record.stage(stage.name)
-    made = entry.made() if entry is not None else None
-    if entry is None or not _is_good(entry) or made is None:
-        status = entry.status if entry is not None else Status.PLANNED
-        ended = "was not run" if status is Status.PLANNED else f"ended as {status}"
-        raise ConfigurationError(
-            f"{stage.name} {ended} in the run {record.run}, and its result is needed",
-            advice=f"Go on there instead: --from {stage.name}.",
-        )
-    if isinstance(made, Skipped) and made.out_of_reach:
-        if dry_run:
-            return made
-        raise ConfigurationError(
-            f"{stage.name} was not done in the run {record.run}: {made.reason}",
-            advice=f"For a delivery it has to be done: --from {stage.name}.",
-        )
-    if type(made) is not stage.gives:
-        raise ConfigurationError(
-            f"the record {record.run} has a {type(made).__name__} where {stage.name} gives another artifact",
-            advice="It was changed, or written by another version of the pipeline. Run again.",
-        )
-    return made
-
-
-def _require_of(
-    built: BuiltImage, results: Mapping[str, Artifact], configuration: Configuration, record: Record
-) -> None:
-    """Refuse results that tell of another image or commit than the one that was built."""
-    image = configuration.values.image
-    if built.name != image:
-        raise ConfigurationError(
-            f"the record {record.run} is of the image {built.name}, and {image} is to be delivered",
-            advice="Take the record of this model's own run.",
-        )
-    others = [name for name, made in results.items() if getattr(made, "digest", built.digest) != built.digest]
-    if record.source is not None and built.revision != record.source.commit:
-        others.append(Build.name)
-    if others:
-        raise ConfigurationError(
-            f"the record {record.run} does not fit together: its {' and '.join(others)} is of another image",
-            advice="It was changed. Run the earlier stages again.",
-        )
-
-
-def _image(built: BuiltImage, handed_over: Path, runs: Runs) -> BuiltImage:
+def _image(built: BuiltImage, handed_over: Path | None, runs: Runs) -> BuiltImage:
     """Return the image on this machine, every blob of it compared with its digest."""
     try:
-        if handed_over.is_dir():
+        if handed_over is not None:
             return handover.take_in(built, handed_over, store.ImageStore(runs.cache / "images"))
         store.hold(built.layout)
         handover.examine(built)
@@ -283,7 +180,8 @@ def _image(built: BuiltImage, handed_over: Path, runs: Runs) -> BuiltImage:
     return built
 
 
-def _continued(plan: Plan, name: str, made: Artifact, run: str, rest: Iterable[Stage]) -> Stage:
+def _continued(plan: Plan, name: str, found: Found, rest: Iterable[Stage]) -> Stage:
+    made, run = found.made, found.run
     stage = next(stage for stage in plan.stages if stage.name == name)
     reads_weights = any(isinstance(each, READS_WEIGHTS) for each in rest)
     model = stage.model if isinstance(stage, Build) else None

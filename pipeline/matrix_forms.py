@@ -1,6 +1,8 @@
 """A matrix as GitHub and GitLab read it; names of folders are data, whatever they hold."""
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,7 +69,19 @@ def _include(model: Model, template: str) -> Mapping[str, object]:
 
 
 def _entry(model: Model) -> Mapping[str, str]:
-    return {"config": _path(model.config), "name": _text(model.name), "folder": _path(model.folder)}
+    return {
+        "config": _path(model.config),
+        "name": _text(model.name),
+        "folder": _path(model.folder),
+        "id": _id(model),
+    }
+
+
+def _id(model: Model) -> str:
+    """Return a name of letters, digits and hyphens that no other model has, for artifacts, say."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", model.folder.as_posix())[:40].strip("-")
+    digest = hashlib.sha256(os.fsencode(model.config)).hexdigest()[:8]
+    return "-".join(filter(None, (plain, digest)))
 
 
 def _path(path: Path) -> str:

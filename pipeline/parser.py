@@ -56,6 +56,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_config(plan)
     _add_password(plan)
     _add_until(plan)
+    _add_resume(plan)
     _add_output(plan)
     doctor = _verb(
         verbs, "doctor", commands, "log in to every registry, and say what a push would meet there"
@@ -222,7 +223,7 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_until(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(resume=None, begin=None, key=None)
+    parser.set_defaults(key=None)
     parser.add_argument(
         "--until", metavar="STAGE", help="stop after this stage: test, build, scan, benchmark, push, update"
     )
@@ -270,9 +271,11 @@ def _add_matrix(parser: argparse.ArgumentParser) -> None:
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
+        action="append",
+        default=[],
         metavar="RECORD",
         help="go on where another run of the same commit ended: .pipeline/handover, which a run with --until "
-        "leaves, a run's name, or its record.json",
+        "leaves, a run's name, or its record.json; several of jobs that went on side by side",
     )
     parser.add_argument(
         "--from",

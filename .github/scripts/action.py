@@ -26,7 +26,8 @@ OLDEST = (3, 11)
 ALWAYS = "trivy"
 BUILD = "hatchling"  # builds the package itself, without an isolated environment of unhashed packages
 
-PASSED_ON = ("config", "environment", "until")
+PASSED_ON = {"run": ("config", "environment", "until"), "promote": ("config", "from", "to", "record")}
+"""What each command of the pipeline takes as it is."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARENT = re.compile(r"^    # +(?:via )?([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
@@ -58,8 +59,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         if sys.version_info < OLDEST:
             raise Mistake(f"Python {platform.python_version()} is too old: set `python-version` to 3.12, say")
-        if arguments == ["run"]:
-            run(environment)
+        if len(arguments) == 1 and arguments[0] in PASSED_ON:
+            run(arguments[0], environment)
         places = find_places(environment)
         if arguments == ["prepare"]:
             hand_on(environment, {"key": places.key, "wheels": str(places.wheels)})
@@ -198,8 +199,8 @@ def _pip(places: Places, arguments: Sequence[str]) -> bool:
     return subprocess.run([*pip, *arguments], check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
-def run(environment: Mapping[str, str]) -> NoReturn:
-    """Become `pipeline run`, under the Python of the private environment, which runs this already.
+def run(command: str, environment: Mapping[str, str]) -> NoReturn:
+    """Become a command of the pipeline, under the Python of the private environment, which runs this already.
 
     Raises:
         Mistake: an input has a value that it cannot have.
@@ -208,18 +209,18 @@ def run(environment: Mapping[str, str]) -> NoReturn:
     if not folder.is_dir():
         raise Mistake(f"`working-directory` is no folder: {folder} (is actions/checkout before this step?)")
     os.chdir(folder)
-    command = [sys.executable, "-I", "-m", "pipeline", "run", *flags(environment)]
-    os.execve(sys.executable, command, without_inputs(environment))  # noqa: S606 - no shell by intent
+    program = [sys.executable, "-I", "-m", "pipeline", command, *flags(command, environment)]
+    os.execve(sys.executable, program, without_inputs(environment))  # noqa: S606 - no shell by intent
 
 
-def flags(environment: Mapping[str, str]) -> tuple[str, ...]:
+def flags(command: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the inputs as flags; in one word each, so that no value is taken for a flag.
 
     Raises:
         Mistake: an input has a value that it cannot have.
     """
     lines = (line.strip() for line in environment.get("INPUT_SET", "").splitlines())
-    one_by_one = {f"--{name}": environment.get(f"INPUT_{name.upper()}") for name in PASSED_ON}
+    one_by_one = {f"--{name}": environment.get(f"INPUT_{name.upper()}") for name in PASSED_ON[command]}
     return (
         *(f"{flag}={value}" for flag, value in one_by_one.items() if value),
         *(f"--set={line}" for line in lines if line),

@@ -35,9 +35,10 @@ def run(options: argparse.Namespace) -> int:
 
 def plan(options: argparse.Namespace) -> int:
     """Show what a run would do, and check what it needs."""
-    from pipeline import runner
+    from pipeline import handover, runner
     from pipeline.record import Runs
 
+    options.key = handover.take_key(os.environ)
     how = runner.Options(until=options.until, only_check=True)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
         return _deliver(options, how, Runs(root_of(options), Path(folder)), _compose).exit_code

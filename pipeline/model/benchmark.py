@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from pipeline.model.base import Evidence, Value
@@ -173,6 +175,9 @@ class BenchmarkReport(Evidence):
     `service_time` counts from the moment at which it was sent.
     """
 
+    LOOPBACK: ClassVar[str] = "this machine's loopback"
+    """The route to a server whose engine is on this machine."""
+
     digest: Digest
     protocol: str
     model: str | None = None
@@ -190,7 +195,7 @@ class BenchmarkReport(Evidence):
     generator_cpu: float = Field(description="share of one core that the load generator used, 0 to 1")
     peak_memory_bytes: int
     memory_source: str = Field(description="where the peak was read: cgroup v1, cgroup v2, engine statistics")
-    route: str = Field(default="", description="how the load came to the server; empty in older records")
+    route: str = Field(default="", description="how the load came to the server; empty: unknown")
     invalid: tuple[str, ...] = Field(default=(), description="why the numbers must not be trusted, if so")
     starts: tuple[ColdStart, ...] = Field(
         default=(), description="every start, the first one first: `cold_start` is that one"

@@ -131,6 +131,7 @@ def _(report: BenchmarkReport) -> str:
         plural(report.errors, "error"),
         f"ready in {report.cold_start.ready_ms / 1000:.1f} s",
         f"peak {size(report.peak_memory_bytes)}",
+        *((f"reached by {report.route}",) if report.route not in {"", report.LOOPBACK} else ()),
     )
     return ", ".join(parts)
 

@@ -130,7 +130,10 @@ class Container:
         seen = None if self.settings.host_network else listeners(self.id, self.state().pid)
         said = self._engine.attempt("inspect", "--format", "{{json .Config.ExposedPorts}}", self.id).stdout
         exposed = sorted(int(port) for port in re.findall(r'"(\d+)/tcp"', said))
-        return causes.closed_port(self.settings.port, seen, exposed)
+        advice = causes.closed_port(self.settings.port, seen, exposed)
+        address = self.site.reach.address
+        elsewhere = f"This job must reach every port of {address}: is there a firewall? "
+        return f"{elsewhere if self.site.reach.kind == 'engine' else ''}{advice}"
 
     def log_tail(self) -> tuple[str, ...]:
         """Return the last lines that the server logged, in the order of their time."""

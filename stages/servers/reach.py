@@ -13,12 +13,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pipeline.errors import ToolMissing
-from pipeline.model import Check, Problem
+from pipeline.model import BenchmarkReport, Check, Problem
 from stages.asking import ask
 from stages.servers.checks import missing
 from stages.servers.engine import Engine, EngineFacts
 from stages.servers.interface import LOOPBACK
-from stages.servers.job_container import JobContainer, own_id
+from stages.servers.job_container import JobContainer, own_id, own_places
 
 SUBJECT = "benchmark engine"
 PORT = 2375  # the command line's own, where an address names none
@@ -44,7 +44,7 @@ class Reach:
 
     def __str__(self) -> str:
         return {
-            "loopback": "this machine's loopback",
+            "loopback": BenchmarkReport.LOOPBACK,
             "engine": f"the engine's address {self.address}",
             "network": "a network with this job's container",
         }[self.kind]
@@ -62,13 +62,13 @@ def find_reach(facts: EngineFacts, root: Path = Path("/")) -> Reach:
     Raises:
         ToolMissing: it cannot be reached, or only where others reach it too.
     """
-    own = own_id(root)
-    job = JobContainer.find(Engine(ask), own) if own is not None else None
+    places = own_places(root)
+    job = JobContainer.find(Engine(ask), places)
     if job is not None:
-        return Reach(address=LOOPBACK if job.shares_loopback else None, job=job)
+        return _beside(job)
     if not facts.local:
         return Reach(address=refuse_public(_address(facts.host), facts.host))
-    if own is not None and facts.name != socket.gethostname():
+    if own_id(places) is not None and facts.name != socket.gethostname():
         raise ToolMissing(
             f"this job runs in a container that the engine at {facts.host} does not know, so no port that "
             "it publishes can be reached",
@@ -93,6 +93,15 @@ def check_reach(facts: EngineFacts, *, host_network: bool, root: Path = Path("/"
         )
     how = "" if reach.kind == "loopback" else f", reached by {reach}"
     return Check(subject=SUBJECT, found=f"{facts.version} ({facts.platform}){how}")
+
+
+def _beside(job: JobContainer) -> Reach:
+    if job.network_mode == "none":
+        raise ToolMissing(
+            "this job's container has no network (`none`), so it reaches no server",
+            advice=f"Give it another network, {INSTEAD}.",
+        )
+    return Reach(address=LOOPBACK if job.network_mode == "host" else None, job=job)
 
 
 def _address(host: str) -> str:

@@ -192,6 +192,7 @@ def test_a_server_is_measured_from_its_start_to_its_load(image: BuiltImage, desk
     assert report.latency.p50_ms <= report.latency.p99_ms <= report.latency.max_ms
     assert 40 < report.throughput_rps <= 50
     assert report.memory_source in {"cgroup v1", "cgroup v2"}
+    assert report.route == report.LOOPBACK
     assert 2e6 < report.peak_memory_bytes < 200e6
     assert any(line.startswith("load: ") for line in said)
     desk.clear()

@@ -157,6 +157,7 @@ def test_a_job_in_a_container_with_the_engines_socket(project: Path, job: str) -
     assert made.route == "a network with this job's container"
     assert mounts(project) == [f"type=bind,source={project}/model,target=/models/tiny,readonly"]
     assert "--publish" not in commands(project)
+    assert re.search(r"^\$ docker network create .*--internal ", commands(project), re.MULTILINE)
     networks = docker(
         "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", job
     )

@@ -81,6 +81,48 @@ def test_each_job_goes_on_where_the_one_before_ended(
     assert SIGNED not in json.dumps(last.record().model_dump(mode="json"))
 
 
+def test_jobs_side_by_side_hand_on_to_one(
+    project: Project, machines: Callable[[Project], Project], skopeo: str
+) -> None:
+    project.environment[KEY] = SIGNED
+    assert project.pipeline("run", "--until", "build").returncode == 0
+    built = Artifacts(*project.record().made())[BuiltImage]
+    last = machines(project)
+    flags = ["--from", "push"]
+    for stage in ("scan", "benchmark"):
+        job = machines(project)
+        done = job.pipeline(*RESUME, "--from", stage, "--until", stage)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert list(statuses(job.record())) == ["test", "build", stage]
+        shutil.copytree(job.folder / HANDOVER, last.folder / f"{HANDOVER}-{stage}")
+        flags += ["--resume", f"{HANDOVER}-{stage}"]
+    shutil.rmtree(last.folder / HANDOVER)
+
+    alone = last.pipeline("run", *flags[:4])
+    assert (alone.returncode, "benchmark was not run in the run" in alone.stdout + alone.stderr) == (2, True)
+    plan = last.pipeline("plan", *flags)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert plan.stdout.count("taken over from the run") == 4
+    assert last.tags() == []
+    done = last.pipeline("run", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Artifacts(*last.record().made())[PushedImage].digest == built.digest
+    froms = {stage.name: stage.reused_from for stage in last.record().stages if stage.reused_from}
+    assert froms["scan"] != froms["benchmark"]
+    assert {verdict.policy for stage in last.record().stages for verdict in stage.verdicts} >= {
+        *("suite", "image", "vulnerabilities", "performance")
+    }
+
+    other = json.loads((last.folder / f"{HANDOVER}-scan/record.json").read_text())
+    artifact("build", other)["digest"] = f"sha256:{'0' * 64}"
+    (last.folder / f"{HANDOVER}-scan/record.json").write_text(json.dumps(other))
+    seal(last.folder / f"{HANDOVER}-scan/record.json", SIGNED)
+    for verb in ("plan", "run"):
+        refused = last.pipeline(verb, *flags)
+        told = " ".join((refused.stdout + refused.stderr).split())
+        assert (refused.returncode, "have different results of build" in told) == (2, True)
+
+
 def test_a_run_of_this_machine_goes_on_after_a_failure(project: Project) -> None:
     project.set(policies=[{"rule": "image", "maximum_size": "1KiB"}])
     assert project.pipeline("run").returncode == 3
@@ -158,7 +200,7 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     "another image": (lambda _, machine: machine.set(image="other"), "image: 'tiny' there, 'other' here"),
     "forged image": (
         edited(lambda record: artifact("build", record).update(name="other"), sealed=True),
-        "is of the image other",
+        "is other, and tiny is to be delivered",
     ),
     "other settings": (
         lambda _, machine: machine.set(build__args={"A": "b"}),

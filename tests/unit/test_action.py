@@ -145,7 +145,7 @@ for extras in ((), ("aws",)):
     assert plain < aws
 
 
-def flags(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+def flags(folder: Path, command: str = "run", **inputs: str) -> subprocess.CompletedProcess[str]:
     """Run the last step with a pipeline that says what it was asked, and sees."""
     packages = folder / "lib"
     (packages / "pipeline").mkdir(parents=True, exist_ok=True)
@@ -156,8 +156,8 @@ def flags(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
         (site,) = environment.glob("lib/python*/site-packages")
         (site / "our.pth").write_text(str(packages))
-    command = [str(environment / "bin" / "python"), "-I", str(SCRIPT), "run"]
-    return subprocess.run(command, env=inputs, cwd=folder, capture_output=True, text=True, check=False)
+    program = [str(environment / "bin" / "python"), "-I", str(SCRIPT), command]
+    return subprocess.run(program, env=inputs, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_inputs_become_flags_and_nothing_else(tmp_path: Path) -> None:
@@ -186,6 +186,20 @@ def test_nothing_said_is_nothing_asked(tmp_path: Path) -> None:
     arguments, environment, _ = json.loads(flags(tmp_path, GITHUB_STEP_SUMMARY="/summary").stdout)
     assert arguments == ["run"]
     assert "GITHUB_STEP_SUMMARY" in environment
+
+
+def test_a_promotion_takes_its_inputs_and_the_settings(tmp_path: Path) -> None:
+    inputs = {
+        "FROM": "dev",
+        "TO": "$(touch owned)",
+        "RECORD": "../record.json",
+        "SET": "a.b=1\n",
+        "UNTIL": "x",
+    }
+    done = flags(tmp_path, "promote", **{f"INPUT_{name}": value for name, value in inputs.items()})
+    assert json.loads(done.stdout)[0] == [
+        *("promote", "--from=dev", "--to=$(touch owned)", "--record=../record.json", "--set=a.b=1")
+    ]
 
 
 @pytest.mark.parametrize(

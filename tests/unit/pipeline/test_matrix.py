@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,13 +69,24 @@ def monorepo(tmp_path: Path) -> Path:
 def test_without_a_base_all_models_are_delivered(monorepo: Path) -> None:
     done = matrix(monorepo)
     assert done.stdout.count("\n") == 1
-    assert json.loads(done.stdout) == {
-        "include": [
-            {"config": f"models/{x}/pipeline.yaml", "name": f"team/{x}", "folder": f"models/{x}"}
-            for x in "abcd"
-        ]
-    }
+    entries = json.loads(done.stdout)["include"]
+    ids = [entry.pop("id") for entry in entries]
+    assert entries == [
+        {"config": f"models/{x}/pipeline.yaml", "name": f"team/{x}", "folder": f"models/{x}"} for x in "abcd"
+    ]
+    assert [one[:9] for one in ids] == [f"models-{x}-" for x in "abcd"]
     assert "nothing to compare with" in done.stderr
+
+
+def test_every_model_has_an_id_of_its_own_that_is_plain(tmp_path: Path) -> None:
+    folders = ("a/b", "a-b", "a b", ".", f"{'x' * 60}/y", f"{'x' * 60}/z", "ä")
+    run_git("init", "--quiet", "--initial-branch=main", str(tmp_path))
+    for folder in folders:
+        write(tmp_path, f"{folder}/pipeline.yaml", "image: a\n")
+    commit_all(tmp_path)
+    ids = [entry["id"] for entry in json.loads(matrix(tmp_path).stdout)["include"]]
+    assert len(set(ids)) == len(folders)
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", one) and len(one) <= 49 for one in ids)
 
 
 def test_a_change_concerns_its_own_model(monorepo: Path) -> None:

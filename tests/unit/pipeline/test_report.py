@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.model import (
+    BenchmarkReport,
     CaseCounts,
     FailedPush,
     FoundBy,
@@ -38,6 +39,7 @@ from pipeline.reference import Digest, Repository, Tag
 from pipeline.report.phrases import describe, duration, plural, size, told_by
 from pipeline.report.terminal import TerminalReporter, print_record
 from tests.unit.pipeline.conftest import REPORT
+from tests.unit.policies.evidence import benchmark
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,13 @@ def test_a_scan_tells_what_each_registry_said() -> None:
         " theirs of here.example.com/digits: 2 findings, 1 of its own;"
         " there.example.com/digits has not finished its scan (SCANNING)"
     )
+
+
+def test_a_benchmark_tells_the_way_of_the_load_where_it_is_not_the_usual_one() -> None:
+    usual = benchmark().model_copy(update={"route": BenchmarkReport.LOOPBACK})
+    assert describe(usual) == describe(benchmark())
+    elsewhere = usual.model_copy(update={"route": "the engine's address 172.17.0.3"})
+    assert describe(elsewhere) == f"{describe(usual)}, reached by the engine's address 172.17.0.3"
 
 
 def test_an_update_that_wrote_nothing_says_so() -> None:

@@ -78,7 +78,7 @@ def test_a_private_address_will_do(address: str) -> None:
 
 
 def test_a_job_in_a_container_of_the_engine_shares_a_network_with_the_server(tmp_path: Path) -> None:
-    mounts = ((PurePosixPath(tmp_path), PurePosixPath("/srv/builds")),)
+    mounts = {PurePosixPath(tmp_path): PurePosixPath("/srv/builds")}
     reach = Reach(address=None, job=JobContainer("1" * 64, "bridge", mounts))
     assert reach.kind == "network"
     assert str(reach) == "a network with this job's container"
