@@ -4,7 +4,6 @@ Source: the protocol's REST specification (open-inference/open-inference-protoco
 and the model repository extension for the list of models.
 """
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.expectations import difference
+from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 LIVE = "/v2/health/live"
 HEALTH = "/v2/health/ready"
-JSON = {"Content-Type": "application/json"}
-# Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
-IDLE_CONNECTION_S = 2
-EXCERPT_CHARACTERS = 200
 GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
 
 
@@ -34,15 +30,7 @@ class OpenInference:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        import aiohttp
-
-        connector = aiohttp.TCPConnector(limit=target.connections, keepalive_timeout=IDLE_CONNECTION_S)
-        async with aiohttp.ClientSession(
-            f"http://{target.host}:{target.port}",
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as session:
+        async with session_to(target) as session:
             yield _Server(session, target)
 
 
@@ -78,7 +66,7 @@ class _Server:
         status, body = await self._get(path)
         if status != 200:
             return path, status, f"{path} answers {status or 'nothing'} {excerpt(body)}".rstrip()
-        ready = str(_object(body).get("ready", True)).lower() != "false"
+        ready = str(object_in(body).get("ready", True)).lower() != "false"
         return path, status, "" if ready else f"{path} says that it is not"
 
     async def advise(self) -> str:
@@ -126,7 +114,7 @@ class _Server:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
 
     def same(self, expected: bytes, answer: bytes) -> str:
-        return difference(_parse(expected), _parse(answer))
+        return difference(parsed(expected), parsed(answer))
 
     def _judge(self, status: int, body: bytes) -> Answer:
         if status == 200 and body == self._last_good:
@@ -146,32 +134,17 @@ class _Server:
     async def _list(self) -> list[str] | None:
         """Return the names of the models, or None where the server does not list them."""
         status, body = await self._post("/v2/repository/index", b"{}")
-        names = [entry.get("name") for entry in _objects(_parse(body))]
+        names = [entry.get("name") for entry in objects_in(parsed(body))]
         if status != 200:
             status, body = await self._get("/v2/models")
-            names = list(_object(body).get("models", ()))
+            names = list(object_in(body).get("models", ()))
         return [name for name in names if isinstance(name, str)] if status == 200 else None
 
     async def _get(self, path: str) -> tuple[int, bytes]:
-        return await self._ask("GET", path, None)
+        return await ask(self._session, "GET", path)
 
     async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        return await self._ask("POST", path, body)
-
-    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Return status and body; status 0 where there was no answer in a short time."""
-        import aiohttp
-
-        try:
-            async with (
-                asyncio.timeout(5),
-                self._session.request(
-                    method, path, data=body, headers=JSON, allow_redirects=False
-                ) as response,
-            ):
-                return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError):
-            return 0, b""
+        return await ask(self._session, "POST", path, body)
 
 
 def request_from(metadata: Mapping[str, Any]) -> bytes:
@@ -180,7 +153,7 @@ def request_from(metadata: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: the metadata does not describe the inputs.
     """
-    tensors = _objects(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
+    tensors = objects_in(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
     if not tensors:
         raise ValueError("it names no inputs")
     try:
@@ -194,7 +167,7 @@ def problem_of(status: int, body: bytes) -> str:
     """Return what is wrong with the answer to an inference request; nothing when it is right in form."""
     if status != 200:
         return f"{status} {excerpt(body)}".rstrip()
-    answer = _object(body)
+    answer = object_in(body)
     if error := answer.get("error"):
         return f"200 with an error inside: {excerpt(str(error).encode())}"
     outputs = answer.get("outputs")
@@ -203,12 +176,6 @@ def problem_of(status: int, body: bytes) -> str:
     if not all(isinstance(output, dict) and "name" in output and "data" in output for output in outputs):
         return f"200 with an output that has no name or no data: {excerpt(body)}"
     return ""
-
-
-def excerpt(body: bytes) -> str:
-    """Return the beginning of a body on one line."""
-    text = " ".join(body[: 4 * EXCERPT_CHARACTERS].decode(errors="replace").split())
-    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"
 
 
 def _other_model(model: str | None, names: list[str] | None, status: int) -> str:
@@ -234,20 +201,3 @@ def _choose(names: list[str], image: str) -> str | None:
         f"the server has several models: {', '.join(sorted(names))}",
         advice="Say by `benchmark.model` which of them is measured.",
     )
-
-
-def _parse(body: bytes) -> object:
-    try:
-        document: object = json.loads(body)
-    except ValueError:
-        return None
-    return document
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    document = _parse(body)
-    return document if isinstance(document, dict) else {}
-
-
-def _objects(document: object) -> list[dict[str, Any]]:
-    return [entry for entry in document if isinstance(entry, dict)] if isinstance(document, list) else []
