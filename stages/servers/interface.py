@@ -111,6 +111,11 @@ class ModelServer(Protocol):
 class ServerProtocol(Protocol):
     """A way to speak to model servers."""
 
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of the options that it understands."""
+        ...
+
     def connect(self, target: Target) -> AbstractAsyncContextManager[ModelServer]:
         """Lend a server; every connection to it is closed at the end."""
         ...

@@ -5,38 +5,41 @@ and the model repository extension for the list of models.
 """
 
 import json
-import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.expectations import difference
 from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
+from stages.servers.v2_request import request_from
 
 if TYPE_CHECKING:
     import aiohttp
 
 LIVE = "/v2/health/live"
 HEALTH = "/v2/health/ready"
-GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
 
 
 class OpenInference:
     """Speaks the Open Inference Protocol version 2 over HTTP."""
 
+    options: ClassVar[frozenset[str]] = frozenset()
+
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
         async with session_to(target) as session:
-            yield _Server(session, target)
+            yield HttpServer(session, target)
 
 
-class _Server:
+class HttpServer:
+    """One model at a server that speaks the protocol over HTTP."""
+
     def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
-        self._session = session
+        self.session = session
         self._target = target
         self.payloads = target.payloads
         self._last_good = b""
@@ -44,11 +47,13 @@ class _Server:
         self.model = target.model
 
     async def unlive(self) -> str:
+        """Ask for any answer at all."""
         status, _ = await self._get(LIVE)
         self._missed = (LIVE, status) if not status else self._missed
         return "" if status else f"{LIVE} answers nothing"  # not every server has it: any answer is life
 
     async def unready(self) -> str:
+        """Ask for the server, its models, and the model."""
         path, status, missing = await self._missing()
         if missing:
             self._missed = path, status  # as a whole: the deadline may end any question halfway
@@ -70,6 +75,7 @@ class _Server:
         return path, status, "" if ready else f"{path} says that it is not"
 
     async def advise(self) -> str:
+        """Say what the last question means."""
         path, status = self._missed
         if status == 0:
             return f"It takes connections, but does not answer HTTP: is `benchmark.port` for HTTP? {LONGER}"
@@ -85,6 +91,7 @@ class _Server:
         return _other_model(self.model, await self._list(), status)
 
     async def prepare(self) -> None:
+        """Make a request of zeros from the metadata, where the user gave none."""
         if self.payloads:
             return
         status, body = await self._get(f"/v2/models/{self.model}")
@@ -103,10 +110,11 @@ class _Server:
             ) from error
 
     async def infer(self, payload: Payload) -> Answer:
+        """Send one request as JSON."""
         import aiohttp
 
         try:
-            async with self._session.post(
+            async with self.session.post(
                 f"/v2/models/{self.model}/infer", data=payload.body, headers=JSON, allow_redirects=False
             ) as response:
                 return self._judge(response.status, await response.read())
@@ -114,7 +122,9 @@ class _Server:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
 
     def same(self, expected: bytes, answer: bytes) -> str:
-        return difference(parsed(expected), parsed(answer))
+        """Compare the outputs."""
+        outputs = object_in(answer).get("outputs")  # ids and versions beside them make no difference
+        return difference(object_in(expected).get("outputs"), outputs, at="outputs")
 
     def _judge(self, status: int, body: bytes) -> Answer:
         if status == 200 and body == self._last_good:
@@ -141,26 +151,10 @@ class _Server:
         return [name for name in names if isinstance(name, str)] if status == 200 else None
 
     async def _get(self, path: str) -> tuple[int, bytes]:
-        return await ask(self._session, "GET", path)
+        return await ask(self.session, "GET", path)
 
     async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        return await ask(self._session, "POST", path, body)
-
-
-def request_from(metadata: Mapping[str, Any]) -> bytes:
-    """Return an inference request of zeros that fits a model's metadata; a free dimension becomes 1.
-
-    Raises:
-        ValueError: the metadata does not describe the inputs.
-    """
-    tensors = objects_in(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
-    if not tensors:
-        raise ValueError("it names no inputs")
-    try:
-        inputs = [_zeros(str(one["name"]), str(one["datatype"]), one["shape"]) for one in tensors]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"an input has no usable name, datatype or shape ({error})") from error
-    return json.dumps({"id": GENERATED_ID, "inputs": inputs}).encode()
+        return await ask(self.session, "POST", path, body)
 
 
 def problem_of(status: int, body: bytes) -> str:
@@ -186,12 +180,6 @@ def _other_model(model: str | None, names: list[str] | None, status: int) -> str
     if names is not None or status == 404:
         return f"Mend `benchmark.model`: the server does not know {model}, and names no other."
     return f"Is `benchmark.model` right? {LONGER}"
-
-
-def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
-    fixed = [max(1, int(size)) for size in shape]
-    zero: object = {"BYTES": "", "BOOL": False}.get(datatype, 0.0 if datatype.startswith(("FP", "BF")) else 0)
-    return {"name": name, "datatype": datatype, "shape": fixed, "data": [zero] * math.prod(fixed)}
 
 
 def _choose(names: list[str], image: str) -> str | None:

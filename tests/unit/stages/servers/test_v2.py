@@ -12,7 +12,8 @@ from aiohttp import web
 
 from pipeline.errors import StageFailed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
-from stages.servers.v2 import OpenInference, problem_of, request_from
+from stages.servers.v2 import OpenInference, problem_of
+from stages.servers.v2_request import request_from
 
 T = TypeVar("T")
 
