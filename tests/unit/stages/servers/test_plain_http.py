@@ -36,9 +36,8 @@ def test_a_body_is_posted_to_the_path_with_its_type() -> None:
 
 
 def test_without_a_body_the_path_is_read() -> None:
-    assert talk(PlainHttp(), {"GET /": echo()}, first_inference) == Answer(
-        body=b"application/octet-stream:"
-    ) or talk(PlainHttp(), {"GET /": echo()}, first_inference) == Answer(body=b"none:")
+    answer = talk(PlainHttp(), {"GET /": echo()}, first_inference)
+    assert (answer.error, answer.body.partition(b":")[2]) == ("", b"")
 
 
 @pytest.mark.parametrize(
