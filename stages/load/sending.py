@@ -21,11 +21,13 @@ class Sender:
     request_timeout_s: float
     measured: Measured
     check_every: int = CHECKED_EVERY
+    payloads: Sequence[Payload] = ()
+    """What is sent in place of the server's own payloads: the same ones, with the answers to expect."""
     _choose: Callable[[], Payload] = field(init=False)
     _sent: int = 0
 
     def __post_init__(self) -> None:
-        self._choose = chooser(self.server.payloads)
+        self._choose = chooser(self.payloads or self.server.payloads)
 
     async def send(self, due: float, possible: float) -> None:
         """Send one request; it was due at `due` and could be sent from `possible` on (time.perf_counter)."""
