@@ -9,7 +9,7 @@ from stages.load.comparing import FEWEST_ROUNDS, center, interval
 
 
 def rounds(count: int, spread: float, change: float, seed: int) -> list[float]:
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - noise, no secrets
     return [(1 + change) * math.exp(draw.gauss(0, spread)) for _ in range(count)]
 
 
