@@ -5,6 +5,7 @@ from pipeline.cascade import Configuration
 from pipeline.compose_model import model_of
 from pipeline.reference import Repository
 from stages.benchmark import Benchmark
+from stages.load.open_loop import OpenLoop
 from stages.models.registry_layers import RegistryLayers
 
 
@@ -23,8 +24,7 @@ def benchmark(configuration: Configuration) -> Benchmark:
         protocol=section.protocol,
         model=section.model,
         request=configuration.root / section.request if section.request else None,
-        rate_rps=section.rate_rps,
-        duration_s=section.duration_s,
+        load=OpenLoop(rate_rps=section.rate_rps, duration_s=section.duration_s),
         warmup_s=section.warmup_s,
         readiness_timeout_s=section.readiness_timeout_s,
         request_timeout_s=section.request_timeout_s,

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 NOTICE_DEATH_EVERY_S = 0.05
 TAIL_LINES = 30
+GONE_S = 10.0
 OUT_OF_MEMORY_EXIT_CODE = 137
 
 
@@ -39,6 +40,7 @@ class ContainerSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpus: float | None = None
+    gpus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Container:
         self.site, self._engine, self._desk = site, site.engine, site.desk
         self.settings = settings
         self.ended = threading.Event()
+        self._removed = False
         self._watch = threading.Thread(target=self._wait, name="container", daemon=True)
         host = ("--network", "host")
         network = host if settings.host_network else network_options(site, settings.port)
@@ -141,16 +144,33 @@ class Container:
         lines = sorted(f"{outcome.stdout}{outcome.stderr}".splitlines())[-TAIL_LINES:]
         return tuple(self._desk.redact(line.partition(" ")[2]) for line in lines)
 
+    def stop_signal(self) -> str:
+        """Return the signal by which a cluster asks it to stop: the image's own, else TERM."""
+        said = self._engine.attempt("inspect", "--format", "{{.Config.StopSignal}}", self.id).stdout.strip()
+        return said or "SIGTERM"
+
+    def signal(self, name: str) -> None:
+        """Send its first process a signal."""
+        self._engine.attempt("kill", "--signal", name, self.id)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._engine.attempt("kill", self.id)
+        self.ended.wait(GONE_S)
+
     def remove(self) -> None:
         """Keep its log, and remove it; it may be gone already, or may never have come to be."""
+        if self._removed:
+            return
         known = getattr(self, "id", self.site.name)
         if self._watch.ident is not None:
             self._desk.run(_logs(known), log="server")
         gone = self._engine.attempt("rm", "--force", "--volumes", known)
         if self._watch.ident is not None:
-            self._watch.join(timeout=10)
+            self._watch.join(timeout=GONE_S)
         if not gone.succeeded and "no such container" not in gone.stderr.lower():
             self._desk.say(f"could not remove the container {self.site.name}: {gone.stderr.strip()}")
+        self._removed = True
 
     def _wait(self) -> None:
         """Wait in a thread: the end of the container is noticed at once, and costs nothing until then."""
@@ -184,6 +204,7 @@ def _options(site: Site, settings: ContainerSettings, environment: Path) -> tupl
         *("--log-driver", "local", "--log-opt", "max-size=20m"),
         *memory,
         *(() if settings.cpus is None else ("--cpus", f"{settings.cpus:g}")),
+        *(() if settings.gpus is None else ("--gpus", settings.gpus)),
         *(word for mount in settings.mounts for word in ("--mount", mount.argument())),
     )
 

@@ -1,6 +1,8 @@
 """Where one server runs: the engine, the way to it, and the name that everything made for it has."""
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, replace
+from typing import Self
 
 from pipeline.desk import Desk
 from stages.servers.engine import Engine
@@ -17,6 +19,10 @@ class Site:
     desk: Desk
     reach: Reach
     name: str
+
+    def part(self) -> Self:
+        """Return a site for one of several starts: what is made there is removed by its desk's `close`."""
+        return replace(self, desk=self.desk.part(), name=f"{self.name}-{secrets.token_hex(3)}")
 
     @property
     def label(self) -> tuple[str, str]:

@@ -23,17 +23,18 @@ from pipeline.errors import StageFailed, ToolMissing
 from pipeline.model import BenchmarkReport, BuiltImage, Problem, Tool
 from pipeline.reference import Digest, Tag
 from stages.benchmark import Benchmark
+from stages.load.open_loop import OpenLoop
 from stages.oci.assemble import Additions, assemble
 from stages.oci.layout import Layout
 from stages.servers.engine import Engine as DockerEngine
-from stages.servers.interface import Answer, ModelServer, Target
+from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.memory import EngineStatistics
 from stages.servers.v2 import OpenInference
 from tests.support.engine import Engine
 from tests.support.weights import describe
 
 SERVER = """
-    import json, os, sys, time
+    import json, os, signal, sys, threading, time
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from pathlib import Path
 
@@ -87,9 +88,13 @@ SERVER = """
         def log_message(self, *arguments):
             pass
 
+    if MODE != "ignores TERM":
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     port = 9000 if MODE == "another port" else 8080
     address = "127.0.0.1" if MODE == "loopback" else "0.0.0.0"
-    ThreadingHTTPServer((address, port), Server).serve_forever()
+    server = ThreadingHTTPServer((address, port), Server)
+    server.serve_forever()
+    server.server_close()
 """
 DOCKERFILE = """
     FROM python:3.11-slim
@@ -170,9 +175,12 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def benchmark(mode: str = "good", **options: Any) -> Benchmark:
-    chosen = {"rate_rps": 50, "duration_s": 3, "warmup_s": 0.5, "readiness_timeout_s": 60, **options}
-    return Benchmark(port=8080, environment={"MODE": mode}, **chosen)
+def benchmark(
+    mode: str = "good", *, rate_rps: float = 50, duration_s: float = 3, **options: Any
+) -> Benchmark:
+    usual = {"warmup_s": 0.5, "starts": 1, "readiness_timeout_s": 60}
+    load = OpenLoop(rate_rps=rate_rps, duration_s=duration_s)
+    return Benchmark(port=8080, environment={"MODE": mode}, **{"load": load, **usual, **options})
 
 
 def run(stage: Benchmark, image: BuiltImage, desk: Desk) -> BenchmarkReport:
@@ -397,7 +405,8 @@ def test_the_engines_own_statistics_say_the_same_memory(image: BuiltImage, desk:
     def look(line: str) -> None:
         if line.startswith("load: ") and not seen:
             (container,), _ = left_of(desk.run_name)
-            seen.append(EngineStatistics(DockerEngine(process.run), container).read())
+            usage = EngineStatistics(DockerEngine(process.run), container).read()
+            seen.append(usage.memory_bytes)
 
     desk.say = look
     report = run(benchmark(), image, desk)
@@ -422,6 +431,13 @@ class HoggingServer:
     def model(self) -> str | None:
         return self._server.model
 
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        return self._server.payloads
+
+    async def unlive(self) -> str:
+        return await self._server.unlive()
+
     async def unready(self) -> str:
         return await self._server.unready()
 
@@ -431,11 +447,14 @@ class HoggingServer:
     async def prepare(self) -> None:
         await self._server.prepare()
 
-    async def infer(self) -> Answer:
+    async def infer(self, payload: Payload) -> Answer:
         self._left -= 1
         if self._left > 0:
             time.sleep(0.1)
-        return await self._server.infer()
+        return await self._server.infer(payload)
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        return self._server.same(expected, answer)
 
 
 def test_a_load_that_the_generator_was_late_for_is_repeated(image: BuiltImage, desk: Desk) -> None:
@@ -455,6 +474,7 @@ INTERRUPTED = """
     from pipeline.desk import Desk
     from pipeline.model import BuiltImage
     from stages.benchmark import Benchmark
+    from stages.load.open_loop import OpenLoop
 
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
@@ -464,7 +484,8 @@ INTERRUPTED = """
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
     desk = Desk(folder=Path(sys.argv[2]), cache=Path(sys.argv[2]), run_name=sys.argv[3])
     desk.say = lambda line: print(line, flush=True)
-    stage = Benchmark(port=8080, rate_rps=50, duration_s=100_000, environment={"MODE": sys.argv[4]})
+    load = OpenLoop(rate_rps=50, duration_s=100_000)
+    stage = Benchmark(port=8080, load=load, environment={"MODE": sys.argv[4]})
     try:
         stage.run(Artifacts(image), desk)
     except KeyboardInterrupt:

@@ -7,14 +7,17 @@ from collections import Counter
 import pytest
 
 from stages.load.measured import Measured
-from stages.load.sending import Sender, chooser
+from stages.load.sending import CHECKED_EVERY, Sender, chooser
 from stages.servers.interface import Answer, Payload, Tokens
 from tests.support.answering import Answering, Infer
 
 
-def sent(answer: Infer, payload: Payload, times: int = 1, **options: int) -> Measured:
+def sent(answer: Infer, payload: Payload, times: int = 1, check_every: int = CHECKED_EVERY) -> Measured:
     sender = Sender(
-        server=Answering(answer, payloads=(payload,)), request_timeout_s=5, measured=Measured(), **options
+        server=Answering(answer, payloads=(payload,)),
+        request_timeout_s=5,
+        measured=Measured(),
+        check_every=check_every,
     )
 
     async def play() -> None:
