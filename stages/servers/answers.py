@@ -48,8 +48,8 @@ def _refuse_wrong(server: ModelServer, payload: Payload, answer: Answer) -> None
         raise StageFailed(
             f"the server answers {payload.name or 'the request'} wrongly, although nothing else was asked: "
             f"{difference}",
-            advice="Mend the model or the server, or the expected answer where the model was meant to change: "
-            "see `benchmark.expect`.",
+            advice="Mend the model or the server; where the model was meant to change, mend the expected "
+            "answer (`benchmark.expect`).",
         )
 
 
