@@ -37,7 +37,9 @@ from stages.servers.checks import (
 from stages.servers.engine import Engine
 from stages.servers.evidence import report_of
 from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
+from stages.servers.leftovers import remove_leftovers
 from stages.servers.loading import Load, shortened
+from stages.servers.owner import Owner
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
 from stages.servers.session import Session, Workload
@@ -45,6 +47,7 @@ from stages.servers.sidecars import Sidecar
 from stages.servers.site import Site
 from stages.servers.start import is_open
 from stages.servers.subject import place
+from stages.servers.turn import our_turn
 
 MEASURES = 2  # raised whenever what is measured, or how, changes: an older record is then not taken again
 
@@ -159,14 +162,18 @@ class Benchmark:
         image = have[BuiltImage]
         engine = Engine(desk.run)
         facts = engine.facts()
-        site = Site(engine=engine, desk=desk, reach=find_reach(facts), name=_unique(desk.run_name))
+        reach = find_reach(facts)
+        owner = Owner.ourselves(None if reach.job is None else reach.job.id)
+        remove_leftovers(engine, owner, desk.say)
+        site = Site(engine=engine, desk=desk, reach=reach, name=_unique(desk.run_name), owner=owner)
         subject = place(image, facts, site, self.files, self.registries)
         if self.network == "host":
             _refuse_taken(self.port)
         session = Session(site=site, subject=subject, serving=self._serving())
-        measured = session.measure(self._workload())
-        starts = (measured.cold_start, *(session.start_once() for _ in range(self.starts - 1)))
-        return report_of(image.digest, self.protocol, measured, starts=starts)
+        with our_turn(desk.say) as doubts:
+            measured = session.measure(self._workload())
+            starts = (measured.cold_start, *(session.start_once() for _ in range(self.starts - 1)))
+        return report_of(image.digest, self.protocol, measured, starts=starts, doubts=doubts)
 
     def _serving(self) -> Serving:
         protocol = self.protocols[self.protocol]

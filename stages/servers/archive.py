@@ -19,6 +19,7 @@ from stages.oci.application_view import application_views
 from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_document, to_json
 from stages.servers.checks import runs_on
 from stages.servers.engine import Engine, EngineFacts
+from stages.servers.leftovers import IMAGE
 
 TIMEOUT_S = 1800.0
 
@@ -33,7 +34,7 @@ def load_application(image: BuiltImage, facts: EngineFacts, engine: Engine, desk
     chosen = _for_engine(image, facts)
     size_mb = sum(layer.size_bytes for layer in chosen.application_layers) / 1e6
     desk.say(f"loading the image into the engine ({size_mb:.0f} MB, without the model)")
-    name = f"docker.io/model-image-pipeline/benchmark:{tag[-128:].lstrip('.-')}"
+    name = f"docker.io/{IMAGE}:{tag}"
     desk.on_exit(lambda: _remove(engine, desk, name))
     folder = desk.folder / "application"
     desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))

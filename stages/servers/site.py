@@ -6,6 +6,8 @@ from typing import Self
 
 from pipeline.desk import Desk
 from stages.servers.engine import Engine
+from stages.servers.leftovers import OWNER_LABEL
+from stages.servers.owner import Owner
 from stages.servers.reach import Reach
 
 LABEL = "model-image-pipeline.run"
@@ -19,15 +21,17 @@ class Site:
     desk: Desk
     reach: Reach
     name: str
+    owner: Owner
+    """This process: what it leaves when it is killed is removed by the next one."""
 
     def part(self) -> Self:
         """Return a site for one of several starts: what is made there is removed by its desk's `close`."""
         return replace(self, desk=self.desk.part(), name=f"{self.name}-{secrets.token_hex(3)}")
 
     @property
-    def label(self) -> tuple[str, str]:
-        """The option that marks what is made here as this run's."""
-        return ("--label", f"{LABEL}={self.desk.run_name}")
+    def label(self) -> tuple[str, ...]:
+        """The options that mark what is made here as this run's."""
+        return ("--label", f"{LABEL}={self.desk.run_name}", "--label", f"{OWNER_LABEL}={self.owner}")
 
     def remove_at_the_end(self, kind: str, name: str) -> None:
         """Remember to remove a volume or network, which may never have come to be."""

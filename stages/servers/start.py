@@ -14,6 +14,8 @@ from stages.servers.interface import Answer, ModelServer, Target
 ASK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
 HELD_S = 0.05  # an engine's proxy accepts for a server that does not listen yet, and hangs up at once
+CERTAINLY_HELD_S = 1.0  # a busy machine's proxy may take its time to hang up
+NOT_LISTENING = "nothing listens at its port"
 ADVICE_S = 5.0  # a server that is not ready may not answer anything else either
 FAILING_FIRST_S = 10.0  # how long a ready server may still answer its first request by a failure of its own
 
@@ -56,8 +58,13 @@ async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdS
         StageFailed: the model is ready, but not even one inference works.
     """
     port_open_ms = await _until_open(target, clock)
-    live_ms = await _until_live(server, clock)
-    ready_ms = await _until_ready(server, clock)
+    try:
+        live_ms = await _until_live(server, clock)
+        ready_ms = await _until_ready(server, clock)
+    except NotReady:
+        if await is_open(target.host, target.port, CERTAINLY_HELD_S):
+            raise
+        raise PortClosed(NOT_LISTENING) from None
     await server.prepare()
     await _first_answer(server, clock)
     return ColdStart(
@@ -74,10 +81,9 @@ async def _until_open(target: Target, clock: Clock) -> float:
         asked_ms = clock.since_start_ms()
         if await is_open(target.host, target.port):
             return asked_ms
-        missing = "nothing listens at its port"
         if clock.left_s <= 0:
-            raise PortClosed(missing)
-        narrator.wait_for(missing)
+            raise PortClosed(NOT_LISTENING)
+        narrator.wait_for(NOT_LISTENING)
         await asyncio.sleep(ASK_EVERY_S)
 
 
@@ -139,7 +145,7 @@ async def _try_once(server: ModelServer, clock: Clock) -> Answer:
         return Answer(f"no answer until the deadline of {clock.timeout_s:g} s")
 
 
-async def is_open(host: str, port: int) -> bool:
+async def is_open(host: str, port: int, held_s: float = HELD_S) -> bool:
     """Tell whether somebody listens there, and not only a proxy that hangs up at once."""
     try:
         async with asyncio.timeout(1.0):
@@ -147,7 +153,7 @@ async def is_open(host: str, port: int) -> bool:
     except (OSError, TimeoutError):
         return False
     try:
-        async with asyncio.timeout(HELD_S):
+        async with asyncio.timeout(held_s):
             return await reader.read(1) != b""
     except TimeoutError:
         return True

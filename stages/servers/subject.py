@@ -10,6 +10,7 @@ from stages.models.interface import Files
 from stages.models.registry_layers import RegistryLayers
 from stages.servers.archive import load_application
 from stages.servers.engine import EngineFacts
+from stages.servers.leftovers import owned_tag
 from stages.servers.mounts import Mount
 from stages.servers.site import Site
 from stages.servers.volume import VolumeMount
@@ -41,7 +42,7 @@ def place(
         DiskFull: there is no room for it.
     """
     layers = fetch(image.weights, files, site.desk, registries)
-    application = load_application(image, facts, site.engine, site.desk, site.name)
+    application = load_application(image, facts, site.engine, site.desk, owned_tag(site.name, site.owner))
     return Subject(
         image=application,
         name=image.name.rpartition("/")[2],

@@ -540,6 +540,53 @@ def test_an_interrupted_benchmark_leaves_nothing(
     assert left_of(desk.run_name) == ([], [])
 
 
+def test_what_a_killed_benchmark_left_is_removed_by_the_next_one_and_nothing_else(
+    image: BuiltImage, desk: Desk, tmp_path: Path
+) -> None:
+    """While one is killed, another one runs: nothing of that is touched."""
+    described = tmp_path / "image.json"
+    described.write_text(image.model_dump_json())
+    killed, living = f"{desk.run_name}-killed", f"{desk.run_name}-living"
+    with started(described, tmp_path / "killed", killed) as child:
+        read_until(child, "load: 1 of")
+        child.kill()  # -9
+    assert [len(kind) for kind in left_of(killed)] == [1, 1]
+    with started(described, tmp_path / "living", living) as child:
+        read_until(child, "loading the image")
+        assert left_of(killed) == ([], [])
+        read_until(child, "load: 1 of")
+        said: list[str] = []
+        desk.say = said.append
+
+        def finish(line: str) -> None:
+            said.append(line)
+            if line.startswith("waiting for another benchmark"):
+                assert [len(kind) for kind in left_of(living)] == [1, 1]
+                child.send_signal(signal.SIGINT)
+
+        desk.say = finish
+        report = run(benchmark(duration_s=0.5), image, desk)
+        assert child.stdout is not None
+        assert "interrupted" in child.stdout.read()
+    assert report.errors == 0
+    assert left_of(living) == ([], [])
+
+
+def started(image: Path, folder: Path, run_name: str) -> "subprocess.Popen[str]":
+    folder.mkdir()
+    words = [str(image), str(folder), run_name, "good"]
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(INTERRUPTED), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def read_until(child: "subprocess.Popen[str]", begin: str) -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(begin):
+            return
+    raise AssertionError(f"the benchmark ended before it said {begin!r}")
+
+
 def test_an_engine_with_the_classic_image_store(
     image: BuiltImage, desk: Desk, classic_engine: Engine
 ) -> None:

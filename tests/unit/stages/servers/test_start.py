@@ -116,3 +116,12 @@ def test_a_server_that_goes_on_failing_is_given_up() -> None:
 
 def test_a_port_that_nobody_listens_at_is_closed() -> None:
     assert not asyncio.run(is_open("127.0.0.1", 1))
+
+
+def test_a_proxy_that_takes_its_time_to_hang_up_is_no_server_that_is_silent() -> None:
+    async def hang_up_late(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        writer.close()
+
+    with pytest.raises(PortClosed, match="nothing listens"):
+        start(Scripted(questions=10_000), handle=hang_up_late, timeout_s=0.3)
