@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import platform
 import re
 import secrets
@@ -25,6 +24,7 @@ from stages.models.interface import Files
 from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
+from stages.servers.archive import for_engine
 from stages.servers.checks import (
     check_limits,
     check_load,
@@ -36,10 +36,13 @@ from stages.servers.checks import (
 )
 from stages.servers.engine import Engine
 from stages.servers.evidence import report_of
-from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
+from stages.servers.interface import LOOPBACK, ServerProtocol
 from stages.servers.leftovers import remove_leftovers
 from stages.servers.loading import Load, shortened
+from stages.servers.machine import Watch, kind_of
 from stages.servers.owner import Owner
+from stages.servers.payloads import read_payloads
+from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
 from stages.servers.session import Session, Workload
@@ -61,8 +64,12 @@ class Benchmark:
     protocol: str = "v2"
     model: str | None = None
     """The model's name at the server; None asks the server."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the protocol alone understands."""
     request: Path | None = None
     """A file with the body of an inference request; None has one made from the model's metadata."""
+    expect: Path | None = None
+    """A file with the expected answer; None looks for one beside the request."""
     load: Load = field(default_factory=lambda: OpenLoop(rate_rps=20.0, duration_s=10.0))
     further_loads: tuple[Load, ...] = ()
     sweep: SweepPlan | None = None
@@ -79,6 +86,8 @@ class Benchmark:
     """Such as 512m or 2Gi, in units of 1,024."""
     cpus: float | None = None
     gpus: str | None = None
+    pull_bandwidth: int | None = None
+    """Bytes per second, for the estimate of a pull."""
     environment: Mapping[str, str] = field(default_factory=dict)
     sidecars: tuple[Sidecar, ...] = ()
     network: Literal["publish", "host"] = "publish"
@@ -122,7 +131,7 @@ class Benchmark:
         try:
             facts = Engine(process.run).facts()
             reach = find_reach(facts)
-            body = "" if self.request is None else Digest.of(self.request.read_bytes())
+            payloads = read_payloads(self.request, self.expect)
         except (PipelineError, OSError):
             return None
         image = have[BuiltImage]
@@ -133,16 +142,17 @@ class Benchmark:
             "registries",
             "weights",
             "platforms",
+            "expect",
         }  # the digest tells of the last three
         options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
             **options,
             "environment": dict(self.environment),
-            "request": body,
+            "request": [[each.body, each.expected, each.weight] for each in payloads],
             "digest": image.digest,
             "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
-            "machine": [platform.machine(), platform.release(), os.cpu_count()],
+            "machine": [kind_of(facts, reach), platform.release()],
             "measures": MEASURES,
         }
         return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
@@ -170,10 +180,19 @@ class Benchmark:
         if self.network == "host":
             _refuse_taken(self.port)
         session = Session(site=site, subject=subject, serving=self._serving())
-        with our_turn(desk.say) as doubts:
+        with our_turn(desk.say) as doubts, Watch(kind_of(facts, reach)) as watch:
             measured = session.measure(self._workload())
             starts = (measured.cold_start, *(session.start_once() for _ in range(self.starts - 1)))
-        return report_of(image.digest, self.protocol, measured, starts=starts, doubts=doubts)
+        return report_of(
+            image.digest,
+            self.protocol,
+            measured,
+            starts=starts,
+            pull=pull_of(image, for_engine(image, facts), self.pull_bandwidth),
+            cpus=self.cpus,
+            machine=watch.machine(),
+            doubts=doubts,
+        )
 
     def _serving(self) -> Serving:
         protocol = self.protocols[self.protocol]
@@ -182,7 +201,8 @@ class Benchmark:
             port=self.port,
             protocol=protocol,
             model=self.model,
-            payloads=() if self.request is None else (Payload(body=self.request.read_bytes()),),
+            payloads=read_payloads(self.request, self.expect),
+            options=self.options,
             environment=self.environment,
             memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
             cpus=self.cpus,

@@ -31,7 +31,7 @@ def load_application(image: BuiltImage, facts: EngineFacts, engine: Engine, desk
         StageFailed: the image is for other platforms, or the engine refuses it.
         DiskFull: the engine has no room for it.
     """
-    chosen = _for_engine(image, facts)
+    chosen = for_engine(image, facts)
     size_mb = sum(layer.size_bytes for layer in chosen.application_layers) / 1e6
     desk.say(f"loading the image into the engine ({size_mb:.0f} MB, without the model)")
     name = f"docker.io/{IMAGE}:{tag}"
@@ -64,7 +64,12 @@ def _application(image: BuiltImage, chosen: PlatformImage, folder: Path) -> Layo
     return Layout.open(next(view.layout for view in views if view.platform == chosen.platform))
 
 
-def _for_engine(image: BuiltImage, facts: EngineFacts) -> PlatformImage:
+def for_engine(image: BuiltImage, facts: EngineFacts) -> PlatformImage:
+    """Return the platform's image that the engine runs.
+
+    Raises:
+        StageFailed: the image is for other platforms.
+    """
     for candidate in image.platforms:
         if runs_on(candidate.platform, facts):
             return candidate

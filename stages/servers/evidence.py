@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from pipeline.model import BenchmarkReport, ColdStart, Machine, Pull, Sizing
+from pipeline.model import BenchmarkReport, ColdStart, Machine, Pull
 from pipeline.reference import Digest
 from stages.servers.session import Measurement
+from stages.servers.sizing import sizing_of
 
 
 def report_of(  # noqa: PLR0913 - what a benchmark consists of
@@ -14,7 +15,7 @@ def report_of(  # noqa: PLR0913 - what a benchmark consists of
     *,
     starts: Sequence[ColdStart],
     pull: Pull | None = None,
-    sizing: Sizing | None = None,
+    cpus: float | None = None,
     machine: Machine | None = None,
     doubts: Sequence[str] = (),
 ) -> BenchmarkReport:
@@ -46,7 +47,13 @@ def report_of(  # noqa: PLR0913 - what a benchmark consists of
         further_loads=tuple(further),
         sweep=measured.sweep,
         resources=measured.resources,
-        sizing=sizing,
+        sizing=sizing_of(
+            measured.peak_memory_bytes,
+            load,
+            resources=measured.resources,
+            sweep=measured.sweep,
+            cpus=cpus,
+        ),
         shutdown=measured.shutdown,
         machine=machine,
     )

@@ -40,9 +40,8 @@ def remove_leftovers(engine: Engine, ourselves: Owner, say: Say) -> int:
     dead = [each for each in found if each.owner.is_dead(ourselves, running)]
     removed = sum(engine.attempt(*_REMOVE[each.kind], each.name).succeeded for each in dead)
     if removed:
-        say(
-            f"removed {removed} of the engine that a killed run had left behind (containers, images, networks, volumes)"
-        )
+        what = "containers, images, networks, volumes"
+        say(f"removed {removed} of the engine that a killed run had left behind ({what})")
     return removed
 
 

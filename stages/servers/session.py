@@ -18,8 +18,9 @@ from stages.servers.memory import find_source
 from stages.servers.resources import Sampler, resources_of
 from stages.servers.serving import Serving
 from stages.servers.shutdown import Ending
+from stages.servers.sidecars import start_beside
 from stages.servers.site import Site
-from stages.servers.start import Clock, cold_start
+from stages.servers.start import Clock, cold_start, until_open
 from stages.servers.subject import Subject
 from stages.servers.warming import steady_at
 
@@ -87,7 +88,12 @@ class Running:
         return self._server.model
 
     def wait_until_ready(self, container_ms: float) -> None:
-        """Wait for port, life, readiness and a first answer."""
+        """Start what runs beside it, and wait for port, life, readiness and a first answer."""
+        for sidecar in self._serving.sidecars:
+            start_beside(self.container, sidecar)
+            if sidecar.port is not None:
+                host, port = self.container.address(sidecar.port)
+                self._dialogue.run(until_open(host, port, self._clock, sidecar.image))
         start = self._dialogue.run(cold_start(self._server, self._target, self._clock))
         self.cold_start = start.model_copy(update={"container_ms": container_ms})
 
@@ -212,4 +218,5 @@ def _settings(subject: Subject, serving: Serving) -> ContainerSettings:
         memory_bytes=serving.memory_bytes,
         cpus=serving.cpus,
         gpus=serving.gpus,
+        more_ports=tuple(each.port for each in serving.sidecars if each.port is not None),
     )

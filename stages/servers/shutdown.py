@@ -11,6 +11,7 @@ from stages.servers.interface import ModelServer, Payload
 FEWEST_CLIENTS, MOST_CLIENTS = 4, 64
 BUSY_S = 0.1  # of work on its way at once, so that some of it is when the signal arrives
 SETTLE_S = 0.3
+LONGEST_SPREAD_S = 3.0
 LOOK_EVERY_S = 0.01
 
 
@@ -30,7 +31,8 @@ class _Requests:
     """Answered well after the signal was sent for sure."""
     signalled: bool = False
 
-    async def client(self) -> None:
+    async def client(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         while not self.asked.is_set():
             self.on_their_way += 1
             good = await self._send()
@@ -52,7 +54,12 @@ class _Requests:
 
 @dataclass(slots=True)
 class Ending:
-    """Asks a server to stop, and looks at what becomes of the requests that are on their way."""
+    """Asks a server to stop, and looks at what becomes of the requests that are on their way.
+
+    The signal arrives somewhere between the call of the engine's command and its end. Counted is what was on
+    its way during all of that time, or failed in it: nothing that was sent after the signal, and nothing that
+    was answered before it. So the clients begin one after the other, and keep the server busy for longer.
+    """
 
     container: Container
     server: ModelServer
@@ -67,8 +74,9 @@ class Ending:
         """Send the signal while requests are on their way, and wait for the answers to those."""
         self._requests = requests = _Requests(self.server, self.server.payloads[0], self.stop_timeout_s)
         count = max(FEWEST_CLIENTS, min(MOST_CLIENTS, round(BUSY_S / max(self.usual_s, 1e-4))))
-        clients = [asyncio.create_task(requests.client()) for _ in range(count)]
-        await asyncio.sleep(SETTLE_S)
+        spread_s = min(self.usual_s, LONGEST_SPREAD_S)
+        clients = [asyncio.create_task(requests.client(spread_s * at / count)) for at in range(count)]
+        await asyncio.sleep(spread_s + SETTLE_S)
         requests.asked.set()
         self._begin = time.perf_counter()
         await asyncio.to_thread(self.container.signal, self.signal)

@@ -57,7 +57,7 @@ async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdS
         NotReady: the deadline passed before the model was ready.
         StageFailed: the model is ready, but not even one inference works.
     """
-    port_open_ms = await _until_open(target, clock)
+    port_open_ms = await until_open(target.host, target.port, clock)
     try:
         live_ms = await _until_live(server, clock)
         ready_ms = await _until_ready(server, clock)
@@ -75,15 +75,27 @@ async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdS
     )
 
 
-async def _until_open(target: Target, clock: Clock) -> float:
+async def until_open(host: str, port: int, clock: Clock, beside: str = "") -> float:
+    """Return when somebody listened, in milliseconds since the start; `beside` names who is not the server.
+
+    Raises:
+        PortClosed: nobody did until the deadline.
+        StageFailed: the same, of a container beside the server.
+    """
     narrator = _Narrator(clock)
     while True:
         asked_ms = clock.since_start_ms()
-        if await is_open(target.host, target.port):
+        if await is_open(host, port):
             return asked_ms
+        if clock.left_s <= 0 and beside:
+            raise StageFailed(
+                f"{beside}, which runs beside the server, did not listen at its port within "
+                f"{clock.timeout_s:g} s",
+                advice="See `benchmark.sidecars`: its `port`, and that it listens on 0.0.0.0.",
+            )
         if clock.left_s <= 0:
             raise PortClosed(NOT_LISTENING)
-        narrator.wait_for(NOT_LISTENING)
+        narrator.wait_for(f"{beside}: {NOT_LISTENING}" if beside else NOT_LISTENING)
         await asyncio.sleep(ASK_EVERY_S)
 
 
