@@ -16,12 +16,15 @@ class _Combination:
     level: Level = Level.ENFORCE
     origin: str = ""
 
-    def _verdict(self, name: str, reasons: tuple[Reason, ...], passed: list[Verdict]) -> Verdict:
+    def _verdict(
+        self, name: str, reasons: tuple[Reason, ...], passed: list[Verdict], told: list[Verdict]
+    ) -> Verdict:
         return Verdict(
             policy=name,
             level=self.level,
             reasons=reasons,
             summary="; ".join(verdict.summary for verdict in passed),
+            notes=tuple(note for verdict in told for note in verdict.notes),
             origin=self.origin,
         )
 
@@ -36,7 +39,7 @@ class AllOf(_Combination):
         """Return one verdict with the reasons of all."""
         verdicts = [policy.judge(artifact) for policy in self.policies]
         reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
-        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), verdicts)
+        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), verdicts, verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,8 @@ class AnyOf(_Combination):
         passed = [verdict for verdict in verdicts if verdict.passed]
         reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
         if passed:
-            return self._verdict(self.name, (), passed)
-        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), [])
+            return self._verdict(self.name, (), passed, verdicts)
+        return self._verdict(self.name, reasons if verdicts else (_empty(self.name),), [], verdicts)
 
 
 def _empty(name: str) -> Reason:

@@ -39,13 +39,14 @@ class Rule(Options):
         copy._origin = origin
         return copy
 
-    def verdict(self, reasons: Iterable[Reason], summary: str) -> Verdict:
+    def verdict(self, reasons: Iterable[Reason], summary: str, notes: Iterable[str] = ()) -> Verdict:
         """Return the verdict of this rule."""
         return Verdict(
             policy=self.name,
             level=self.level,
             reasons=tuple(reasons),
             summary=summary,
+            notes=tuple(notes),
             origin=self.origin,
         )
 

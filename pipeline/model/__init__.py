@@ -8,18 +8,24 @@ from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
 from pipeline.model.benchmark import (
     BenchmarkReport,
     ColdStart,
-    Comparison,
     GpuUse,
     Latency,
     LoadResult,
     Machine,
-    MetricComparison,
     Pull,
     Resources,
     Shutdown,
     Sizing,
     Sweep,
     TokenTimes,
+)
+from pipeline.model.comparison import (
+    METRICS,
+    Comparison,
+    Metric,
+    MetricComparison,
+    RegressionLimit,
+    percent,
 )
 from pipeline.model.image import (
     BaseImage,
@@ -65,6 +71,7 @@ from pipeline.model.update import (
 )
 
 __all__ = [
+    "METRICS",
     "Artifact",
     "BaseImage",
     "BenchmarkReport",
@@ -91,6 +98,7 @@ __all__ = [
     "LoadResult",
     "Machine",
     "ManifestUpdate",
+    "Metric",
     "MetricComparison",
     "ModelFile",
     "ModelImage",
@@ -107,6 +115,7 @@ __all__ = [
     "RegistryAnswer",
     "RegistryEvidence",
     "RegistryScan",
+    "RegressionLimit",
     "Resources",
     "Rollout",
     "ScanReport",
@@ -126,4 +135,5 @@ __all__ = [
     "Verdict",
     "Vulnerability",
     "VulnerabilityDatabase",
+    "percent",
 ]

@@ -1,12 +1,11 @@
 """What the model server inside the image did under load, and how that compares with what is deployed."""
 
-from typing import Literal
-
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.model.base import Evidence, Value
+from pipeline.model.comparison import Comparison
 from pipeline.reference import Digest
 
 
@@ -144,30 +143,6 @@ class Machine(Value):
     load_before: float | None = Field(default=None, description="processes that wanted to run")
 
 
-class MetricComparison(Value):
-    """One metric of the delivered image against the deployed one, over rounds that took turns."""
-
-    metric: str = Field(description="such as p99_ms, throughput_rps")
-    unit: str
-    higher_is_better: bool
-    baseline: float = Field(description="the median of the rounds")
-    candidate: float
-    relative_low: float = Field(description="of the interval of the relative change: 0.2 is 20 % more")
-    relative_high: float
-    confidence: float
-    rounds: int
-
-
-class Comparison(Value):
-    """The deployed image, measured in turn with the new one; or its recorded benchmark."""
-
-    reference: str = Field(description="of the deployed image, with digest")
-    how: Literal["in turn", "recorded", "same digest"]
-    rounds: int
-    metrics: tuple[MetricComparison, ...] = ()
-    note: str = ""
-
-
 class BenchmarkReport(Evidence):
     """What the model server inside the image did under a steady load.
 
@@ -208,5 +183,8 @@ class BenchmarkReport(Evidence):
     sizing: Sizing | None = None
     shutdown: Shutdown | None = None
     machine: Machine | None = None
+    settings: str = Field(
+        default="", description="a digest of all that was asked for but the image; empty in older records"
+    )
     comparison: Comparison | None = None
     comparison_missing: str = Field(default="", description="why there is none, where one was wanted")

@@ -28,6 +28,7 @@ class Verdict(Value):
     level: Level = Level.ENFORCE
     reasons: tuple[Reason, ...] = ()
     summary: str = Field(default="", description="what was judged, in a few words, when it passed")
+    notes: tuple[str, ...] = Field(default=(), description="what somebody should look at, passed or not")
     origin: str = Field(default="", description="pack or file and line where the rule stands")
 
     @property

@@ -84,6 +84,8 @@ def _reasons(record: Record) -> Iterator[str]:
             lines.append(f"- **{stage} {word}** by {plain(verdict.policy)}{place}: {plain(reason.message)}")
             if reason.advice and verdict.refuses:
                 lines.append(f"  {plain(reason.advice)}")
+    notes = [(stage.name, note) for stage in record.stages for one in stage.verdicts for note in one.notes]
+    lines += [f"- **{stage} note**: {plain(note)}" for stage, note in dict.fromkeys(notes)]
     if lines:
         yield "\n".join(_first(lines)) + "\n"
 

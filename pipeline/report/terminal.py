@@ -153,6 +153,8 @@ def stage_line(stage: StageRecord) -> str:
 
 
 def _print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None:
+    for note in verdict.notes:
+        console.print(f"    [yellow]note[/]    {escape(verdict.policy)}: {escape(note)}", soft_wrap=True)
     if verdict.passed:
         if verbose:
             console.print(f"    [green]passed[/]  {escape(verdict.policy)}: {escape(verdict.summary)}")

@@ -10,7 +10,9 @@ divisor n-1 (T. Hesterberg, What Teachers Should Know About the Bootstrap, The A
 import math
 import random
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, median
+from statistics import NormalDist, fmean, geometric_mean
+
+from pipeline.model import Metric, MetricComparison
 
 RESAMPLES = 10_000
 SEED = 20_262  # the same rounds give the same verdict, on every machine
@@ -38,9 +40,27 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
     return math.expm1(low), math.expm1(high)
 
 
-def center(values: Sequence[float]) -> float:
-    """Return what stands for the rounds in words: the median, which one bad round does not move."""
-    return median(values)
+def compare(metric: Metric, baseline: Sequence[float], candidate: Sequence[float]) -> MetricComparison:
+    """Return how a metric changed, from one value above zero for each round and image.
+
+    What stands for the rounds is their geometric mean: the ratio of the two is then the mean ratio, which
+    lies inside the interval.
+
+    Raises:
+        ValueError: there are fewer than two rounds, or a value is not above zero.
+    """
+    low, high = interval([new / old for old, new in zip(baseline, candidate, strict=True)])
+    return MetricComparison(
+        metric=metric,
+        baseline=geometric_mean(baseline),
+        candidate=geometric_mean(candidate),
+        relative_low=low,
+        relative_high=high,
+        confidence=CONFIDENCE,
+        rounds=len(baseline),
+        baseline_rounds=tuple(baseline),
+        candidate_rounds=tuple(candidate),
+    )
 
 
 def _means(logs: Sequence[float]) -> list[float]:

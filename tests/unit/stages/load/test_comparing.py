@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from stages.load.comparing import FEWEST_ROUNDS, center, interval
+from stages.load.comparing import FEWEST_ROUNDS, compare, interval
 
 
 def rounds(count: int, spread: float, change: float, seed: int) -> list[float]:
@@ -32,7 +32,16 @@ def test_the_same_rounds_give_the_same_interval() -> None:
 
 def test_rounds_that_agree_leave_no_doubt() -> None:
     assert interval([1.2] * 5) == pytest.approx((0.2, 0.2))
-    assert center([1.2, 1.2, 9.0]) == 1.2
+
+
+def test_the_change_lies_inside_its_interval() -> None:
+    before, after = [8.0, 8.3, 7.9, 30.0, 8.1], [9.9, 10.1, 9.7, 12.0, 9.8]
+    found = compare("p99_ms", before, after)
+    assert found.relative_low is not None
+    assert found.relative_high is not None
+    assert found.relative_low < found.change < found.relative_high
+    assert found.change == pytest.approx(found.candidate / found.baseline - 1)
+    assert (found.baseline_rounds, found.rounds) == (tuple(before), 5)
 
 
 @pytest.mark.parametrize("ratios", [[], [1.0], [1.0, 0.0]])
