@@ -7,6 +7,7 @@ from pipeline.compose_model import model_of
 from pipeline.load_section import LoadSection, SweepSection
 from pipeline.reference import Repository
 from stages.benchmark import Benchmark
+from stages.gitops.limits import ManifestLimits
 from stages.load.closed_loop import ClosedLoop
 from stages.load.open_loop import OpenLoop
 from stages.load.sweep import SweepPlan
@@ -44,6 +45,7 @@ def benchmark(configuration: Configuration) -> Benchmark:
         stop_timeout_s=section.stop_timeout_s,
         memory_limit=section.memory_limit,
         cpus=section.cpus,
+        limits=_limits(configuration) if section.resources == "from-manifest" else None,
         gpus=section.gpus,
         pull_bandwidth=section.pull_bandwidth,
         sidecars=tuple(Sidecar(**each.model_dump()) for each in section.sidecars),
@@ -51,6 +53,10 @@ def benchmark(configuration: Configuration) -> Benchmark:
         network=section.network,
         platforms=configuration.values.build.platforms,
     )
+
+
+def _limits(configuration: Configuration) -> ManifestLimits:
+    return ManifestLimits(destination=gitops.destination(configuration), root=configuration.root)
 
 
 def _load(section: BenchmarkSection, load: LoadSection) -> Load:

@@ -6,7 +6,7 @@ import platform
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -26,6 +26,7 @@ from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers.archive import for_engine
 from stages.servers.checks import (
+    check_found,
     check_limits,
     check_load,
     check_platforms,
@@ -34,10 +35,11 @@ from stages.servers.checks import (
     missing,
     parse_memory,
 )
-from stages.servers.engine import Engine
+from stages.servers.engine import Engine, EngineFacts
 from stages.servers.evidence import report_of
 from stages.servers.interface import LOOPBACK, ServerProtocol
 from stages.servers.leftovers import remove_leftovers
+from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
 from stages.servers.owner import Owner
@@ -85,6 +87,8 @@ class Benchmark:
     memory_limit: str | None = None
     """Such as 512m or 2Gi, in units of 1,024."""
     cpus: float | None = None
+    limits: ReadLimits | None = None
+    """Where limits come from that are not set here; None: there are none."""
     gpus: str | None = None
     pull_bandwidth: int | None = None
     """Bytes per second, for the estimate of a pull."""
@@ -116,9 +120,23 @@ class Benchmark:
             facts = Engine(desk.run).facts()
         except PipelineError as error:
             return (*checks, missing(SUBJECT, Problem.TOOL, error.message, error.advice))
-        limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
         reach = check_reach(facts, host_network=self.network == "host")
-        return (*checks, reach, check_platforms(self.platforms, facts), limits)
+        return (*checks, reach, check_platforms(self.platforms, facts), self._check_limits(desk, facts))
+
+    def _check_limits(self, desk: Desk, facts: EngineFacts) -> Check:
+        limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
+        if not limits.passed or self.limits is None:
+            return limits
+        try:
+            return check_found(self._limits(desk), facts)
+        except PipelineError as error:
+            return missing("benchmark limits", Problem.MANIFEST, error.message, error.advice)
+
+    def _limits(self, desk: Desk) -> Limits:
+        """Return what is set here, and for the rest what the manifest states."""
+        found = Limits() if self.limits is None else self.limits(desk)
+        memory = found.memory_bytes if self.memory_limit is None else parse_memory(self.memory_limit)
+        return replace(found, memory_bytes=memory, cpus=found.cpus if self.cpus is None else self.cpus)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the engine needs to load the image, and the weights where they are not here."""
@@ -134,6 +152,8 @@ class Benchmark:
             payloads = read_payloads(self.request, self.expect)
         except (PipelineError, OSError):
             return None
+        if self.limits is not None and self.limits.known is None:
+            return None
         image = have[BuiltImage]
         told_otherwise = {
             "protocols",
@@ -143,6 +163,7 @@ class Benchmark:
             "weights",
             "platforms",
             "expect",
+            "limits",
         }  # the digest tells of the last three
         options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
@@ -153,6 +174,7 @@ class Benchmark:
             "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
             "machine": [kind_of(facts, reach), platform.release()],
+            "limits": None if self.limits is None else self.limits.known,
             "measures": MEASURES,
         }
         return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
@@ -179,7 +201,8 @@ class Benchmark:
         subject = place(image, facts, site, self.files, self.registries)
         if self.network == "host":
             _refuse_taken(self.port)
-        session = Session(site=site, subject=subject, serving=self._serving())
+        serving = self._serving(self._limits(desk))
+        session = Session(site=site, subject=subject, serving=serving)
         with our_turn(desk.say) as doubts, Watch(kind_of(facts, reach)) as watch:
             measured = session.measure(self._workload())
             starts = (measured.cold_start, *(session.start_once() for _ in range(self.starts - 1)))
@@ -189,12 +212,12 @@ class Benchmark:
             measured,
             starts=starts,
             pull=pull_of(image, for_engine(image, facts), self.pull_bandwidth),
-            cpus=self.cpus,
+            cpus=serving.cpus,
             machine=watch.machine(),
             doubts=doubts,
         )
 
-    def _serving(self) -> Serving:
+    def _serving(self, limits: Limits) -> Serving:
         protocol = self.protocols[self.protocol]
         varying = bool(getattr(protocol, "answers_vary", False))
         return Serving(
@@ -204,8 +227,8 @@ class Benchmark:
             payloads=read_payloads(self.request, self.expect),
             options=self.options,
             environment=self.environment,
-            memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
-            cpus=self.cpus,
+            memory_bytes=limits.memory_bytes,
+            cpus=limits.cpus,
             gpus=self.gpus,
             host_network=self.network == "host",
             sidecars=self.sidecars,
