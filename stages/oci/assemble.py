@@ -23,6 +23,8 @@ from stages.oci.overlap import refuse_overlap
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 ATTESTATION = "vnd.docker.reference.type"
+MODEL_LAYER = "model layer: "
+MODEL_STEP = "COPY model "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,7 @@ def _config(
 
 def _step(layer: ModelLayer, created: str) -> dict[str, Any]:
     files = f"{len(layer.files)} file{'s' if len(layer.files) != 1 else ''}"
-    return {"created": created, "created_by": f"COPY model {layer.path}", "comment": f"model layer: {files}"}
+    return {"created": created, "created_by": f"{MODEL_STEP}{layer.path}", "comment": f"{MODEL_LAYER}{files}"}
 
 
 def _write_index(target: Layout, platforms: Sequence[PlatformImage], additions: Additions) -> Descriptor:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
-from pipeline.model import BuiltImage, PlatformImage
+from pipeline.model import Image, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.application_view import application_views
 from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_document, to_json
@@ -24,7 +24,7 @@ from stages.servers.leftovers import IMAGE
 TIMEOUT_S = 1800.0
 
 
-def load_application(image: BuiltImage, facts: EngineFacts, engine: Engine, desk: Desk, tag: str) -> str:
+def load_application(image: Image, facts: EngineFacts, engine: Engine, desk: Desk, tag: str) -> str:
     """Put the application layers into the engine until the stage ends, and return the name they have there.
 
     Raises:
@@ -59,12 +59,12 @@ def application_archive(layout: Layout, name: str) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _application(image: BuiltImage, chosen: PlatformImage, folder: Path) -> Layout:
+def _application(image: Image, chosen: PlatformImage, folder: Path) -> Layout:
     views = application_views(image, folder)
     return Layout.open(next(view.layout for view in views if view.platform == chosen.platform))
 
 
-def for_engine(image: BuiltImage, facts: EngineFacts) -> PlatformImage:
+def for_engine(image: Image, facts: EngineFacts) -> PlatformImage:
     """Return the platform's image that the engine runs.
 
     Raises:
