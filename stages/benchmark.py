@@ -14,7 +14,7 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import BenchmarkReport, BuiltImage, Check, DiskNeed, Problem
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
 from stages.load.open_loop import OpenLoop
@@ -43,11 +43,11 @@ from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
 from stages.servers.owner import Owner
-from stages.servers.payloads import read_payloads
+from stages.servers.payloads import check_expected, read_payloads
 from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
-from stages.servers.session import Session, Workload
+from stages.servers.session import Measurement, Session, Workload
 from stages.servers.sidecars import Sidecar
 from stages.servers.site import Site
 from stages.servers.start import is_open
@@ -114,6 +114,7 @@ class Benchmark:
         checks = (
             check_protocol(self.protocol, self.protocols),
             check_request(self.request),
+            *check_expected(self.expect),
             *map(check_load, (self.load, *self.further_loads)),
         )
         try:
@@ -204,8 +205,7 @@ class Benchmark:
         serving = self._serving(self._limits(desk))
         session = Session(site=site, subject=subject, serving=serving)
         with our_turn(desk.say) as doubts, Watch(kind_of(facts, reach)) as watch:
-            measured = session.measure(self._workload())
-            starts = (measured.cold_start, *(session.start_once() for _ in range(self.starts - 1)))
+            measured, starts = self._measure(session)
         return report_of(
             image.digest,
             self.protocol,
@@ -216,6 +216,20 @@ class Benchmark:
             machine=watch.machine(),
             doubts=doubts,
         )
+
+    def _measure(self, session: Session) -> tuple[Measurement, tuple[ColdStart, ...]]:
+        """Return what was measured, and every start; in the last one a client keeps its connection."""
+        measured = session.measure(self._workload())
+        end = measured.shutdown
+        if self.starts == 1 or end is None or end.killed:  # who does not stop alone does not so either
+            return measured, (
+                measured.cold_start,
+                *(session.start_once() for _ in range(self.starts - 1)),
+            )
+        between = tuple(session.start_once() for _ in range(self.starts - 2))
+        last, duration_s = session.start_and_stop()
+        end = end.model_copy(update={"with_connection_s": duration_s})
+        return replace(measured, shutdown=end), (measured.cold_start, *between, last)
 
     def _serving(self, limits: Limits) -> Serving:
         protocol = self.protocols[self.protocol]

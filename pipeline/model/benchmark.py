@@ -129,6 +129,9 @@ class Shutdown(Value):
     killed: bool = Field(description="it had to be killed when the time was over")
     in_flight: int = Field(default=0, description="requests that were on their way")
     finished: int = Field(default=0, description="of those, that got a good answer")
+    with_connection_s: float | None = Field(
+        default=None, description="of another start, while a client kept an idle connection; None: not tried"
+    )
 
 
 class Machine(Value):

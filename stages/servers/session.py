@@ -12,6 +12,7 @@ from pipeline.model import ColdStart, LoadResult, Resources, Shutdown, Sweep
 from stages.load.sweep import SweepPlan
 from stages.servers.container import Container, ContainerSettings
 from stages.servers.dialogue import Dialogue
+from stages.servers.gpus import GpuWatch
 from stages.servers.interface import Target
 from stages.servers.loading import Done, Load, Loads
 from stages.servers.memory import find_source
@@ -128,6 +129,15 @@ class Running:
         self._dialogue.hang_up()
         return ending.wait()
 
+    def stop_with_connection(self) -> float:
+        """Return the seconds that it takes to stop, or until it is given up, with a connection left open."""
+        self.sampler.stop()
+        signal = self.container.stop_signal()
+        begin = time.perf_counter()
+        self.container.signal(signal)
+        self.container.ended.wait(self._serving.stop_timeout_s)
+        return time.perf_counter() - begin
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -170,9 +180,17 @@ class Session:
             site.desk.close()
 
     def start_once(self) -> ColdStart:
-        """Start the server, and stop it as soon as it has answered."""
+        """Start the server, and end it as soon as it has answered."""
         with self.running() as running:
             return running.cold_start
+
+    def start_and_stop(self) -> tuple[ColdStart, float]:
+        """Start the server, ask it to stop while we keep an idle connection, and return the seconds it took.
+
+        Some servers wait for their clients to hang up, and a cluster's load balancer does not.
+        """
+        with self.running() as running:
+            return running.cold_start, running.stop_with_connection()
 
     def measure(self, work: Workload) -> Measurement:
         """Start the server, do the work, and stop it.
@@ -183,7 +201,8 @@ class Session:
         with self.running() as running:
             warmup_requests = 0 if work.warmup is None else running.warm_up(work.warmup)
             running.expect_answers()
-            with running.sampler.window() as window:
+            gpus = GpuWatch(wanted=self.serving.gpus is not None)
+            with gpus, running.sampler.window() as window:
                 first = running.load(work.loads[0])
             further = tuple(running.load(each, "further load").result for each in work.loads[1:])
             swept = None if work.sweep is None else running.sweep(work.sweep, work.sweep_step_s)
@@ -199,7 +218,11 @@ class Session:
                 error_samples=tuple(map(self.site.desk.redact, first.samples)),
                 sweep=swept,
                 resources=resources_of(
-                    window, good=first.good, elapsed_s=first.elapsed_s, source=running.sampler.source
+                    window,
+                    good=first.good,
+                    elapsed_s=first.elapsed_s,
+                    source=running.sampler.source,
+                    gpus=gpus.used(),
                 ),
                 peak_memory_bytes=running.sampler.peak_bytes,
                 memory_source=running.sampler.source,

@@ -67,6 +67,6 @@ def steady_at(answered: Sequence[tuple[float, float]]) -> float | None:
     times = [seconds for _, seconds in answered]
     limit = SLOWER * median(times[len(times) // 2 :])
     for first in range(len(times) - NEIGHBOURS + 1):
-        if median(times[first : first + NEIGHBOURS]) <= limit:
+        if times[first] <= limit and median(times[first : first + NEIGHBOURS]) <= limit:
             return answered[first][0]
     return None

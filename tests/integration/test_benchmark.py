@@ -351,6 +351,8 @@ def test_a_slow_start_is_seen_step_by_step_and_every_start_is_kept(image: BuiltI
         assert 1500 < start.port_open_ms <= start.live_ms <= start.ready_ms <= start.first_answer_ms
     assert report.cold_start.steady_ms is not None
     assert report.cold_start.steady_ms > report.cold_start.first_answer_ms
+    assert report.shutdown is not None
+    assert report.shutdown.with_connection_s is not None
     assert report.pull is not None
     assert report.pull.total_bytes > report.pull.application_bytes > 1_000_000
     assert report.machine is not None
