@@ -108,8 +108,8 @@ def test_every_measurement_has_its_row() -> None:
         (
             "machine",
             (
-                "AMD EPYC, 2 cores, 24 GiB, the same work took 8% more or less, 2.0% of the time taken away by "
-                "its host"
+                "AMD EPYC, 2 cores, 24 GiB, the same work took 8% more or less, 2.0% of the time "
+                "taken away by its host"
             ),
         ),
     ]
