@@ -3,9 +3,7 @@
 import asyncio
 import json
 import platform
-import re
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,7 +12,7 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem, Pull
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
 from stages.load.open_loop import OpenLoop
@@ -25,6 +23,8 @@ from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers.archive import for_engine
+from stages.servers.baseline import Contest, Outcome
+from stages.servers.built import BuiltHere
 from stages.servers.checks import (
     check_found,
     check_limits,
@@ -37,21 +37,19 @@ from stages.servers.checks import (
 )
 from stages.servers.engine import Engine, EngineFacts
 from stages.servers.evidence import report_of
-from stages.servers.interface import LOOPBACK, ServerProtocol
-from stages.servers.leftovers import remove_leftovers
+from stages.servers.found import FoundImage, Near
+from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
 from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
-from stages.servers.owner import Owner
 from stages.servers.payloads import check_expected, read_payloads
 from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
 from stages.servers.session import Measurement, Session, Workload
 from stages.servers.sidecars import Sidecar
-from stages.servers.site import Site
+from stages.servers.site import our_site
 from stages.servers.start import is_open
-from stages.servers.subject import place
 from stages.servers.turn import our_turn
 
 MEASURES = 2  # raised whenever what is measured, or how, changes: an older record is then not taken again
@@ -103,6 +101,8 @@ class Benchmark:
     """The model, to tell how much of it will have to come here."""
     platforms: tuple[str, ...] = ()
     """What the image is built for, as far as it is known before the build."""
+    contest: Contest | None = None
+    """How it is compared with what is deployed."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
 
     name: ClassVar[str] = "benchmark"
@@ -153,24 +153,11 @@ class Benchmark:
             payloads = read_payloads(self.request, self.expect)
         except (PipelineError, OSError):
             return None
-        if self.limits is not None and self.limits.known is None:
-            return None
+        if (self.limits is not None and self.limits.known is None) or self.contest is not None:
+            return None  # what is deployed is not known beforehand
         image = have[BuiltImage]
-        told_otherwise = {
-            "protocols",
-            "environment",
-            "files",
-            "registries",
-            "weights",
-            "platforms",
-            "expect",
-            "limits",
-        }  # the digest tells of the last three
-        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
-            **options,
-            "environment": dict(self.environment),
-            "request": [[each.body, each.expected, each.weight] for each in payloads],
+            **self._asked(payloads),
             "digest": image.digest,
             "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
@@ -179,6 +166,19 @@ class Benchmark:
             "measures": MEASURES,
         }
         return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
+
+    def _asked(self, payloads: Sequence[Payload]) -> dict[str, object]:
+        """Return what is asked of a server, whatever its image; what the digests tell of is left out."""
+        told_otherwise = {
+            *("protocols", "environment", "expect", "limits", "contest"),
+            *("files", "registries", "weights", "platforms"),
+        }
+        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
+        return {
+            **options,
+            "environment": dict(self.environment),
+            "request": [[each.body, each.expected, each.weight] for each in payloads],
+        }
 
     def usable(self, made: BenchmarkReport) -> bool:
         """Tell whether recorded numbers may be taken again; those that must not be trusted may not."""
@@ -193,29 +193,59 @@ class Benchmark:
             DiskFull: there is no room for the image in the engine.
         """
         image = have[BuiltImage]
-        engine = Engine(desk.run)
-        facts = engine.facts()
-        reach = find_reach(facts)
-        owner = Owner.ourselves(None if reach.job is None else reach.job.id)
-        remove_leftovers(engine, owner, desk.say)
-        site = Site(engine=engine, desk=desk, reach=reach, name=_unique(desk.run_name), owner=owner)
-        subject = place(image, facts, site, self.files, self.registries)
+        built = BuiltHere(image=image, files=self.files, registries=self.registries)
+        return self.measure(
+            built,
+            desk,
+            near=built.near,
+            pull=lambda facts: pull_of(image, for_engine(image, facts), self.pull_bandwidth),
+        )
+
+    def measure(
+        self,
+        image: FoundImage,
+        desk: Desk,
+        *,
+        near: Callable[[Desk], Near] = lambda _: Near(),
+        pull: Callable[[EngineFacts], Pull | None] = lambda _: None,
+    ) -> BenchmarkReport:
+        """Measure any image; `near` tells what another one may share with it, where there is a contest.
+
+        Raises:
+            PipelineError: as for `run`, or the image cannot be had.
+        """
+        site, facts = our_site(desk)
+        subject = image.place(Near(), facts, site)
         if self.network == "host":
             _refuse_taken(self.port)
         serving = self._serving(self._limits(desk))
         session = Session(site=site, subject=subject, serving=serving)
-        with our_turn(desk.say) as doubts, Watch(kind_of(facts, reach)) as watch:
+        with our_turn(desk.say) as doubts, Watch(kind_of(facts, site.reach)) as watch:
             measured, starts = self._measure(session)
-        return report_of(
-            image.digest,
+            outcome = self._compared(session, image, lambda: near(desk), facts)
+        report = report_of(
+            image.digests[0],
             self.protocol,
             measured,
             starts=starts,
-            pull=pull_of(image, for_engine(image, facts), self.pull_bandwidth),
+            pull=pull(facts),
             cpus=serving.cpus,
             machine=watch.machine(),
             doubts=doubts,
-        )
+        ).model_copy(update={"settings": self._settings(serving)})
+        return outcome.told_in(report)
+
+    def _compared(
+        self, session: Session, image: FoundImage, near: Callable[[], Near], facts: EngineFacts
+    ) -> Outcome:
+        if self.contest is None:
+            return Outcome()
+        return self.contest.held(session, image.digests, near, self._workload(), facts)
+
+    def _settings(self, serving: Serving) -> str:
+        limits = [serving.memory_bytes, serving.cpus]
+        known = {**self._asked(serving.payloads), "limits": limits, "measures": MEASURES}
+        return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
 
     def _measure(self, session: Session) -> tuple[Measurement, tuple[ColdStart, ...]]:
         """Return what was measured, and every start; in the last one a client keeps its connection."""
@@ -260,11 +290,6 @@ class Benchmark:
             sweep_step_s=self.sweep_step_s,
             shutdown=True,
         )
-
-
-def _unique(run_name: str) -> str:
-    name = f"model-image-pipeline-{run_name or 'run'}-{secrets.token_hex(4)}"
-    return re.sub(r"[^a-z0-9.-]+", "-", name.lower())
 
 
 def _refuse_taken(port: int) -> None:

@@ -1,14 +1,15 @@
 """Where one server runs: the engine, the way to it, and the name that everything made for it has."""
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import Self
 
 from pipeline.desk import Desk
-from stages.servers.engine import Engine
-from stages.servers.leftovers import OWNER_LABEL
+from stages.servers.engine import Engine, EngineFacts
+from stages.servers.leftovers import OWNER_LABEL, remove_leftovers
 from stages.servers.owner import Owner
-from stages.servers.reach import Reach
+from stages.servers.reach import Reach, find_reach
 
 LABEL = "model-image-pipeline.run"
 
@@ -43,3 +44,19 @@ class Site:
         gone = "no such" in said.lower() or "not found" in said.lower()
         if not outcome.succeeded and not gone:
             self.desk.say(f"could not remove the {kind} {name}: {said}")
+
+
+def our_site(desk: Desk) -> tuple[Site, EngineFacts]:
+    """Return a site in the engine that answers, once what killed runs left there is gone.
+
+    Raises:
+        ToolMissing: no engine answers, or nothing in it can be reached from here.
+    """
+    engine = Engine(desk.run)
+    facts = engine.facts()
+    reach = find_reach(facts)
+    owner = Owner.ourselves(None if reach.job is None else reach.job.id)
+    remove_leftovers(engine, owner, desk.say)
+    name = f"model-image-pipeline-{desk.run_name or 'run'}-{secrets.token_hex(4)}".lower()
+    unique = re.sub(r"[^a-z0-9.-]+", "-", name)
+    return Site(engine=engine, desk=desk, reach=reach, name=unique, owner=owner), facts
