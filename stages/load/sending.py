@@ -36,6 +36,7 @@ class Sender:
         sent = time.perf_counter()
         measured = self.measured
         measured.lags.add((sent - possible) * 1000)
+        arrived = 0.0
         try:
             async with asyncio.timeout(self.request_timeout_s):
                 answer = await self.server.infer(payload)
@@ -49,7 +50,8 @@ class Sender:
                 return
             measured.good += 1
             self._count_tokens(answer, due)
-        now = time.perf_counter()
+            arrived = answer.at
+        now = arrived or time.perf_counter()
         measured.latencies.add((now - due) * 1000)
         measured.service.add((now - sent) * 1000)
 

@@ -61,6 +61,8 @@ class Answer:
     body: bytes = b""
     """The answer as it came, for the check of what it says."""
     tokens: Tokens | None = None
+    at: float = field(default=0.0, compare=False)
+    """When its last byte had come (time.perf_counter); 0: when `infer` returned it."""
 
 
 GOOD = Answer()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
+from stages.servers.connections import Connections, Response, connections_to
 from stages.servers.expectations import difference
 from stages.servers.http_client import ask, excerpt, parsed, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
@@ -29,13 +30,14 @@ class PlainHttp:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        async with session_to(target) as session:
-            yield _Server(session, target)
+        async with session_to(target) as session, connections_to(target) as connections:
+            yield _Server(session, connections, target)
 
 
 class _Server:
-    def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
+    def __init__(self, session: "aiohttp.ClientSession", connections: Connections, target: Target) -> None:
         self._session = session
+        self._connections = connections
         self._path = target.options.get("path", "/")
         self._ready_path = target.options.get("ready_path")
         self._method = target.options.get("method", "POST" if target.payloads else "GET").upper()
@@ -72,18 +74,11 @@ class _Server:
             )
 
     async def infer(self, payload: Payload) -> Answer:
-        import aiohttp
-
+        headers = {"Content-Type": payload.content_type} if payload.body else {}
+        request = self._connections.request(self._method, self._path, payload.body, headers)
         try:
-            async with self._session.request(
-                self._method,
-                self._path,
-                data=payload.body or None,
-                headers={"Content-Type": payload.content_type} if payload.body else {},
-                allow_redirects=False,
-            ) as response:
-                return self._judge(response.status, await response.read())
-        except aiohttp.ClientError as error:
+            return self._judge(await self._connections.send(request))
+        except OSError as error:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
 
     def same(self, expected: bytes, answer: bytes) -> str:
@@ -93,8 +88,9 @@ class _Server:
         same = expected.strip() == answer.strip()
         return "" if same else f"it is {excerpt(answer)!r}, not {excerpt(expected)!r}"
 
-    def _judge(self, status: int, body: bytes) -> Answer:
+    def _judge(self, response: Response) -> Answer:
+        status, body = response.status, response.body
         good = 200 <= status < 300 if self._status is None else str(status) == self._status
         if good:
-            return Answer(body=body)
+            return Answer(body=body, at=response.at)
         return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
