@@ -29,6 +29,8 @@ class OpenAI:
     """Speaks the OpenAI API; a request with `messages` is a chat, any other a text completion."""
 
     options: ClassVar[frozenset[str]] = frozenset()
+    answers_vary: ClassVar[bool] = True
+    """Answers are sampled, and even without that they differ by what else is computed beside them."""
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
@@ -82,12 +84,12 @@ class _Server:
                 "temperature": 0,
             }
             self.payloads = (Payload(body=json.dumps(chat).encode(), name="a short chat"),)
-        self._requests = {payload: _request(payload, self.model) for payload in self.payloads}
+        self._requests = {payload.body: _request(payload, self.model) for payload in self.payloads}
 
     async def infer(self, payload: Payload) -> Answer:
         import aiohttp
 
-        request = self._requests[payload]
+        request = self._requests[payload.body]
         try:
             async with self._session.post(
                 request.path, data=request.body, headers=JSON, allow_redirects=False

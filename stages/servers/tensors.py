@@ -57,7 +57,7 @@ def tensor_of(name: str, datatype: str, shape: Sequence[int], data: object) -> T
         ValueError: an element does not fit the data type.
     """
     try:
-        raw = _packed(datatype, [*_flat(data)])
+        raw = _packed(datatype, [*flat(data)])
     except (struct.error, TypeError, ValueError) as error:
         raise ValueError(f"{name}: the data are no {datatype}: {error}") from error
     return Tensor(name=name, datatype=datatype, shape=tuple(shape), raw=raw)
@@ -78,10 +78,11 @@ def _format(datatype: str) -> str:
     return FORMATS[datatype]
 
 
-def _flat(data: object) -> Iterator[object]:
+def flat(data: object) -> Iterator[object]:
+    """Yield elements that may be nested in lists, row by row."""
     if isinstance(data, list):
         for entry in data:
-            yield from _flat(entry)
+            yield from flat(entry)
     else:
         yield data
 

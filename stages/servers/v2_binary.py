@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from pipeline.errors import StageFailed
-from stages.servers.expectations import difference
 from stages.servers.http_client import excerpt, object_in, objects_in, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import HttpServer
-from stages.servers.v2_request import GENERATED_ID, inputs_of
+from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
 
 LENGTH = "Inference-Header-Content-Length"
 
@@ -40,7 +39,7 @@ class _BinaryServer(HttpServer):
         """Turn the requests into bytes."""
         await super().prepare()
         try:
-            self._sent = {payload: _packed(payload) for payload in self.payloads}
+            self._sent = {payload.body: _packed(payload) for payload in self.payloads}
         except ValueError as error:
             raise StageFailed(
                 f"the request cannot be sent as binary tensors: {error}",
@@ -51,7 +50,7 @@ class _BinaryServer(HttpServer):
         """Send one request."""
         import aiohttp
 
-        header_bytes, body = self._sent[payload]
+        header_bytes, body = self._sent[payload.body]
         headers = {LENGTH: str(header_bytes), "Content-Type": "application/octet-stream"}
         try:
             async with self.session.post(
@@ -64,7 +63,7 @@ class _BinaryServer(HttpServer):
 
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs, whether they came as JSON or as bytes."""
-        return difference(_outputs(expected), _outputs(answer), at="outputs")
+        return outputs_differ(_outputs(expected), _outputs(answer))
 
 
 def _packed(payload: Payload) -> tuple[int, bytes]:

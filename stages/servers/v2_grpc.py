@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 
 from pipeline.errors import StageFailed, ToolMissing
 from stages.servers.causes import LONGER
-from stages.servers.expectations import difference
 from stages.servers.http_client import parsed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
-from stages.servers.v2_request import GENERATED_ID, inputs_of, request_from
+from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ, request_from
 
 QUESTION_S = 5
 LARGEST_MESSAGE = 2**31 - 1
@@ -83,7 +82,7 @@ class _Server:
         try:
             if not self.payloads:
                 self.payloads = (Payload(body=request_from(await self._metadata())),)
-            self._requests = {payload: self._message(payload) for payload in self.payloads}
+            self._requests = {payload.body: self._message(payload) for payload in self.payloads}
         except ValueError as error:
             raise StageFailed(
                 f"cannot make a request for {self.model}: {error}",
@@ -94,7 +93,7 @@ class _Server:
         import grpc.aio
 
         try:
-            response = await self._stub.ModelInfer(self._requests[payload])
+            response = await self._stub.ModelInfer(self._requests[payload.body])
         except grpc.aio.AioRpcError as error:
             name = error.code().name
             temporary = name in {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED"}
@@ -104,7 +103,7 @@ class _Server:
         return Answer(body=response.SerializeToString())
 
     def same(self, expected: bytes, answer: bytes) -> str:
-        return difference(self._outputs(expected), self._outputs(answer), at="outputs")
+        return outputs_differ(self._outputs(expected), self._outputs(answer))
 
     async def _ask(self, question: Any, field: str = "live") -> str:
         import grpc.aio

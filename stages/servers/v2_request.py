@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from stages.servers.expectations import difference
 from stages.servers.http_client import object_in, objects_in
 from stages.servers.interface import Payload
-from stages.servers.tensors import Tensor, tensor_of
+from stages.servers.tensors import Tensor, flat, tensor_of
 
 GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
 
@@ -41,6 +42,22 @@ def inputs_of(payload: Payload) -> tuple[Tensor, ...]:
         return tuple(tensor_of(one["name"], one["datatype"], one["shape"], one["data"]) for one in inputs)
     except KeyError as error:
         raise ValueError(f"{payload.name or 'the request'}: an input has no {error}") from error
+
+
+def outputs_differ(expected: object, answer: object) -> str:
+    """Return how the outputs of an answer differ from the expected ones, which are matched by their names.
+
+    Outputs that nobody expects make no difference.
+    """
+    wanted, found = _by_name(expected), _by_name(answer)
+    if not wanted:
+        return "the expected answer has no `outputs`"
+    return difference(wanted, found, at="outputs")
+
+
+def _by_name(outputs: object) -> dict[str, object]:
+    """Return the data of each output as one flat list: servers nest them or not."""
+    return {str(one.get("name")): [*flat(one.get("data"))] for one in objects_in(outputs)}
 
 
 def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:

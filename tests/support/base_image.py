@@ -105,7 +105,7 @@ def _bootstrap() -> Path:
     unfinished = archive.with_suffix(".unfinished")
     try:
         run_logged(
-            [*_BOOTSTRAP, *_apt_options(), SUITE, str(unfinished), str(sources)],
+            [*_BOOTSTRAP, *apt_options(), SUITE, str(unfinished), str(sources)],
             log=log_file("base-image"),
             advice=f"check that apt-get update works here, or {ADVICE}",
             environment={"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH), "LC_ALL": "C.UTF-8"},
@@ -131,7 +131,8 @@ def _changes() -> list[str]:
     return [word for change in changes for word in ("--change", change)]
 
 
-def _apt_options() -> list[str]:
+def apt_options() -> list[str]:
+    """Return what a bootstrap must know of this machine's apt, as arguments of mmdebstrap."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     options = [line for line in dump.splitlines() if line.startswith(_APT_OPTIONS) and '""' not in line]
     return [f"--aptopt={option.removesuffix(';')}" for option in options]

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -54,7 +55,7 @@ def test_the_answer_is_compared_by_its_numbers(as_json: bool) -> None:
         ]
 
     found = talk(BinaryInference(), doubling(as_json=as_json), scene, payloads=(PAYLOAD,), model="double")
-    assert found == ["", "", "outputs[0].data[1] is 5.0, not 6.0"]
+    assert found == ["", "", "outputs.y[1] is 5.0, not 6.0"]
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,11 @@ def test_a_request_that_is_no_tensor_is_refused_before_the_load() -> None:
     payload = Payload(body=b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}', name="r.json")
     with pytest.raises(StageFailed, match=r"r\.json: an input has no 'data'"):
         talk(BinaryInference(), {}, first_inference, payloads=(payload,), model="double")
+
+
+def test_a_payload_that_expects_an_answer_is_sent_like_the_one_that_it_was_made_of() -> None:
+    async def scene(server: ModelServer) -> Answer:
+        await first_inference(server)
+        return await server.infer(replace(PAYLOAD, name="the request (alone)", expected=b"{}"))
+
+    assert talk(BinaryInference(), doubling(), scene, payloads=(PAYLOAD,), model="double").error == ""

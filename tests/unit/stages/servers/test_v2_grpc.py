@@ -99,7 +99,7 @@ def test_the_answer_is_compared_by_its_numbers(raw: bool) -> None:
         ]
 
     found = talk(Doubling(raw=raw), scene, payloads=(of(1.5, 2.5),))
-    assert found == ["", "", "outputs[0].data[1] is 5.0, not 6.0"]
+    assert found == ["", "", "outputs.y[1] is 5.0, not 6.0"]
 
 
 def test_a_refused_request_is_an_error_of_its_own_kind() -> None:
