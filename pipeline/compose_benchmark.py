@@ -1,11 +1,19 @@
 """The benchmark of the configuration."""
 
 from pipeline import compose_gitops as gitops
+from pipeline.benchmark_section import BenchmarkSection
 from pipeline.cascade import Configuration
 from pipeline.compose_model import model_of
+from pipeline.load_section import LoadSection, SweepSection
 from pipeline.reference import Repository
 from stages.benchmark import Benchmark
+from stages.gitops.limits import ManifestLimits
+from stages.load.closed_loop import ClosedLoop
+from stages.load.open_loop import OpenLoop
+from stages.load.sweep import SweepPlan
 from stages.models.registry_layers import RegistryLayers
+from stages.servers.loading import Load
+from stages.servers.sidecars import Sidecar
 
 
 def benchmark(configuration: Configuration) -> Benchmark:
@@ -19,13 +27,24 @@ def benchmark(configuration: Configuration) -> Benchmark:
         protocol=section.protocol,
         model=section.model,
         request=configuration.root / section.request if section.request else None,
-        rate_rps=section.rate_rps,
-        duration_s=section.duration_s,
+        expect=configuration.root / section.expect if section.expect else None,
+        options=section.options,
+        check_answers=section.check_answers,
+        load=_load(section, section.load),
+        further_loads=tuple(_load(section, each) for each in section.further_loads),
+        sweep=None if section.sweep is None else _sweep(section.sweep),
+        sweep_step_s=section.sweep.step_s if section.sweep is not None else section.duration_s,
+        starts=section.starts,
         warmup_s=section.warmup_s,
         readiness_timeout_s=section.readiness_timeout_s,
         request_timeout_s=section.request_timeout_s,
+        stop_timeout_s=section.stop_timeout_s,
         memory_limit=section.memory_limit,
         cpus=section.cpus,
+        limits=_limits(configuration) if section.resources == "from-manifest" else None,
+        gpus=section.gpus,
+        pull_bandwidth=section.pull_bandwidth,
+        sidecars=tuple(Sidecar(**each.model_dump()) for each in section.sidecars),
         environment=section.environment,
         network=section.network,
         platforms=configuration.values.build.platforms,
@@ -38,6 +57,27 @@ def weight_layers(configuration: Configuration) -> RegistryLayers:
         repositories=_with_weights(configuration),
         insecure=configuration.values.insecure_registries,
         options=gitops.options(configuration),
+    )
+
+
+def _limits(configuration: Configuration) -> ManifestLimits:
+    return ManifestLimits(destination=gitops.destination(configuration), root=configuration.root)
+
+
+def _load(section: BenchmarkSection, load: LoadSection) -> Load:
+    """Return a load; what it does not say itself, the section's simple keys say."""
+    duration_s = load.duration_s or section.duration_s
+    if load.concurrency is not None:
+        return ClosedLoop(concurrency=load.concurrency, duration_s=duration_s)
+    return OpenLoop(rate_rps=load.rate_rps or section.rate_rps, duration_s=duration_s, shape=load.shape)
+
+
+def _sweep(section: SweepSection) -> SweepPlan:
+    return SweepPlan(
+        budget_p99_ms=section.p99_ms,
+        begin_rps=section.begin_rps,
+        highest_rps=section.highest_rps,
+        within=section.within,
     )
 
 

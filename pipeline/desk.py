@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -71,12 +71,26 @@ class Desk:
         """Remember something to undo when the stage ends, whatever happened; the last one first."""
         self._undo.append(undo)
 
+    def part(self) -> "Desk":
+        """Return a desk for one part of the work, whose `close` undoes what was done there before the end."""
+        inner = replace(self, _undo=[])
+        self.on_exit(inner.clear)
+        return inner
+
+    def close(self) -> None:
+        """Undo everything now; what an interruption keeps from its end stays on the list for `clear`."""
+        while self._undo:
+            self._attempt(self._undo[-1])
+            self._undo.pop()
+
     def clear(self) -> None:
         """Undo everything that was remembered; one that fails does not keep the others from running."""
         with uninterrupted():
             while self._undo:
-                undo = self._undo.pop()
-                try:
-                    undo()
-                except Exception as error:  # cleaning up goes on, whatever it is
-                    self.say(f"could not clean up: {error}")
+                self._attempt(self._undo.pop())
+
+    def _attempt(self, undo: Callable[[], None]) -> None:
+        try:
+            undo()
+        except Exception as error:  # cleaning up goes on, whatever it is
+            self.say(f"could not clean up: {error}")

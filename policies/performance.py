@@ -1,11 +1,12 @@
 """Is the model server quick, steady and small enough?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ByteSize, Field, PositiveFloat
 
-from pipeline.model import Artifact, BenchmarkReport, Reason, Verdict
+from pipeline.model import Artifact, BenchmarkReport, Metric, Reason, RegressionLimit, Verdict
+from policies import regression
 from policies.rule import Rule, size
 
 
@@ -27,6 +28,18 @@ class PerformanceRule(Rule):
     """Time from the start of the container to its first answer."""
     maximum_peak_memory: ByteSize | None = None
     """Peak memory of the container, such as 2GiB."""
+    maximum_regression: Mapping[Metric, regression.Share] = Field(default={})
+    """How much worse than the deployed image each metric may be, such as {p99_ms: 10%}. It is refused when
+    the whole interval of the change lies beyond; needs `benchmark.baseline`."""
+    least_difference: Mapping[Metric, PositiveFloat] = Field(default={})
+    """Differences below this do not count, in the metric's unit, such as {p99_ms: 1.0}."""
+    inconclusive: Literal["fail", "warn", "more-rounds"] = "more-rounds"
+    """What follows when the interval lies on both sides of the limit; `more-rounds` lets the benchmark go on,
+    up to `benchmark.most_rounds`."""
+    still_inconclusive: Literal["fail", "warn"] = "warn"
+    """What follows when more rounds did not decide it either."""
+    missing_comparison: Literal["fail", "warn"] = "warn"
+    """What follows when the deployed image could not be compared with: nothing is deployed yet, say."""
 
     judges: ClassVar[type[Artifact]] = BenchmarkReport
     why: ClassVar[str] = (
@@ -54,8 +67,30 @@ maximum_peak_memory: 3GiB
             *self._of_latency(artifact),
             *self._of_throughput(artifact),
             *self._of_container(artifact),
+            *regression.worse(artifact, self.limits),
         )
-        return self.verdict(reasons, _summary(artifact))
+        doubtful = (*self._undecided(artifact), *self._missing(artifact))
+        failing = [reason for fails, reason in doubtful if fails]
+        notes = [reason.message for fails, reason in doubtful if not fails]
+        return self.verdict((*reasons, *failing), _summary(artifact), notes)
+
+    @property
+    def limits(self) -> tuple[RegressionLimit, ...]:
+        """What the comparison with the deployed image has to keep to."""
+        return regression.limits_of(self.maximum_regression, self.least_difference)
+
+    @property
+    def to_decide(self) -> tuple[RegressionLimit, ...]:
+        """The limits for whose sake the benchmark is to go on; nothing unless `more-rounds` is set."""
+        return self.limits if self.inconclusive == "more-rounds" else ()
+
+    def _undecided(self, report: BenchmarkReport) -> Iterator[tuple[bool, Reason]]:
+        then = self.still_inconclusive if self.inconclusive == "more-rounds" else self.inconclusive
+        yield from ((then == "fail", reason) for reason in regression.undecided(report, self.limits))
+
+    def _missing(self, report: BenchmarkReport) -> Iterator[tuple[bool, Reason]]:
+        fails = self.missing_comparison == "fail"
+        yield from ((fails, reason) for reason in regression.missing(report, self.limits))
 
     def _of_errors(self, report: BenchmarkReport) -> Iterator[Reason]:
         if report.requests == 0:

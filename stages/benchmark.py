@@ -2,14 +2,9 @@
 
 import asyncio
 import json
-import os
 import platform
-import re
-import secrets
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,18 +12,21 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem
+from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem, Pull
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
+from stages.load.open_loop import OpenLoop
+from stages.load.sweep import SweepPlan
 from stages.models.disk_needs import benchmark_needs
-from stages.models.fetch import fetch
 from stages.models.interface import Files
 from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
-from stages.servers.archive import load_application
-from stages.servers.causes import with_weights
+from stages.servers.archive import for_engine
+from stages.servers.baseline import Contest, Outcome
+from stages.servers.built import BuiltHere
 from stages.servers.checks import (
+    check_found,
     check_limits,
     check_load,
     check_platforms,
@@ -37,19 +35,24 @@ from stages.servers.checks import (
     missing,
     parse_memory,
 )
-from stages.servers.container import Container, ContainerSettings, while_alive
 from stages.servers.engine import Engine, EngineFacts
-from stages.servers.interface import LOOPBACK, ModelServer, ServerProtocol, Target
-from stages.servers.load import Load, Measured, doubts, drive, is_late, summarize
-from stages.servers.memory import PeakMemory, find_source
+from stages.servers.evidence import report_of
+from stages.servers.found import FoundImage, Near
+from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
+from stages.servers.limits import Limits, ReadLimits
+from stages.servers.loading import Load, shortened
+from stages.servers.machine import Watch, kind_of
+from stages.servers.payloads import check_expected, read_payloads
+from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
-from stages.servers.site import Site
-from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
-from stages.servers.weights import place_weights
+from stages.servers.serving import Serving
+from stages.servers.session import Measurement, Session, Workload
+from stages.servers.sidecars import Sidecar
+from stages.servers.site import our_site
+from stages.servers.start import is_open
+from stages.servers.turn import our_turn
 
-MEASURES = 1  # raised whenever what is measured, or how, changes: an older record is then not taken again
-SHOWN_ERRORS = 5
-ATTEMPTS = 3  # a machine that was busy with something else for a moment is no reason to fail
+MEASURES = 2  # raised whenever what is measured, or how, changes: an older record is then not taken again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +64,34 @@ class Benchmark:
     protocol: str = "v2"
     model: str | None = None
     """The model's name at the server; None asks the server."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the protocol alone understands."""
     request: Path | None = None
     """A file with the body of an inference request; None has one made from the model's metadata."""
-    rate_rps: float = 20.0
-    duration_s: float = 10.0
+    expect: Path | None = None
+    """A file with the expected answer; None looks for one beside the request."""
+    load: Load = field(default_factory=lambda: OpenLoop(rate_rps=20.0, duration_s=10.0))
+    further_loads: tuple[Load, ...] = ()
+    sweep: SweepPlan | None = None
+    sweep_step_s: float = 5.0
     warmup_s: float = 2.0
+    starts: int = 3
+    """How often the server is started; the load runs in the first start."""
     readiness_timeout_s: float = 120.0
     request_timeout_s: float = 10.0
+    stop_timeout_s: float = 30.0
+    check_answers: bool | None = None
+    """Whether answers under load are compared with those asked alone; None: as the protocol has it."""
     memory_limit: str | None = None
     """Such as 512m or 2Gi, in units of 1,024."""
     cpus: float | None = None
+    limits: ReadLimits | None = None
+    """Where limits come from that are not set here; None: there are none."""
+    gpus: str | None = None
+    pull_bandwidth: int | None = None
+    """Bytes per second, for the estimate of a pull."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
     network: Literal["publish", "host"] = "publish"
     files: Files | None = None
     """Where remote weights are fetched from; the server needs them on this machine."""
@@ -81,6 +101,8 @@ class Benchmark:
     """The model, to tell how much of it will have to come here."""
     platforms: tuple[str, ...] = ()
     """What the image is built for, as far as it is known before the build."""
+    contest: Contest | None = None
+    """How it is compared with what is deployed."""
     protocols: Mapping[str, ServerProtocol] = field(default_factory=lambda: PROTOCOLS)
 
     name: ClassVar[str] = "benchmark"
@@ -92,15 +114,30 @@ class Benchmark:
         checks = (
             check_protocol(self.protocol, self.protocols),
             check_request(self.request),
-            check_load(self._of_rate(self.duration_s)),
+            *check_expected(self.expect),
+            *map(check_load, (self.load, *self.further_loads)),
         )
         try:
             facts = Engine(desk.run).facts()
         except PipelineError as error:
             return (*checks, missing(SUBJECT, Problem.TOOL, error.message, error.advice))
-        limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
         reach = check_reach(facts, host_network=self.network == "host")
-        return (*checks, reach, check_platforms(self.platforms, facts), limits)
+        return (*checks, reach, check_platforms(self.platforms, facts), self._check_limits(desk, facts))
+
+    def _check_limits(self, desk: Desk, facts: EngineFacts) -> Check:
+        limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)
+        if not limits.passed or self.limits is None:
+            return limits
+        try:
+            return check_found(self._limits(desk), facts)
+        except PipelineError as error:
+            return missing("benchmark limits", Problem.MANIFEST, error.message, error.advice)
+
+    def _limits(self, desk: Desk) -> Limits:
+        """Return what is set here, and for the rest what the manifest states."""
+        found = Limits() if self.limits is None else self.limits(desk)
+        memory = found.memory_bytes if self.memory_limit is None else parse_memory(self.memory_limit)
+        return replace(found, memory_bytes=memory, cpus=found.cpus if self.cpus is None else self.cpus)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the engine needs to load the image, and the weights where they are not here."""
@@ -113,30 +150,35 @@ class Benchmark:
         try:
             facts = Engine(process.run).facts()
             reach = find_reach(facts)
-            body = "" if self.request is None else Digest.of(self.request.read_bytes())
+            payloads = read_payloads(self.request, self.expect)
         except (PipelineError, OSError):
             return None
+        if (self.limits is not None and self.limits.known is None) or self.contest is not None:
+            return None  # what is deployed is not known beforehand
         image = have[BuiltImage]
-        told_otherwise = {
-            "protocols",
-            "environment",
-            "files",
-            "registries",
-            "weights",
-            "platforms",
-        }  # the digest tells of the last three
-        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
         known = {
-            **options,
-            "environment": dict(self.environment),
-            "request": body,
+            **self._asked(payloads),
             "digest": image.digest,
             "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
             "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
-            "machine": [platform.machine(), platform.release(), os.cpu_count()],
+            "machine": [kind_of(facts, reach), platform.release()],
+            "limits": None if self.limits is None else self.limits.known,
             "measures": MEASURES,
         }
-        return Digest.of(json.dumps(known, sort_keys=True).encode())
+        return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
+
+    def _asked(self, payloads: Sequence[Payload]) -> dict[str, object]:
+        """Return what is asked of a server, whatever its image; what the digests tell of is left out."""
+        told_otherwise = {
+            *("protocols", "environment", "expect", "limits", "contest"),
+            *("files", "registries", "weights", "platforms"),
+        }
+        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
+        return {
+            **options,
+            "environment": dict(self.environment),
+            "request": [[each.body, each.expected, each.weight] for each in payloads],
+        }
 
     def usable(self, made: BenchmarkReport) -> bool:
         """Tell whether recorded numbers may be taken again; those that must not be trusted may not."""
@@ -151,142 +193,103 @@ class Benchmark:
             DiskFull: there is no room for the image in the engine.
         """
         image = have[BuiltImage]
-        engine = Engine(desk.run)
-        facts = engine.facts()
-        site = Site(engine=engine, desk=desk, reach=find_reach(facts), name=_unique(desk.run_name))
-        container = self._container(image, facts, site)
-        clock = Clock(started=time.perf_counter(), timeout_s=self.readiness_timeout_s, say=desk.say)
-        container.start()
-        source = find_source(container.id, container.state().pid)
-        with PeakMemory(source) as memory:
-            measured = self._measure(container, image, clock)
-        return self._report(image, measured, memory, container)
-
-    def _container(self, image: BuiltImage, facts: EngineFacts, site: Site) -> Container:
-        layers = fetch(image.weights, self.files, site.desk, self.registries)
-        application = load_application(image, facts, site.engine, site.desk, site.name)
-        settings = ContainerSettings(
-            image=application,
-            port=self.port,
-            host_network=self.network == "host",
-            mounts=place_weights(image.as_mounted(layers), application, site),
-            environment=self.environment,
-            memory_bytes=None if self.memory_limit is None else parse_memory(self.memory_limit),
-            cpus=self.cpus,
+        built = BuiltHere(image=image, files=self.files, registries=self.registries)
+        return self.measure(
+            built,
+            desk,
+            near=built.near,
+            pull=lambda facts: pull_of(image, for_engine(image, facts), self.pull_bandwidth),
         )
-        if settings.host_network:
-            _refuse_taken(self.port)
-        site.desk.say("starting the server")
-        return Container(site, settings)
 
-    def _measure(self, container: Container, image: BuiltImage, clock: Clock) -> "_Result":
-        import uvloop
-
-        try:
-            host, port = container.address()
-            target = Target(
-                host=host,
-                port=port,
-                model=self.model,
-                image=image.name.rpartition("/")[2],
-                request=None if self.request is None else self.request.read_bytes(),
-            )
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(while_alive(container, self._session(target, clock)))
-        except NotReady as error:
-            what = f"the server was not ready after {self.readiness_timeout_s:g} s: {error}"
-            advice = container.why_closed() if isinstance(error, PortClosed) else error.advice
-            raise _explained(StageFailed(what, advice=advice), container, image) from None
-        except StageFailed as error:
-            raise _explained(error, container, image) from error
-
-    async def _session(self, target: Target, clock: Clock) -> "_Result":
-        async with self.protocols[self.protocol].connect(target) as server:
-            start = await cold_start(server, target, clock)
-            warmup = await self._load(server, "warm-up", self.warmup_s, clock) if self.warmup_s > 0 else None
-            load = await self._steady_load(server, clock)
-            return _Result(server.model, start, 0 if warmup is None else warmup.due, load)
-
-    async def _steady_load(self, server: ModelServer, clock: Clock) -> Measured:
-        """Return the first load during which nothing else kept this machine busy, or the last one."""
-        for _ in range(ATTEMPTS - 1):
-            measured = await self._load(server, "load", self.duration_s, clock)
-            if not is_late(measured):
-                return measured
-            clock.say(f"the load generator was late (p99 {measured.send_lag_p99_ms:.0f} ms): once more")
-        return await self._load(server, "load", self.duration_s, clock)
-
-    async def _load(self, server: ModelServer, what: str, duration_s: float, clock: Clock) -> Measured:
-        load = self._of_rate(duration_s)
-        measured = Measured(due=load.requests)
-        narrator = asyncio.create_task(_narrate(what, load, measured, clock))
-        try:
-            await drive(server.infer, load, measured)
-        finally:
-            narrator.cancel()
-        return measured
-
-    def _of_rate(self, duration_s: float) -> Load:
-        return Load(rate_rps=self.rate_rps, duration_s=duration_s, request_timeout_s=self.request_timeout_s)
-
-    def _report(
-        self, image: BuiltImage, result: "_Result", memory: PeakMemory, container: Container
+    def measure(
+        self,
+        image: FoundImage,
+        desk: Desk,
+        *,
+        near: Callable[[Desk], Near] = lambda _: Near(),
+        pull: Callable[[EngineFacts], Pull | None] = lambda _: None,
     ) -> BenchmarkReport:
-        load, redact = result.load, container.site.desk.redact
-        samples = load.errors.most_common(SHOWN_ERRORS)
-        return BenchmarkReport(
-            digest=image.digest,
-            protocol=self.protocol,
-            model=result.model,
-            rate_rps=self.rate_rps,
-            duration_s=self.duration_s,
-            warmup_requests=result.warmup_requests,
-            cold_start=result.cold_start,
-            requests=load.due,
-            errors=load.failed,
-            error_samples=tuple(redact(f"{count} times: {message}") for message, count in samples),
-            throughput_rps=load.good / load.elapsed_s,
-            latency=summarize(load.latencies_ms) if load.good else None,
-            service_time=summarize(load.service_ms) if load.good else None,
-            send_lag_p99_ms=load.send_lag_p99_ms,
-            generator_cpu=min(1.0, load.generator_cpu),
-            peak_memory_bytes=memory.peak_bytes,
-            memory_source=memory.source,
-            route=container.route,
-            finished_at=datetime.now(UTC),
-            invalid=(*doubts(load), *memory.doubts()),
+        """Measure any image; `near` tells what another one may share with it, where there is a contest.
+
+        Raises:
+            PipelineError: as for `run`, or the image cannot be had.
+        """
+        site, facts = our_site(desk)
+        subject = image.place(Near(), facts, site)
+        if self.network == "host":
+            _refuse_taken(self.port)
+        serving = self._serving(self._limits(desk))
+        session = Session(site=site, subject=subject, serving=serving)
+        with our_turn(desk.say) as doubts, Watch(kind_of(facts, site.reach)) as watch:
+            measured, starts = self._measure(session)
+            outcome = self._compared(session, image, lambda: near(desk), facts)
+        report = report_of(
+            image.digests[0],
+            self.protocol,
+            measured,
+            starts=starts,
+            pull=pull(facts),
+            cpus=serving.cpus,
+            machine=watch.machine(),
+            doubts=doubts,
+        ).model_copy(update={"settings": self._settings(serving)})
+        return outcome.told_in(report)
+
+    def _compared(
+        self, session: Session, image: FoundImage, near: Callable[[], Near], facts: EngineFacts
+    ) -> Outcome:
+        if self.contest is None:
+            return Outcome()
+        return self.contest.held(session, image.digests, near, self._workload(), facts)
+
+    def _settings(self, serving: Serving) -> str:
+        limits = [serving.memory_bytes, serving.cpus]
+        known = {**self._asked(serving.payloads), "limits": limits, "measures": MEASURES}
+        return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
+
+    def _measure(self, session: Session) -> tuple[Measurement, tuple[ColdStart, ...]]:
+        """Return what was measured, and every start; in the last one a client keeps its connection."""
+        measured = session.measure(self._workload())
+        end = measured.shutdown
+        if self.starts == 1 or end is None or end.killed:  # who does not stop alone does not so either
+            return measured, (
+                measured.cold_start,
+                *(session.start_once() for _ in range(self.starts - 1)),
+            )
+        between = tuple(session.start_once() for _ in range(self.starts - 2))
+        last, duration_s = session.start_and_stop()
+        end = end.model_copy(update={"with_connection_s": duration_s})
+        return replace(measured, shutdown=end), (measured.cold_start, *between, last)
+
+    def _serving(self, limits: Limits) -> Serving:
+        protocol = self.protocols[self.protocol]
+        varying = bool(getattr(protocol, "answers_vary", False))
+        return Serving(
+            port=self.port,
+            protocol=protocol,
+            model=self.model,
+            payloads=read_payloads(self.request, self.expect),
+            options=self.options,
+            environment=self.environment,
+            memory_bytes=limits.memory_bytes,
+            cpus=limits.cpus,
+            gpus=self.gpus,
+            host_network=self.network == "host",
+            sidecars=self.sidecars,
+            check_answers=not varying if self.check_answers is None else self.check_answers,
+            readiness_timeout_s=self.readiness_timeout_s,
+            request_timeout_s=self.request_timeout_s,
+            stop_timeout_s=self.stop_timeout_s,
         )
 
-
-def _unique(run_name: str) -> str:
-    name = f"model-image-pipeline-{run_name or 'run'}-{secrets.token_hex(4)}"
-    return re.sub(r"[^a-z0-9.-]+", "-", name.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What was measured while the container ran."""
-
-    model: str | None
-    cold_start: ColdStart
-    warmup_requests: int
-    load: Measured
-
-
-async def _narrate(what: str, load: Load, measured: Measured, clock: Clock) -> None:
-    begin = time.perf_counter()
-    while True:
-        spent = time.perf_counter() - begin
-        done = f"{measured.good} good answers, {measured.failed} errors"
-        clock.say(f"{what}: {min(spent, load.duration_s):.0f} of {load.duration_s:g} s, {done}")
-        await asyncio.sleep(1.0)
-
-
-def _explained(error: StageFailed, container: Container, image: BuiltImage) -> StageFailed:
-    """Return the error with the end of the server's log, and with what that log tells of the weights."""
-    tail = error.tail or "\n".join(container.log_tail())
-    advice = with_weights(error.advice, tail, mounted=bool(image.weights))
-    return StageFailed(error.message, advice=advice, tail=tail)
+    def _workload(self) -> Workload:
+        return Workload(
+            loads=(self.load, *self.further_loads),
+            warmup=shortened(self.load, self.warmup_s) if self.warmup_s > 0 else None,
+            sweep=self.sweep,
+            sweep_step_s=self.sweep_step_s,
+            shutdown=True,
+        )
 
 
 def _refuse_taken(port: int) -> None:

@@ -6,7 +6,28 @@ artifact that only tells something about an image, so a stated reason (`Skipped`
 
 from pipeline.model.attest import Attestation, AttestedImage, Signer, Verification, VerifiedImage
 from pipeline.model.base import Artifact, Evidence, Skipped, Tool, Value
-from pipeline.model.benchmark import BenchmarkReport, ColdStart, Latency
+from pipeline.model.benchmark import (
+    BenchmarkReport,
+    ColdStart,
+    GpuUse,
+    Latency,
+    LoadResult,
+    Machine,
+    Pull,
+    Resources,
+    Shutdown,
+    Sizing,
+    Sweep,
+    TokenTimes,
+)
+from pipeline.model.comparison import (
+    METRICS,
+    Comparison,
+    Metric,
+    MetricComparison,
+    RegressionLimit,
+    percent,
+)
 from pipeline.model.destinations import Destinations
 from pipeline.model.image import (
     BaseImage,
@@ -66,6 +87,7 @@ from pipeline.model.update import (
 )
 
 __all__ = [
+    "METRICS",
     "Accepted",
     "Artifact",
     "Attestation",
@@ -80,6 +102,7 @@ __all__ = [
     "ChangeRequest",
     "Check",
     "ColdStart",
+    "Comparison",
     "Descriptor",
     "Destinations",
     "DiskForecast",
@@ -91,13 +114,18 @@ __all__ = [
     "FileChange",
     "FindingKind",
     "FoundBy",
+    "GpuUse",
     "Image",
     "ImageTag",
     "Latency",
     "Level",
     "License",
     "LintFinding",
+    "LoadResult",
+    "Machine",
     "ManifestUpdate",
+    "Metric",
+    "MetricComparison",
     "Misconfiguration",
     "ModelCard",
     "ModelFile",
@@ -108,6 +136,7 @@ __all__ = [
     "PlatformImage",
     "Problem",
     "Proof",
+    "Pull",
     "Pushed",
     "PushedBlob",
     "PushedImage",
@@ -116,6 +145,8 @@ __all__ = [
     "RegistryAnswer",
     "RegistryEvidence",
     "RegistryScan",
+    "RegressionLimit",
+    "Resources",
     "Rollout",
     "Sbom",
     "SbomFormat",
@@ -123,12 +154,16 @@ __all__ = [
     "ScannedModelFile",
     "Secret",
     "Severity",
+    "Shutdown",
     "Signer",
+    "Sizing",
     "Skipped",
     "SlowTest",
     "Source",
     "StandingImage",
     "SuiteReport",
+    "Sweep",
+    "TokenTimes",
     "Tool",
     "Unjudged",
     "Value",
@@ -137,4 +172,5 @@ __all__ = [
     "VerifiedImage",
     "Vulnerability",
     "VulnerabilityDatabase",
+    "percent",
 ]

@@ -4,8 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.markup import code, fenced, plain
-from pipeline.model import AttestedImage, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
+from pipeline.model import (
+    AttestedImage,
+    BenchmarkReport,
+    BuiltImage,
+    ManifestUpdate,
+    PushedImage,
+    ScanReport,
+    SuiteReport,
+)
 from pipeline.record import Record, StageRecord, Status
+from pipeline.report.benchmark import benchmark_rows
 from pipeline.report.chart import chart
 from pipeline.report.news import news
 from pipeline.report.phrases import describe, duration, plural, size
@@ -33,6 +42,7 @@ def summary(record: Record, path: Path) -> str:
         *_stages(record),
         *_image(record),
         *news(record),
+        *_benchmark(record),
         *_manifests(record, _MOST_DIFF_CHARACTERS),
         *chart(record),
         *_details(record),
@@ -138,6 +148,13 @@ def _image(record: Record) -> Iterator[str]:
     if rows:
         table = (f"| **{name}** | {text} |" for name, text in rows)
         yield "\n".join(("| | |", "|---|---|", *table)) + "\n"
+
+
+def _benchmark(record: Record) -> Iterator[str]:
+    for made in record.made():
+        if isinstance(made, BenchmarkReport):
+            rows = (f"| **{plain(name)}** | {plain(text)} |" for name, text in benchmark_rows(made))
+            yield "\n".join(("| | |", "|---|---|", *rows)) + "\n"
 
 
 def _manifests(record: Record, room: int) -> Iterator[str]:

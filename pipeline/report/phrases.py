@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
+from statistics import median
 
 from pipeline.model import (
     Artifact,
@@ -143,6 +144,11 @@ def _findings(vulnerabilities: Sequence[Vulnerability]) -> str:
     return f"{told} ({fixable or 'none'} with a fix)"
 
 
+def _warm(report: BenchmarkReport) -> str:
+    warm = [start.ready_ms for start in report.starts[1:]]
+    return f" (warm {median(warm) / 1000:.1f} s)" if warm else ""
+
+
 @describe.register
 def _(report: BenchmarkReport) -> str:
     latency = (
@@ -154,8 +160,9 @@ def _(report: BenchmarkReport) -> str:
         latency,
         f"{report.throughput_rps:.0f} requests/s",
         plural(report.errors, "error"),
-        f"ready in {report.cold_start.ready_ms / 1000:.1f} s",
+        f"ready in {report.cold_start.ready_ms / 1000:.1f} s{_warm(report)}",
         f"peak {size(report.peak_memory_bytes)}",
+        *(("killed as it did not stop",) if report.shutdown is not None and report.shutdown.killed else ()),
         *((f"reached by {report.route}",) if report.route not in {"", report.LOOPBACK} else ()),
     )
     return ", ".join(parts)

@@ -26,6 +26,7 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 ATTESTATION = "vnd.docker.reference.type"
 MODEL_LAYER = "model layer: "
 """What the history says of a layer of weights first."""
+MODEL_STEP = "COPY model "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +201,7 @@ def _config(
 
 def _step(layer: ModelLayer, created: str) -> dict[str, Any]:
     files = f"{len(layer.files)} file{'s' if len(layer.files) != 1 else ''}"
-    return {"created": created, "created_by": f"COPY model {layer.path}", "comment": f"{MODEL_LAYER}{files}"}
+    return {"created": created, "created_by": f"{MODEL_STEP}{layer.path}", "comment": f"{MODEL_LAYER}{files}"}
 
 
 def _write_index(target: Layout, platforms: Sequence[PlatformImage], additions: Additions) -> Descriptor:

@@ -13,27 +13,28 @@ from typing import Any
 
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
-from pipeline.model import BuiltImage, PlatformImage
+from pipeline.model import Image, PlatformImage
 from pipeline.reference import Digest
 from stages.oci.application_view import application_views
 from stages.oci.layout import INDEX_TYPE, Layout, read_chunks, to_document, to_json
 from stages.servers.checks import runs_on
 from stages.servers.engine import Engine, EngineFacts
+from stages.servers.leftovers import IMAGE
 
 TIMEOUT_S = 1800.0
 
 
-def load_application(image: BuiltImage, facts: EngineFacts, engine: Engine, desk: Desk, tag: str) -> str:
+def load_application(image: Image, facts: EngineFacts, engine: Engine, desk: Desk, tag: str) -> str:
     """Put the application layers into the engine until the stage ends, and return the name they have there.
 
     Raises:
         StageFailed: the image is for other platforms, or the engine refuses it.
         DiskFull: the engine has no room for it.
     """
-    chosen = _for_engine(image, facts)
+    chosen = for_engine(image, facts)
     size_mb = sum(layer.size_bytes for layer in chosen.application_layers) / 1e6
     desk.say(f"loading the image into the engine ({size_mb:.0f} MB, without the model)")
-    name = f"docker.io/model-image-pipeline/benchmark:{tag[-128:].lstrip('.-')}"
+    name = f"docker.io/{IMAGE}:{tag}"
     desk.on_exit(lambda: _remove(engine, desk, name))
     folder = desk.folder / "application"
     desk.on_exit(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -58,12 +59,17 @@ def application_archive(layout: Layout, name: str) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _application(image: BuiltImage, chosen: PlatformImage, folder: Path) -> Layout:
+def _application(image: Image, chosen: PlatformImage, folder: Path) -> Layout:
     views = application_views(image, folder)
     return Layout.open(next(view.layout for view in views if view.platform == chosen.platform))
 
 
-def _for_engine(image: BuiltImage, facts: EngineFacts) -> PlatformImage:
+def for_engine(image: Image, facts: EngineFacts) -> PlatformImage:
+    """Return the platform's image that the engine runs.
+
+    Raises:
+        StageFailed: the image is for other platforms.
+    """
     for candidate in image.platforms:
         if runs_on(candidate.platform, facts):
             return candidate

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.model import Check, Problem
+from stages.load.closed_loop import ClosedLoop
+from stages.load.open_loop import OpenLoop
+from stages.load.validity import FEWEST_FOR_P99
 from stages.servers.engine import EngineFacts
-from stages.servers.load import FEWEST_FOR_P99, Load
+from stages.servers.limits import Limits
 
 LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -70,8 +73,10 @@ def runs_on(platform: str, facts: EngineFacts) -> bool:
     return "/".join(platform.split("/")[:2]) == facts.platform
 
 
-def check_load(load: Load) -> Check:
+def check_load(load: OpenLoop | ClosedLoop) -> Check:
     """Tell whether enough requests will be sent for a p99, which every set of rules asks for."""
+    if isinstance(load, ClosedLoop):  # nobody knows how many answers there will be
+        return Check(subject="benchmark load", found=f"{load.concurrency} clients for {load.duration_s:g} s")
     found = f"{load.rate_rps:g} requests per second for {load.duration_s:g} s"
     if load.requests >= FEWEST_FOR_P99:
         return Check(subject="benchmark load", found=found)
@@ -97,6 +102,16 @@ def check_limits(
             return missing("benchmark limits", Problem.CONFIGURATION, problem, advice)
     limits = f"memory {memory_limit or 'unlimited'}, cpus {cpus or facts.cpus or 'all'}"
     return Check(subject="benchmark limits", found=limits)
+
+
+def check_found(limits: Limits, facts: EngineFacts) -> Check:
+    """Tell whether the engine can run a container with the limits of a manifest."""
+    problem, _ = _cpu_problem(limits.cpus, facts)
+    if problem:
+        advice = "Run the benchmark on a larger machine, or set `benchmark.cpus` to what there is here."
+        found = f"the engine has {facts.cpus} processors: {limits.found}"
+        return missing("benchmark limits", Problem.CONFIGURATION, found, advice)
+    return Check(subject="benchmark limits", found=limits.found)
 
 
 def missing(subject: str, problem: Problem, found: str, advice: str) -> Check:

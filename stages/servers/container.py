@@ -5,9 +5,8 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from pipeline import process
@@ -25,6 +24,7 @@ T = TypeVar("T")
 
 NOTICE_DEATH_EVERY_S = 0.05
 TAIL_LINES = 30
+GONE_S = 10.0
 OUT_OF_MEMORY_EXIT_CODE = 137
 
 
@@ -39,6 +39,9 @@ class ContainerSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpus: float | None = None
+    gpus: str | None = None
+    more_ports: Sequence[int] = ()
+    """Ports of what runs beside the server in its network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,13 @@ class Container:
         self.site, self._engine, self._desk = site, site.engine, site.desk
         self.settings = settings
         self.ended = threading.Event()
+        self.fallen = ""
+        """What beside it has ended by itself, in words, where something has."""
+        self._removed = False
         self._watch = threading.Thread(target=self._wait, name="container", daemon=True)
         host = ("--network", "host")
-        network = host if settings.host_network else network_options(site, settings.port)
+        ports = (settings.port, *settings.more_ports)
+        network = host if settings.host_network else network_options(site, *ports)
         self._desk.on_exit(self.remove)
         self.id = _create(site, settings, network)
 
@@ -69,31 +76,32 @@ class Container:
         self._engine.ask("start", self.id)
         self._watch.start()
 
-    def address(self) -> tuple[str, int]:
-        """Return the address and the port at which the server will answer us.
+    def address(self, port: int | None = None) -> tuple[str, int]:
+        """Return the address and the port at which the server will answer us, or what is beside it.
 
         Raises:
             StageFailed: the engine gives it none.
         """
+        inside = port or self.settings.port
         if self.settings.host_network:
-            return LOOPBACK, self.settings.port
-        found = self._own_address() if self.site.reach.address is None else self._published()
+            return LOOPBACK, inside
+        found = self._own_address(inside) if self.site.reach.address is None else self._published(inside)
         if found is None and not self.state().running:
             raise self.death()
         if found is None:
-            raise self.failure(f"the engine did not publish port {self.settings.port} of the container")
+            raise self.failure(f"the engine did not publish port {inside} of the container")
         return found
 
-    def _published(self) -> tuple[str, int] | None:
-        said = self._engine.attempt("port", self.id, f"{self.settings.port}/tcp").stdout
+    def _published(self, inside: int) -> tuple[str, int] | None:
+        said = self._engine.attempt("port", self.id, f"{inside}/tcp").stdout
         places = (line.rpartition(":") for line in said.splitlines())
         ports = [int(port) for host, _, port in places if host.strip("[]") == self.site.reach.address]
         return (self.site.reach.address or LOOPBACK, ports[0]) if ports else None
 
-    def _own_address(self) -> tuple[str, int] | None:
+    def _own_address(self, inside: int) -> tuple[str, int] | None:
         known = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         said = self._engine.attempt("inspect", "--format", known, self.id).stdout.strip()
-        return (said, self.settings.port) if said else None
+        return (said, inside) if said else None
 
     @property
     def route(self) -> str:
@@ -113,6 +121,8 @@ class Container:
 
     def death(self) -> StageFailed:
         """Return the error for a container that ended by itself."""
+        if self.fallen:
+            return self.failure(self.fallen, advice="See `benchmark.sidecars`, and its log.")
         state = self.state()
         if state.out_of_memory or (state.exit_code == OUT_OF_MEMORY_EXIT_CODE and self.settings.memory_bytes):
             return self.failure(
@@ -141,16 +151,33 @@ class Container:
         lines = sorted(f"{outcome.stdout}{outcome.stderr}".splitlines())[-TAIL_LINES:]
         return tuple(self._desk.redact(line.partition(" ")[2]) for line in lines)
 
+    def stop_signal(self) -> str:
+        """Return the signal by which a cluster asks it to stop: the image's own, else TERM."""
+        said = self._engine.attempt("inspect", "--format", "{{.Config.StopSignal}}", self.id).stdout.strip()
+        return said or "SIGTERM"
+
+    def signal(self, name: str) -> None:
+        """Send its first process a signal."""
+        self._engine.attempt("kill", "--signal", name, self.id)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._engine.attempt("kill", self.id)
+        self.ended.wait(GONE_S)
+
     def remove(self) -> None:
         """Keep its log, and remove it; it may be gone already, or may never have come to be."""
+        if self._removed:
+            return
         known = getattr(self, "id", self.site.name)
         if self._watch.ident is not None:
             self._desk.run(_logs(known), log="server")
         gone = self._engine.attempt("rm", "--force", "--volumes", known)
         if self._watch.ident is not None:
-            self._watch.join(timeout=10)
+            self._watch.join(timeout=GONE_S)
         if not gone.succeeded and "no such container" not in gone.stderr.lower():
             self._desk.say(f"could not remove the container {self.site.name}: {gone.stderr.strip()}")
+        self._removed = True
 
     def _wait(self) -> None:
         """Wait in a thread: the end of the container is noticed at once, and costs nothing until then."""
@@ -159,17 +186,24 @@ class Container:
 
 
 def _create(site: Site, settings: ContainerSettings, network: Sequence[str]) -> str:
-    environment = site.desk.folder / "environment"
-    lines = "".join(f"{name}={value}\n" for name, value in settings.environment.items())
-    with os.fdopen(os.open(environment, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+    with environment_file(site, settings.environment) as options:
+        return site.engine.ask("create", *options, *_options(site, settings), *network, settings.image)
+
+
+@contextlib.contextmanager
+def environment_file(site: Site, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the option that sets variables in a container; their values are on no command line."""
+    path = site.desk.folder / "environment"
+    lines = "".join(f"{name}={value}\n" for name, value in environment.items())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(lines)
     try:
-        return site.engine.ask("create", *_options(site, settings, environment), *network, settings.image)
+        yield "--env-file", str(path)
     finally:
-        environment.unlink()
+        path.unlink()
 
 
-def _options(site: Site, settings: ContainerSettings, environment: Path) -> tuple[str, ...]:
+def _options(site: Site, settings: ContainerSettings) -> tuple[str, ...]:
     # Without swap, as in a cluster: a server that does not fit must not seem to.
     memory = (
         ()
@@ -178,12 +212,13 @@ def _options(site: Site, settings: ContainerSettings, environment: Path) -> tupl
     )
     return (
         *("--name", site.name, *site.label),
-        *("--pull", "never", "--env-file", str(environment)),
+        *("--pull", "never"),
         # A cluster asks its own probes; the image's would run beside the load and take its share.
         "--no-healthcheck",
         *("--log-driver", "local", "--log-opt", "max-size=20m"),
         *memory,
         *(() if settings.cpus is None else ("--cpus", f"{settings.cpus:g}")),
+        *(() if settings.gpus is None else ("--gpus", settings.gpus)),
         *(word for mount in settings.mounts for word in ("--mount", mount.argument())),
     )
 

@@ -1,10 +1,23 @@
 """The contract between the benchmark and a model server, whatever protocol it speaks."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """One request that is sent, and how often among the others."""
+
+    body: bytes
+    name: str = ""
+    """File and line that it was read from."""
+    weight: float = 1.0
+    content_type: str = "application/json"
+    expected: bytes | None = None
+    """The answer that a check compares with; None: an answer is right when its form is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +31,22 @@ class Target:
     """The model's name at the server; None asks the server."""
     image: str = ""
     """The image's name, which stands for the model's where the server cannot be asked."""
-    request: bytes | None = None
-    """The body of an inference request; None has one made from what the server says of the model."""
+    payloads: tuple[Payload, ...] = ()
+    """What is sent; nothing: one request is made from what the server says of the model."""
+    options: dict[str, str] = field(default_factory=dict)
+    """What the protocol alone understands, such as the path of a plain HTTP server."""
     connections: int = 1024
     """How many requests may be on their way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a language model's answer consisted of; times of time.perf_counter."""
+
+    count: int
+    first_at: float
+    last_at: float
+    counted_by_server: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +56,13 @@ class Answer:
     error: str = ""
     temporary: bool = False
     """The server may do better a moment later: it could not be reached, or said that it failed."""
+    kind: str = ""
+    """What like errors share, such as `HTTP 500`, `connection`, `form`; empty: the error's own words."""
+    body: bytes = b""
+    """The answer as it came, for the check of what it says."""
+    tokens: Tokens | None = None
+    at: float = field(default=0.0, compare=False)
+    """When its last byte had come (time.perf_counter); 0: when `infer` returned it."""
 
 
 GOOD = Answer()
@@ -44,6 +76,15 @@ class ModelServer(Protocol):
         """The model's name, once it is known."""
         ...
 
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        """What can be sent, once the server is prepared; never empty then."""
+        ...
+
+    async def unlive(self) -> str:
+        """Return what keeps the server, whatever its models do, from answering; nothing when it is live."""
+        ...
+
     async def unready(self) -> str:
         """Return what keeps the model from answering, in a few words; nothing when it is ready."""
         ...
@@ -53,20 +94,29 @@ class ModelServer(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Make the request that `infer` sends; the model is ready.
+        """Make the requests that `infer` sends, where the target names none; the model is ready.
 
         Raises:
             StageFailed: the server does not say what the model expects.
         """
         ...
 
-    async def infer(self) -> Answer:
-        """Send one inference request and check its answer; time limits are the caller's."""
+    async def infer(self, payload: Payload) -> Answer:
+        """Send one inference request and check the form of its answer; time limits are the caller's."""
+        ...
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        """Return how an answer differs from the expected one; nothing when it does not, but for rounding."""
         ...
 
 
 class ServerProtocol(Protocol):
     """A way to speak to model servers."""
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of the options that it understands."""
+        ...
 
     def connect(self, target: Target) -> AbstractAsyncContextManager[ModelServer]:
         """Lend a server; every connection to it is closed at the end."""

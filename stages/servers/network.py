@@ -6,13 +6,14 @@ from stages.servers.site import Site
 _NO_WAY_OUT = ("--opt", "com.docker.network.bridge.enable_ip_masquerade=false")
 
 
-def network_options(site: Site, port: int) -> tuple[str, ...]:
+def network_options(site: Site, *ports: int) -> tuple[str, ...]:
     """Make the network that the way to the server needs, and return the options of its container.
 
     Raises:
         StageFailed: the engine refuses the network, or does not let the job's container in.
     """
-    published = ("--publish", f"{_in_brackets(site.reach.address or '')}::{port}/tcp")
+    address = _in_brackets(site.reach.address or "")
+    published = tuple(word for port in ports for word in ("--publish", f"{address}::{port}/tcp"))
     if site.reach.kind == "loopback":
         return published
     network = ("--network", site.name)

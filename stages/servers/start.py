@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipeline.errors import StageFailed
@@ -14,6 +14,8 @@ from stages.servers.interface import Answer, ModelServer, Target
 ASK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
 HELD_S = 0.05  # an engine's proxy accepts for a server that does not listen yet, and hangs up at once
+CERTAINLY_HELD_S = 1.0  # a busy machine's proxy may take its time to hang up
+NOT_LISTENING = "nothing listens at its port"
 ADVICE_S = 5.0  # a server that is not ready may not answer anything else either
 FAILING_FIRST_S = 10.0  # how long a ready server may still answer its first request by a failure of its own
 
@@ -55,33 +57,62 @@ async def cold_start(server: ModelServer, target: Target, clock: Clock) -> ColdS
         NotReady: the deadline passed before the model was ready.
         StageFailed: the model is ready, but not even one inference works.
     """
-    port_open_ms = await _until_open(target, clock)
-    ready_ms = await _until_ready(server, clock)
+    port_open_ms = await until_open(target.host, target.port, clock)
+    try:
+        live_ms = await _until_live(server, clock)
+        ready_ms = await _until_ready(server, clock)
+    except NotReady:
+        if await is_open(target.host, target.port, CERTAINLY_HELD_S):
+            raise
+        raise PortClosed(NOT_LISTENING) from None
     await server.prepare()
     await _first_answer(server, clock)
-    return ColdStart(port_open_ms=port_open_ms, ready_ms=ready_ms, first_answer_ms=clock.since_start_ms())
+    return ColdStart(
+        port_open_ms=port_open_ms,
+        live_ms=live_ms,
+        ready_ms=ready_ms,
+        first_answer_ms=clock.since_start_ms(),
+    )
 
 
-async def _until_open(target: Target, clock: Clock) -> float:
+async def until_open(host: str, port: int, clock: Clock, beside: str = "") -> float:
+    """Return when somebody listened, in milliseconds since the start; `beside` names who is not the server.
+
+    Raises:
+        PortClosed: nobody did until the deadline.
+        StageFailed: the same, of a container beside the server.
+    """
     narrator = _Narrator(clock)
     while True:
         asked_ms = clock.since_start_ms()
-        if await is_open(target.host, target.port):
+        if await is_open(host, port):
             return asked_ms
-        missing = "nothing listens at its port"
+        if clock.left_s <= 0 and beside:
+            raise StageFailed(
+                f"{beside}, which runs beside the server, did not listen at its port within "
+                f"{clock.timeout_s:g} s",
+                advice="See `benchmark.sidecars`: its `port`, and that it listens on 0.0.0.0.",
+            )
         if clock.left_s <= 0:
-            raise PortClosed(missing)
-        narrator.wait_for(missing)
+            raise PortClosed(NOT_LISTENING)
+        narrator.wait_for(f"{beside}: {NOT_LISTENING}" if beside else NOT_LISTENING)
         await asyncio.sleep(ASK_EVERY_S)
 
 
+async def _until_live(server: ModelServer, clock: Clock) -> float:
+    return await _until(server.unlive, "it did not say whether it is live", server, clock)
+
+
 async def _until_ready(server: ModelServer, clock: Clock) -> float:
+    return await _until(server.unready, "it did not say whether the model is ready", server, clock)
+
+
+async def _until(ask: Callable[[], Awaitable[str]], missing: str, server: ModelServer, clock: Clock) -> float:
     narrator = _Narrator(clock)
-    missing = "it did not say whether the model is ready"
     while True:
         try:
             async with asyncio.timeout(clock.left_s):
-                missing = await server.unready()
+                missing = await ask()
         except TimeoutError:
             raise NotReady(missing, await _advice(server)) from None
         if not missing:
@@ -121,12 +152,12 @@ async def _first_answer(server: ModelServer, clock: Clock) -> None:
 async def _try_once(server: ModelServer, clock: Clock) -> Answer:
     try:
         async with asyncio.timeout(max(clock.left_s, 1.0)):
-            return await server.infer()
+            return await server.infer(server.payloads[0])
     except TimeoutError:
         return Answer(f"no answer until the deadline of {clock.timeout_s:g} s")
 
 
-async def is_open(host: str, port: int) -> bool:
+async def is_open(host: str, port: int, held_s: float = HELD_S) -> bool:
     """Tell whether somebody listens there, and not only a proxy that hangs up at once."""
     try:
         async with asyncio.timeout(1.0):
@@ -134,7 +165,7 @@ async def is_open(host: str, port: int) -> bool:
     except (OSError, TimeoutError):
         return False
     try:
-        async with asyncio.timeout(HELD_S):
+        async with asyncio.timeout(held_s):
             return await reader.read(1) != b""
     except TimeoutError:
         return True

@@ -4,56 +4,55 @@ Source: the protocol's REST specification (open-inference/open-inference-protoco
 and the model repository extension for the list of models.
 """
 
-import asyncio
 import json
-import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
-from stages.servers.interface import GOOD, Answer, ModelServer, Target
+from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
+from stages.servers.interface import Answer, ModelServer, Payload, Target
+from stages.servers.v2_request import outputs_differ, request_from
 
 if TYPE_CHECKING:
     import aiohttp
 
+LIVE = "/v2/health/live"
 HEALTH = "/v2/health/ready"
-JSON = {"Content-Type": "application/json"}
-# Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
-IDLE_CONNECTION_S = 2
-EXCERPT_CHARACTERS = 200
-GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
 
 
 class OpenInference:
     """Speaks the Open Inference Protocol version 2 over HTTP."""
 
+    options: ClassVar[frozenset[str]] = frozenset()
+
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        import aiohttp
-
-        connector = aiohttp.TCPConnector(limit=target.connections, keepalive_timeout=IDLE_CONNECTION_S)
-        async with aiohttp.ClientSession(
-            f"http://{target.host}:{target.port}",
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as session:
-            yield _Server(session, target)
+        async with session_to(target) as session:
+            yield HttpServer(session, target)
 
 
-class _Server:
+class HttpServer:
+    """One model at a server that speaks the protocol over HTTP."""
+
     def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
-        self._session = session
+        self.session = session
         self._target = target
-        self._body = target.request
+        self.payloads = target.payloads
         self._last_good = b""
         self._missed = HEALTH, 0
         self.model = target.model
 
+    async def unlive(self) -> str:
+        """Ask for any answer at all."""
+        status, _ = await self._get(LIVE)
+        self._missed = (LIVE, status) if not status else self._missed
+        return "" if status else f"{LIVE} answers nothing"  # not every server has it: any answer is life
+
     async def unready(self) -> str:
+        """Ask for the server, its models, and the model."""
         path, status, missing = await self._missing()
         if missing:
             self._missed = path, status  # as a whole: the deadline may end any question halfway
@@ -71,10 +70,11 @@ class _Server:
         status, body = await self._get(path)
         if status != 200:
             return path, status, f"{path} answers {status or 'nothing'} {excerpt(body)}".rstrip()
-        ready = str(_object(body).get("ready", True)).lower() != "false"
+        ready = str(object_in(body).get("ready", True)).lower() != "false"
         return path, status, "" if ready else f"{path} says that it is not"
 
     async def advise(self) -> str:
+        """Say what the last question means."""
         path, status = self._missed
         if status == 0:
             return f"It takes connections, but does not answer HTTP: is `benchmark.port` for HTTP? {LONGER}"
@@ -90,13 +90,14 @@ class _Server:
         return _other_model(self.model, await self._list(), status)
 
     async def prepare(self) -> None:
-        if self._body is not None:
+        """Make a request of zeros from the metadata, where the user gave none."""
+        if self.payloads:
             return
         status, body = await self._get(f"/v2/models/{self.model}")
         try:
             if status != 200:
                 raise ValueError(f"the server answers {status or 'nothing'}")
-            self._body = request_from(json.loads(body))
+            self.payloads = (Payload(body=request_from(json.loads(body))),)
         except ValueError as error:
             advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
             if status == 404:  # some servers call every model ready
@@ -107,25 +108,32 @@ class _Server:
                 tail=excerpt(body),
             ) from error
 
-    async def infer(self) -> Answer:
+    async def infer(self, payload: Payload) -> Answer:
+        """Send one request as JSON."""
         import aiohttp
 
         try:
-            async with self._session.post(
-                f"/v2/models/{self.model}/infer", data=self._body, headers=JSON, allow_redirects=False
+            async with self.session.post(
+                f"/v2/models/{self.model}/infer", data=payload.body, headers=JSON, allow_redirects=False
             ) as response:
                 return self._judge(response.status, await response.read())
         except aiohttp.ClientError as error:
-            return Answer(f"{type(error).__name__}: {error}", temporary=True)
+            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        """Compare the outputs."""
+        # ids and versions beside them make no difference
+        return outputs_differ(object_in(expected).get("outputs"), object_in(answer).get("outputs"))
 
     def _judge(self, status: int, body: bytes) -> Answer:
         if status == 200 and body == self._last_good:
-            return GOOD  # the very bytes that were found right before: reading them again only costs time
+            return Answer(body=body)  # the very bytes that were right before: reading them again costs time
         problem = problem_of(status, body)
         if problem:
-            return Answer(problem, temporary=status >= 500)
+            kind = f"HTTP {status}" if status != 200 else "form"
+            return Answer(problem, temporary=status >= 500, kind=kind)
         self._last_good = body
-        return GOOD
+        return Answer(body=body)
 
     async def _ask_name(self) -> str | None:
         """Return the name of the only model, or of the one that is called like the image."""
@@ -135,55 +143,24 @@ class _Server:
     async def _list(self) -> list[str] | None:
         """Return the names of the models, or None where the server does not list them."""
         status, body = await self._post("/v2/repository/index", b"{}")
-        names = [entry.get("name") for entry in _objects(_parse(body))]
+        names = [entry.get("name") for entry in objects_in(parsed(body))]
         if status != 200:
             status, body = await self._get("/v2/models")
-            names = list(_object(body).get("models", ()))
+            names = list(object_in(body).get("models", ()))
         return [name for name in names if isinstance(name, str)] if status == 200 else None
 
     async def _get(self, path: str) -> tuple[int, bytes]:
-        return await self._ask("GET", path, None)
+        return await ask(self.session, "GET", path)
 
     async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        return await self._ask("POST", path, body)
-
-    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Return status and body; status 0 where there was no answer in a short time."""
-        import aiohttp
-
-        try:
-            async with (
-                asyncio.timeout(5),
-                self._session.request(
-                    method, path, data=body, headers=JSON, allow_redirects=False
-                ) as response,
-            ):
-                return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError):
-            return 0, b""
-
-
-def request_from(metadata: Mapping[str, Any]) -> bytes:
-    """Return an inference request of zeros that fits a model's metadata; a free dimension becomes 1.
-
-    Raises:
-        ValueError: the metadata does not describe the inputs.
-    """
-    tensors = _objects(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
-    if not tensors:
-        raise ValueError("it names no inputs")
-    try:
-        inputs = [_zeros(str(one["name"]), str(one["datatype"]), one["shape"]) for one in tensors]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"an input has no usable name, datatype or shape ({error})") from error
-    return json.dumps({"id": GENERATED_ID, "inputs": inputs}).encode()
+        return await ask(self.session, "POST", path, body)
 
 
 def problem_of(status: int, body: bytes) -> str:
     """Return what is wrong with the answer to an inference request; nothing when it is right in form."""
     if status != 200:
         return f"{status} {excerpt(body)}".rstrip()
-    answer = _object(body)
+    answer = object_in(body)
     if error := answer.get("error"):
         return f"200 with an error inside: {excerpt(str(error).encode())}"
     outputs = answer.get("outputs")
@@ -192,12 +169,6 @@ def problem_of(status: int, body: bytes) -> str:
     if not all(isinstance(output, dict) and "name" in output and "data" in output for output in outputs):
         return f"200 with an output that has no name or no data: {excerpt(body)}"
     return ""
-
-
-def excerpt(body: bytes) -> str:
-    """Return the beginning of a body on one line."""
-    text = " ".join(body[: 4 * EXCERPT_CHARACTERS].decode(errors="replace").split())
-    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"
 
 
 def _other_model(model: str | None, names: list[str] | None, status: int) -> str:
@@ -210,12 +181,6 @@ def _other_model(model: str | None, names: list[str] | None, status: int) -> str
     return f"Is `benchmark.model` right? {LONGER}"
 
 
-def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
-    fixed = [max(1, int(size)) for size in shape]
-    zero: object = {"BYTES": "", "BOOL": False}.get(datatype, 0.0 if datatype.startswith(("FP", "BF")) else 0)
-    return {"name": name, "datatype": datatype, "shape": fixed, "data": [zero] * math.prod(fixed)}
-
-
 def _choose(names: list[str], image: str) -> str | None:
     if len(names) == 1 or image in names or not names:
         return image if image in names else next(iter(names), None)
@@ -223,20 +188,3 @@ def _choose(names: list[str], image: str) -> str | None:
         f"the server has several models: {', '.join(sorted(names))}",
         advice="Say by `benchmark.model` which of them is measured.",
     )
-
-
-def _parse(body: bytes) -> object:
-    try:
-        document: object = json.loads(body)
-    except ValueError:
-        return None
-    return document
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    document = _parse(body)
-    return document if isinstance(document, dict) else {}
-
-
-def _objects(document: object) -> list[dict[str, Any]]:
-    return [entry for entry in document if isinstance(entry, dict)] if isinstance(document, list) else []

@@ -23,17 +23,21 @@ from pipeline.errors import StageFailed, ToolMissing
 from pipeline.model import BenchmarkReport, BuiltImage, Problem, Tool
 from pipeline.reference import Digest, Tag
 from stages.benchmark import Benchmark
+from stages.load.closed_loop import ClosedLoop
+from stages.load.open_loop import OpenLoop
+from stages.load.sweep import SweepPlan
 from stages.oci.assemble import Additions, assemble
 from stages.oci.layout import Layout
 from stages.servers.engine import Engine as DockerEngine
-from stages.servers.interface import Answer, ModelServer, Target
+from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.memory import EngineStatistics
+from stages.servers.sidecars import Sidecar
 from stages.servers.v2 import OpenInference
 from tests.support.engine import Engine
 from tests.support.weights import describe
 
 SERVER = """
-    import json, os, sys, time
+    import json, os, signal, sys, threading, time
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from pathlib import Path
 
@@ -43,9 +47,27 @@ SERVER = """
     if MODE == "hungry":
         hoard = bytearray(200 * 1024 * 1024)
         hoard[::4096] = b"x" * len(hoard[::4096])
+    if MODE == "slow start":
+        time.sleep(1.5)
     WEIGHTS = Path("/models/tiny/weights.txt").read_text()
     print("weights", WEIGHTS, "user", os.getuid(), flush=True)
-    served = 0
+    served = busy = 0
+    hoards = []
+    began = time.monotonic()
+
+    def say():
+        # The right answer, unless the mode has it otherwise.
+        if MODE == "leaks":
+            hoards.append(bytearray(os.urandom(256 * 1024)))
+        if MODE == "worker dies" and served == 40 and not os.fork():
+            hoard = os.urandom(300 * 1024 * 1024)
+        if MODE == "stalls" and (now := (time.monotonic() - began) % 2) < 0.5:
+            time.sleep(0.5 - now)
+        if MODE in {"drains", "drops"}:
+            time.sleep(0.6)
+        if MODE == "mixes up" and busy > 1:
+            return "9.5"
+        return str(time.time()) if MODE == "varies" else WEIGHTS
 
     class Server(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -69,7 +91,7 @@ SERVER = """
                 self.answer(503 if MODE == "never ready" else 200, {})
 
         def do_POST(self):
-            global served
+            global served, busy
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/v2/repository/index":
                 return self.answer(404, {})
@@ -81,15 +103,31 @@ SERVER = """
                 return self.answer(400, {"error": "I want another shape"})
             if MODE == "breaks" and served > 1:
                 return self.answer(500, {"error": "CUDA is tired"})
-            outputs = [{"name": "y", "datatype": "BYTES", "shape": [1], "data": [WEIGHTS]}]
+            if MODE == "one in a hundred" and served % 100 == 0:
+                return self.answer(500, {"error": "not this time"})
+            busy += 1
+            if MODE == "mixes up":
+                time.sleep(0.03)
+            outputs = [{"name": "y", "datatype": "BYTES", "shape": [1], "data": [say()]}]
+            busy -= 1
             self.answer(200, {"model_name": "tiny", "outputs": outputs})
 
         def log_message(self, *arguments):
             pass
 
+    def stop(*_):
+        if MODE == "drops":
+            os._exit(7)
+        if MODE != "ignores TERM":
+            threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGTERM, stop)
     port = 9000 if MODE == "another port" else 8080
     address = "127.0.0.1" if MODE == "loopback" else "0.0.0.0"
-    ThreadingHTTPServer((address, port), Server).serve_forever()
+    server = ThreadingHTTPServer((address, port), Server)
+    server.daemon_threads = MODE != "drains"  # whether it waits for what it has begun to answer
+    server.serve_forever()
+    server.server_close()
 """
 DOCKERFILE = """
     FROM python:3.11-slim
@@ -170,9 +208,12 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def benchmark(mode: str = "good", **options: Any) -> Benchmark:
-    chosen = {"rate_rps": 50, "duration_s": 3, "warmup_s": 0.5, "readiness_timeout_s": 60, **options}
-    return Benchmark(port=8080, environment={"MODE": mode}, **chosen)
+def benchmark(
+    mode: str = "good", *, rate_rps: float = 50, duration_s: float = 3, **options: Any
+) -> Benchmark:
+    usual = {"warmup_s": 0.5, "starts": 1, "readiness_timeout_s": 60}
+    load = OpenLoop(rate_rps=rate_rps, duration_s=duration_s)
+    return Benchmark(port=8080, environment={"MODE": mode}, **{"load": load, **usual, **options})
 
 
 def run(stage: Benchmark, image: BuiltImage, desk: Desk) -> BenchmarkReport:
@@ -299,6 +340,174 @@ def test_a_server_that_needs_more_memory_than_its_limit_is_named(image: BuiltIma
     assert "benchmark.memory_limit" in raised.value.advice
 
 
+def test_a_slow_start_is_seen_step_by_step_and_every_start_is_kept(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("slow start", rate_rps=100, duration_s=1, starts=3), image, desk)
+    assert len(report.starts) == 3
+    assert report.starts[0] == report.cold_start
+    for start in report.starts:
+        assert start.container_ms is not None
+        assert start.live_ms is not None
+        assert 0 < start.container_ms < start.port_open_ms
+        assert 1500 < start.port_open_ms <= start.live_ms <= start.ready_ms <= start.first_answer_ms
+    assert report.cold_start.steady_ms is not None
+    assert report.cold_start.steady_ms > report.cold_start.first_answer_ms
+    assert report.shutdown is not None
+    assert report.shutdown.with_connection_s is not None
+    assert report.pull is not None
+    assert report.pull.total_bytes > report.pull.application_bytes > 1_000_000
+    assert report.machine is not None
+    assert "cores" in report.machine.kind
+
+
+def test_what_the_server_uses_is_counted_and_a_size_is_hinted_at(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("leaks", rate_rps=100, duration_s=2, memory_limit="512m", cpus=1), image, desk)
+    used, size = report.resources, report.sizing
+    assert used is not None
+    assert size is not None
+    assert used.steady_memory_bytes is not None
+    assert report.peak_memory_bytes > used.steady_memory_bytes + 5e6  # it grew by 50 MB meanwhile
+    assert used.cpu_seconds_per_1000_requests is not None
+    assert 0.05 < used.cpu_seconds_per_1000_requests < 100
+    assert used.throttled_share is not None
+    assert used.out_of_memory_kills == 0
+    assert size.memory_limit_bytes > report.peak_memory_bytes
+    assert size.requests_per_s_per_replica is not None
+    assert any("CPU s per 1,000" in why for why in size.because)
+
+
+def test_a_worker_that_is_killed_for_its_memory_is_counted(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("worker dies", rate_rps=100, duration_s=1.5, memory_limit="128m"), image, desk)
+    assert report.resources is not None
+    assert report.resources.out_of_memory_kills == 1
+
+
+def test_a_server_that_stalls_shows_in_the_p99(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("stalls", rate_rps=100, duration_s=4, warmup_s=0), image, desk)
+    assert report.latency is not None
+    assert report.latency.p99_ms > 400
+    assert report.latency.p50_ms < 100
+
+
+def test_one_error_in_a_hundred_is_counted(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("one in a hundred", rate_rps=200, duration_s=2, warmup_s=0), image, desk)
+    assert report.requests == 400
+    assert report.errors == 4
+    assert report.load is not None
+    assert report.load.errors_by_kind == {"HTTP 500": 4}
+
+
+REQUEST = '{"id": "1", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}'
+RIGHT = '{"outputs": [{"name": "y", "data": ["0.5"]}]}'
+WRONG = '{"outputs": [{"name": "y", "data": ["0.7"]}]}'
+
+
+def asked(folder: Path, expected: str) -> Path:
+    """Return a request with the answer that is expected beside it."""
+    (folder / "request.json").write_text(REQUEST)
+    (folder / "request.expected.json").write_text(expected)
+    return folder / "request.json"
+
+
+def test_a_ready_server_that_answers_something_else_is_refused(
+    image: BuiltImage, desk: Desk, tmp_path: Path
+) -> None:
+    with pytest.raises(StageFailed, match=r"request.json wrongly.*data\[0\] is '0.5', not '0.7'"):
+        run(benchmark(request=asked(tmp_path, WRONG)), image, desk)
+
+
+def test_expected_answers_are_checked_under_load(image: BuiltImage, desk: Desk, tmp_path: Path) -> None:
+    report = run(benchmark(request=asked(tmp_path, RIGHT), rate_rps=100, duration_s=1), image, desk)
+    assert report.load is not None
+    assert (report.errors, report.load.wrong_answers, report.load.checked_answers) == (0, 0, 10)
+
+
+def test_answers_that_only_a_busy_server_gives_are_wrong(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("mixes up", rate_rps=100, duration_s=2), image, desk)
+    assert report.load is not None
+    assert report.load.wrong_answers > 0
+    assert report.load.errors_by_kind["wrong answer"] == report.load.wrong_answers
+    assert "compared with the answer when asked alone" in report.error_samples[0]
+    off = run(benchmark("mixes up", rate_rps=100, duration_s=1, check_answers=False), image, desk)
+    assert off.errors == 0
+
+
+def test_answers_that_always_differ_are_not_compared(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("varies", rate_rps=100, duration_s=1), image, desk)
+    assert report.load is not None
+    assert (report.errors, report.load.checked_answers) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "exit_code", "lost"), [("drains", 0, False), ("drops", 7, True)], ids=["drains", "drops"]
+)
+def test_requests_on_their_way_are_followed_to_the_end(
+    image: BuiltImage, desk: Desk, mode: str, exit_code: int, lost: bool
+) -> None:
+    report = run(benchmark(mode, duration_s=1, rate_rps=5, warmup_s=0), image, desk)
+    end = report.shutdown
+    assert end is not None
+    assert (end.exit_code, end.killed) == (exit_code, False)
+    assert 1 <= end.in_flight <= 4
+    assert end.finished == (0 if lost else end.in_flight)
+
+
+def test_a_server_that_does_not_stop_is_killed(image: BuiltImage, desk: Desk) -> None:
+    report = run(benchmark("ignores TERM", duration_s=0.5, stop_timeout_s=1), image, desk)
+    assert report.shutdown is not None
+    assert (report.shutdown.killed, report.shutdown.exit_code) == (True, 137)
+    assert report.shutdown.duration_s >= 1
+
+
+def test_several_loads_and_a_sweep(image: BuiltImage, desk: Desk) -> None:
+    further = (ClosedLoop(concurrency=2, duration_s=1), OpenLoop(rate_rps=100, duration_s=1, shape="poisson"))
+    plan = SweepPlan(budget_p99_ms=2000, begin_rps=50, highest_rps=100)
+    stage = benchmark(duration_s=0.5, further_loads=further, sweep=plan, sweep_step_s=0.5)
+    report = run(stage, image, desk)
+    assert [each.shape for each in report.further_loads] == ["closed", "poisson"]
+    assert report.further_loads[0].concurrency == 2
+    assert all(each.requests > 10 and each.errors == 0 for each in report.further_loads)
+    assert report.sweep is not None
+    assert [each.rate_rps for each in report.sweep.steps] == [50, 100]
+    assert report.sweep.best_rps == 100
+
+
+BESIDE = """
+import http.server, os, time
+print("beside", os.environ["ROLE"], flush=True)
+time.sleep(0.5)
+http.server.HTTPServer(("0.0.0.0", 9100), http.server.BaseHTTPRequestHandler).{how}
+"""
+
+
+def beside(base_image: str, how: str) -> Sidecar:
+    command = ("python3", "-u", "-c", BESIDE.format(how=how))
+    return Sidecar(image=base_image, environment={"ROLE": "proxy"}, command=command, port=9100)
+
+
+def test_a_sidecar_runs_in_the_same_network_and_is_removed(
+    image: BuiltImage, desk: Desk, base_image: str
+) -> None:
+    said: list[str] = []
+    seen: list[str] = []
+
+    def look(line: str) -> None:
+        said.append(line)
+        if line.startswith("load: ") and not seen:
+            seen.extend(left_of(desk.run_name)[0])
+
+    desk.say = look
+    report = run(benchmark(duration_s=0.5, sidecars=(beside(base_image, "serve_forever()"),)), image, desk)
+    assert report.errors == 0
+    assert len(seen) == 2
+    assert any("beside the server" in line for line in said)
+
+
+def test_a_sidecar_that_ends_is_named(image: BuiltImage, desk: Desk, base_image: str) -> None:
+    stage = benchmark(duration_s=100_000, sidecars=(beside(base_image, "handle_request()"),))
+    with pytest.raises(StageFailed, match="beside the server, ended with exit code 0: beside proxy"):
+        run(stage, image, desk)
+
+
 def test_a_request_that_the_model_refuses_stops_with_its_answer(image: BuiltImage, desk: Desk) -> None:
     with pytest.raises(StageFailed, match="I want another shape") as raised:
         run(benchmark("refuses"), image, desk)
@@ -397,7 +606,8 @@ def test_the_engines_own_statistics_say_the_same_memory(image: BuiltImage, desk:
     def look(line: str) -> None:
         if line.startswith("load: ") and not seen:
             (container,), _ = left_of(desk.run_name)
-            seen.append(EngineStatistics(DockerEngine(process.run), container).read())
+            usage = EngineStatistics(DockerEngine(process.run), container).read()
+            seen.append(usage.memory_bytes)
 
     desk.say = look
     report = run(benchmark(), image, desk)
@@ -422,6 +632,13 @@ class HoggingServer:
     def model(self) -> str | None:
         return self._server.model
 
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        return self._server.payloads
+
+    async def unlive(self) -> str:
+        return await self._server.unlive()
+
     async def unready(self) -> str:
         return await self._server.unready()
 
@@ -431,11 +648,14 @@ class HoggingServer:
     async def prepare(self) -> None:
         await self._server.prepare()
 
-    async def infer(self) -> Answer:
+    async def infer(self, payload: Payload) -> Answer:
         self._left -= 1
         if self._left > 0:
             time.sleep(0.1)
-        return await self._server.infer()
+        return await self._server.infer(payload)
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        return self._server.same(expected, answer)
 
 
 def test_a_load_that_the_generator_was_late_for_is_repeated(image: BuiltImage, desk: Desk) -> None:
@@ -455,6 +675,7 @@ INTERRUPTED = """
     from pipeline.desk import Desk
     from pipeline.model import BuiltImage
     from stages.benchmark import Benchmark
+    from stages.load.open_loop import OpenLoop
 
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
@@ -464,7 +685,8 @@ INTERRUPTED = """
     image = BuiltImage.model_validate_json(Path(sys.argv[1]).read_text())
     desk = Desk(folder=Path(sys.argv[2]), cache=Path(sys.argv[2]), run_name=sys.argv[3])
     desk.say = lambda line: print(line, flush=True)
-    stage = Benchmark(port=8080, rate_rps=50, duration_s=100_000, environment={"MODE": sys.argv[4]})
+    load = OpenLoop(rate_rps=50, duration_s=100_000)
+    stage = Benchmark(port=8080, load=load, environment={"MODE": sys.argv[4]})
     try:
         stage.run(Artifacts(image), desk)
     except KeyboardInterrupt:
@@ -517,6 +739,53 @@ def test_an_interrupted_benchmark_leaves_nothing(
     assert "interrupted" in rest
     assert complaints == ""
     assert left_of(desk.run_name) == ([], [])
+
+
+def test_what_a_killed_benchmark_left_is_removed_by_the_next_one_and_nothing_else(
+    image: BuiltImage, desk: Desk, tmp_path: Path
+) -> None:
+    """While one is killed, another one runs: nothing of that is touched."""
+    described = tmp_path / "image.json"
+    described.write_text(image.model_dump_json())
+    killed, living = f"{desk.run_name}-killed", f"{desk.run_name}-living"
+    with started(described, tmp_path / "killed", killed) as child:
+        read_until(child, "load: 1 of")
+        child.kill()  # -9
+    assert [len(kind) for kind in left_of(killed)] == [1, 1]
+    with started(described, tmp_path / "living", living) as child:
+        read_until(child, "loading the image")
+        assert left_of(killed) == ([], [])
+        read_until(child, "load: 1 of")
+        said: list[str] = []
+        desk.say = said.append
+
+        def finish(line: str) -> None:
+            said.append(line)
+            if line.startswith("waiting for another benchmark"):
+                assert [len(kind) for kind in left_of(living)] == [1, 1]
+                child.send_signal(signal.SIGINT)
+
+        desk.say = finish
+        report = run(benchmark(duration_s=0.5), image, desk)
+        assert child.stdout is not None
+        assert "interrupted" in child.stdout.read()
+    assert report.errors == 0
+    assert left_of(living) == ([], [])
+
+
+def started(image: Path, folder: Path, run_name: str) -> "subprocess.Popen[str]":
+    folder.mkdir()
+    words = [str(image), str(folder), run_name, "good"]
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(INTERRUPTED), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def read_until(child: "subprocess.Popen[str]", begin: str) -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(begin):
+            return
+    raise AssertionError(f"the benchmark ended before it said {begin!r}")
 
 
 def test_an_engine_with_the_classic_image_store(

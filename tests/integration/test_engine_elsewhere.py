@@ -19,6 +19,7 @@ from pipeline.record import Runs, read_record
 from stages.servers.engine import Engine as DockerEngine
 from stages.servers.engine import EngineFacts
 from stages.servers.network import network_options
+from stages.servers.owner import Owner
 from stages.servers.reach import Reach, find_reach
 from stages.servers.site import LABEL, Site
 from tests.support.base_image import BASE_IMAGE
@@ -118,7 +119,13 @@ def test_an_engine_in_a_service_container(project: Path, service: RemoteEngine) 
 
 def test_a_server_elsewhere_reaches_nobody(service: RemoteEngine, tmp_path: Path) -> None:
     desk = Desk(folder=tmp_path, cache=tmp_path, run_name="network")
-    site = Site(engine=DockerEngine(process.run), desk=desk, reach=Reach(address=THERE), name="network")
+    site = Site(
+        engine=DockerEngine(process.run),
+        desk=desk,
+        reach=Reach(address=THERE),
+        name="network",
+        owner=Owner.ourselves(None),
+    )
     with socket.create_server((HERE, 0)) as listening:
         ask = f"import socket; socket.create_connection({listening.getsockname()}, 2)"
         command = (BASE_IMAGE, "python3", "-c", ask)

@@ -13,6 +13,7 @@ from tests.support.engine import Engine
 from tests.support.errors import SetupError
 
 BASE_IMAGE = "python:3.11-slim"
+ARCHIVE_NAME = "python-3.11-slim"
 # The Debian release whose Python is the one that the tag promises.
 SUITE = "bookworm"
 
@@ -38,8 +39,14 @@ _CUSTOMIZE = (
     'rm -rf "$1"/var/log/* "$1"/root/.cache "$1"/etc/apt/apt.conf.d/99mmdebstrap',
 )
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+_PACKAGES = (
+    "python3",
+    "python3-venv",
+    "libpython3.11",  # the shared library, which some servers load; the hub's image has it too
+    "ca-certificates",
+)
 _BOOTSTRAP = (
-    *("mmdebstrap", "--variant=minbase", "--format=tar", "--include=python3,python3-venv,ca-certificates"),
+    *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(_PACKAGES)}"),
     # Without this hook apt satisfies the merged /usr with a package that needs the whole of Perl.
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
     *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
@@ -53,21 +60,31 @@ _APT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Check", "Acquire::L
 
 def ensure_base_image(engine: Engine) -> Origin:
     """Make sure that the engine has the base image, and say where it came from."""
-    if engine.docker("image", "ls", "--quiet", BASE_IMAGE):
+    if _is_there(engine):
         return "present"
     if _pull(engine):
         return "pulled"
     with one_at_a_time("base-image"):
         cached = archive_path().exists()
         archive = _bootstrap()
-        engine.docker("import", *_changes(), str(archive), BASE_IMAGE, timeout_s=300)
+        message = ("--message", archive.stem)
+        engine.docker("import", *_changes(), *message, str(archive), BASE_IMAGE, timeout_s=300)
     return "cached bootstrap" if cached else "bootstrapped"
+
+
+def _is_there(engine: Engine) -> bool:
+    """Tell whether the engine has the base image; one that an older recipe made here does not count."""
+    if not engine.docker("image", "ls", "--quiet", BASE_IMAGE):
+        return False
+    comment = engine.docker("image", "inspect", "--format", "{{.Comment}}", BASE_IMAGE)
+    made_here = comment.startswith(("Imported from", ARCHIVE_NAME))
+    return not made_here or comment == archive_path().stem
 
 
 def archive_path() -> Path:
     """Return where the bootstrapped file system is kept; a changed recipe gets another name."""
     recipe = hashlib.sha256("\0".join((*_BOOTSTRAP, SUITE)).encode()).hexdigest()[:12]
-    return cache_folder() / "base-images" / f"python-3.11-slim-{recipe}.tar"
+    return cache_folder() / "base-images" / f"{ARCHIVE_NAME}-{recipe}.tar"
 
 
 def hub_has_base_image() -> bool:
@@ -88,7 +105,7 @@ def _bootstrap() -> Path:
     unfinished = archive.with_suffix(".unfinished")
     try:
         run_logged(
-            [*_BOOTSTRAP, *_apt_options(), SUITE, str(unfinished), str(sources)],
+            [*_BOOTSTRAP, *apt_options(), SUITE, str(unfinished), str(sources)],
             log=log_file("base-image"),
             advice=f"check that apt-get update works here, or {ADVICE}",
             environment={"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH), "LC_ALL": "C.UTF-8"},
@@ -114,7 +131,8 @@ def _changes() -> list[str]:
     return [word for change in changes for word in ("--change", change)]
 
 
-def _apt_options() -> list[str]:
+def apt_options() -> list[str]:
+    """Return what a bootstrap must know of this machine's apt, as arguments of mmdebstrap."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     options = [line for line in dump.splitlines() if line.startswith(_APT_OPTIONS) and '""' not in line]
     return [f"--aptopt={option.removesuffix(';')}" for option in options]

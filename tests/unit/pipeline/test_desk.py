@@ -41,3 +41,30 @@ def test_the_last_thing_done_is_the_first_undone_and_a_failure_stops_nothing(des
     desk.clear()
     desk.clear()
     assert undone == [2, 1]
+
+
+def test_a_part_of_the_work_is_undone_before_the_rest_and_only_once(desk: Desk) -> None:
+    undone: list[str] = []
+    desk.on_exit(lambda: undone.append("whole"))
+    part = desk.part()
+    part.on_exit(lambda: undone.append("part"))
+    part.close()
+    assert undone == ["part"]
+    desk.clear()
+    assert undone == ["part", "whole"]
+
+
+def test_what_was_interrupted_while_it_was_undone_is_undone_at_the_end(desk: Desk) -> None:
+    undone: list[str] = []
+
+    def slow() -> None:
+        undone.append("begun")
+        if len(undone) == 1:
+            raise KeyboardInterrupt
+
+    part = desk.part()
+    part.on_exit(slow)
+    with pytest.raises(KeyboardInterrupt):
+        part.close()
+    desk.clear()
+    assert undone == ["begun", "begun"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model import Problem
+from stages.load.open_loop import OpenLoop
 from stages.servers.checks import (
     check_limits,
     check_load,
@@ -14,7 +15,6 @@ from stages.servers.checks import (
     parse_memory,
 )
 from stages.servers.engine import EngineFacts
-from stages.servers.load import Load
 
 
 def facts(cpus: int = 4) -> EngineFacts:
@@ -106,7 +106,7 @@ def test_an_image_for_other_platforms_is_named_before_it_is_built() -> None:
     [(20, 5, ""), (20, 4.9, "98 answers"), (0.5, 10, "5 answers")],
 )
 def test_a_load_of_too_few_requests_is_named(rate_rps: float, duration_s: float, words: str) -> None:
-    check = check_load(Load(rate_rps=rate_rps, duration_s=duration_s, request_timeout_s=1))
+    check = check_load(OpenLoop(rate_rps=rate_rps, duration_s=duration_s))
     assert check.passed is (not words)
     assert words in check.found
     assert check.passed or f"to {100 / rate_rps:g} or more" in check.advice

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.model import ColdStart
-from stages.servers.interface import GOOD, Answer, Target
+from stages.servers.interface import GOOD, Answer, Payload, Target
 from stages.servers.start import Clock, NotReady, PortClosed, cold_start, is_open
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -23,6 +23,10 @@ class Scripted:
         self._answers = list(answers) or [GOOD]
         self._questions = questions
         self.prepared = False
+        self.payloads = (Payload(body=b"{}"),)
+
+    async def unlive(self) -> str:
+        return ""
 
     async def unready(self) -> str:
         self._questions -= 1
@@ -34,9 +38,13 @@ class Scripted:
     async def prepare(self) -> None:
         self.prepared = True
 
-    async def infer(self) -> Answer:
+    async def infer(self, payload: Payload) -> Answer:
         assert self.prepared
+        assert payload in self.payloads
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        return "" if expected == answer else "not the same"
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,7 +70,8 @@ def start(server: Scripted, *, handle: Handle = serve, timeout_s: float = 5.0) -
 
 def test_the_steps_come_one_after_the_other() -> None:
     steps, said = start(Scripted(questions=3))
-    assert 0 < steps.port_open_ms < steps.ready_ms < steps.first_answer_ms
+    assert steps.live_ms is not None
+    assert 0 < steps.port_open_ms < steps.live_ms < steps.ready_ms < steps.first_answer_ms
     assert any("the model loads" in line for line in said)
 
 
@@ -107,3 +116,12 @@ def test_a_server_that_goes_on_failing_is_given_up() -> None:
 
 def test_a_port_that_nobody_listens_at_is_closed() -> None:
     assert not asyncio.run(is_open("127.0.0.1", 1))
+
+
+def test_a_proxy_that_takes_its_time_to_hang_up_is_no_server_that_is_silent() -> None:
+    async def hang_up_late(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        writer.close()
+
+    with pytest.raises(PortClosed, match="nothing listens"):
+        start(Scripted(questions=10_000), handle=hang_up_late, timeout_s=0.3)

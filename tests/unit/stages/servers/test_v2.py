@@ -11,8 +11,9 @@ import uvloop
 from aiohttp import web
 
 from pipeline.errors import StageFailed
-from stages.servers.interface import Answer, ModelServer, Target
-from stages.servers.v2 import OpenInference, problem_of, request_from
+from stages.servers.interface import Answer, ModelServer, Payload, Target
+from stages.servers.v2 import OpenInference, problem_of
+from stages.servers.v2_request import request_from
 
 T = TypeVar("T")
 
@@ -105,12 +106,12 @@ async def first_inference(server: ModelServer) -> Answer:
     while await server.unready():
         await asyncio.sleep(0)
     await server.prepare()
-    return await server.infer()
+    return await server.infer(server.payloads[0])
 
 
 def test_a_request_is_made_from_the_metadata_of_the_only_model() -> None:
     behaviour = Behaviour(models=["other-name"])
-    assert talk(behaviour, first_inference) == Answer()
+    assert talk(behaviour, first_inference).error == ""
     assert behaviour.requests == [
         {"id": "benchmark", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0.0] * 3}]}
     ]
@@ -118,13 +119,16 @@ def test_a_request_is_made_from_the_metadata_of_the_only_model() -> None:
 
 def test_the_request_of_the_user_is_sent_as_it_is() -> None:
     behaviour = Behaviour()
-    assert talk(behaviour, first_inference, request=b'{"inputs": []}', model="digits") == Answer()
+    assert (
+        talk(behaviour, first_inference, payloads=(Payload(body=b'{"inputs": []}'),), model="digits").error
+        == ""
+    )
     assert behaviour.requests == [{"inputs": []}]
 
 
 def test_a_server_is_asked_until_it_is_ready() -> None:
     behaviour = Behaviour(ready_after=3)
-    assert talk(behaviour, first_inference) == Answer()
+    assert talk(behaviour, first_inference).error == ""
     assert behaviour.health_asked == 4
 
 
@@ -272,9 +276,9 @@ def test_a_good_answer_does_not_make_the_next_one_good() -> None:
     async def scene(server: ModelServer) -> list[str]:
         errors = [(await first_inference(server)).error]
         behaviour.answer = '{"error": "now it is broken"}'
-        errors.append((await server.infer()).error)
+        errors.append((await server.infer(server.payloads[0])).error)
         behaviour.answer, behaviour.status = json.dumps(OUTPUTS), 500
-        errors.append((await server.infer()).error)
+        errors.append((await server.infer(server.payloads[0])).error)
         return errors
 
     good, broken, failing = talk(behaviour, scene)
@@ -290,8 +294,10 @@ def test_a_connection_that_breaks_is_an_error_that_may_pass() -> None:
     async def ask() -> Answer:
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
-            async with OpenInference().connect(Target(port=port, model="m", request=b"{}")) as server:
-                return await server.infer()
+            async with OpenInference().connect(
+                Target(port=port, model="m", payloads=(Payload(body=b"{}"),))
+            ) as server:
+                return await server.infer(server.payloads[0])
 
     answer = asyncio.run(ask())
     assert answer.error

@@ -1,0 +1,67 @@
+"""An open-loop load: requests are due on a schedule, whatever the server does.
+
+Latency counts from the moment at which a request was due, so a server that stalls for half a second shows
+in the latency of every request that fell due in that time ("coordinated omission" is what a closed loop
+does: it waits together with the server and misses them). How late the generator itself was is kept apart.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from stages.load.schedule import Shape, due_times
+from stages.load.sending import Sender
+
+NOT_SENT = "not sent: the server had not kept up when the time was over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLoop:
+    """What is asked of the server: a rate, for a time."""
+
+    rate_rps: float
+    duration_s: float
+    shape: Shape = "constant"
+    in_flight: int = 1024
+    """More are never on their way at once; what is due then waits, and the wait counts."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests fall due, for a Poisson load on average."""
+        return max(1, round(self.rate_rps * self.duration_s))
+
+
+async def drive(sender: Sender, load: OpenLoop) -> None:
+    """Send what is due when it is due; ends within the duration and two time limits."""
+    measured = sender.measured
+    slots = asyncio.Semaphore(load.in_flight)
+    cpu = time.process_time()
+    begin = free_since = time.perf_counter()
+    cutoff = begin + load.duration_s + sender.request_timeout_s
+    moments = due_times(load.shape, load.rate_rps, load.duration_s)
+    async with asyncio.TaskGroup() as tasks:
+        for after in moments:
+            measured.due += 1
+            due = begin + after
+            await _until(due)
+            if slots.locked():
+                await slots.acquire()
+                free_since = time.perf_counter()
+            else:
+                await slots.acquire()
+            if time.perf_counter() > cutoff:
+                left = 1 + sum(1 for _ in moments)
+                measured.due += left - 1
+                measured.note(NOT_SENT, "not sent", left)
+                break
+            task = tasks.create_task(sender.send(due, max(due, free_since)))
+            task.add_done_callback(lambda _: slots.release())
+    measured.elapsed_s = max(time.perf_counter() - begin, load.duration_s)
+    measured.generator_cpu = (time.process_time() - cpu) / measured.elapsed_s
+
+
+async def _until(due: float) -> None:
+    """Wait; at least once for the other tasks, also when we are late."""
+    await asyncio.sleep(due - time.perf_counter())
+    while (left := due - time.perf_counter()) > 0:  # timers of the loop count whole milliseconds
+        await asyncio.sleep(left)

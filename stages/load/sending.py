@@ -1,0 +1,87 @@
+"""One request: sent, timed, and its answer counted as what it is."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stages.load.measured import Measured, TokenCounts
+from stages.servers.interface import Answer, ModelServer, Payload
+
+SEED = 20_261
+CHECKED_EVERY = 10  # answers whose content is compared: each would cost the generator what it needs to send
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends the payloads of one server, by their weights, and counts what comes back."""
+
+    server: ModelServer
+    request_timeout_s: float
+    measured: Measured
+    check_every: int = CHECKED_EVERY
+    payloads: Sequence[Payload] = ()
+    """What is sent in place of the server's own payloads: the same ones, with the answers to expect."""
+    _choose: Callable[[], Payload] = field(init=False)
+    _sent: int = 0
+
+    def __post_init__(self) -> None:
+        self._choose = chooser(self.payloads or self.server.payloads)
+
+    async def send(self, due: float, possible: float) -> None:
+        """Send one request; it was due at `due` and could be sent from `possible` on (time.perf_counter)."""
+        payload = self._choose()
+        number, self._sent = self._sent, self._sent + 1
+        sent = time.perf_counter()
+        measured = self.measured
+        measured.lags.add((sent - possible) * 1000)
+        arrived = 0.0
+        try:
+            async with asyncio.timeout(self.request_timeout_s):
+                answer = await self.server.infer(payload)
+        except TimeoutError:
+            measured.note(f"no answer within {self.request_timeout_s:g} s", "timeout")
+        except Exception as error:  # a protocol from elsewhere may raise anything; it must not end the run
+            measured.note(f"{type(error).__name__}: {error}", type(error).__name__)
+            return
+        else:
+            if not self._is_good(answer, payload, number):
+                return
+            measured.good += 1
+            self._count_tokens(answer, due)
+            arrived = answer.at
+        now = arrived or time.perf_counter()
+        measured.latencies.add((now - due) * 1000)
+        measured.service.add((now - sent) * 1000)
+
+    def _is_good(self, answer: Answer, payload: Payload, number: int) -> bool:
+        if answer.error:
+            self.measured.note(answer.error, answer.kind)
+            return False
+        if payload.expected is None or number % self.check_every:
+            return True
+        self.measured.checked += 1
+        if difference := self.server.same(payload.expected, answer.body):
+            self.measured.wrong += 1
+            self.measured.note(
+                f"wrong answer to {payload.name or 'the request'}: {difference}", "wrong answer"
+            )
+            return False
+        return True
+
+    def _count_tokens(self, answer: Answer, due: float) -> None:
+        if answer.tokens is None:
+            return
+        if self.measured.tokens is None:
+            self.measured.tokens = TokenCounts()
+        self.measured.tokens.add(answer.tokens, due)
+
+
+def chooser(payloads: Sequence[Payload]) -> Callable[[], Payload]:
+    """Return what chooses the next payload by weight, in the same order in every run."""
+    if len(payloads) == 1:
+        return lambda: payloads[0]
+    draw = random.Random(SEED)  # noqa: S311 - payloads, no secrets
+    weights = [payload.weight for payload in payloads]
+    return lambda: draw.choices(payloads, weights)[0]

@@ -1,0 +1,122 @@
+"""The Open Inference Protocol over HTTP with binary tensors, as Triton and others offer it.
+
+A JSON header, whose length a header field tells, and behind it the tensors' bytes. Requests are written as
+JSON all the same; they are turned into bytes once, before the load.
+Source: the binary tensor data extension (triton-inference-server/server, protocol/extension_binary_data.md).
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from pipeline.errors import StageFailed
+from stages.servers.http_client import excerpt, object_in, objects_in, session_to
+from stages.servers.interface import Answer, ModelServer, Payload, Target
+from stages.servers.tensors import Tensor
+from stages.servers.v2 import HttpServer
+from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
+
+LENGTH = "Inference-Header-Content-Length"
+
+
+class BinaryInference:
+    """Speaks the Open Inference Protocol version 2 over HTTP, with binary tensors both ways."""
+
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    @asynccontextmanager
+    async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
+        """Lend the server at the target; every connection to it is closed at the end."""
+        async with session_to(target) as session:
+            yield _BinaryServer(session, target)
+
+
+class _BinaryServer(HttpServer):
+    """Sends bytes made once; an answer keeps its header in front, so that it can be read again."""
+
+    async def prepare(self) -> None:
+        """Turn the requests into bytes."""
+        await super().prepare()
+        try:
+            self._sent = {payload.body: _packed(payload) for payload in self.payloads}
+        except ValueError as error:
+            raise StageFailed(
+                f"the request cannot be sent as binary tensors: {error}",
+                advice="Mend `benchmark.request`, or send it as JSON: `benchmark.protocol: v2`.",
+            ) from error
+
+    async def infer(self, payload: Payload) -> Answer:
+        """Send one request."""
+        import aiohttp
+
+        header_bytes, body = self._sent[payload.body]
+        headers = {LENGTH: str(header_bytes), "Content-Type": "application/octet-stream"}
+        try:
+            async with self.session.post(
+                f"/v2/models/{self.model}/infer", data=body, headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.read()
+                return _judged(response.status, answer, response.headers.get(LENGTH))
+        except aiohttp.ClientError as error:
+            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        """Compare the outputs, whether they came as JSON or as bytes."""
+        return outputs_differ(_outputs(expected), _outputs(answer))
+
+
+def _packed(payload: Payload) -> tuple[int, bytes]:
+    """Return the length of the header, and the header with the tensors behind it."""
+    tensors = inputs_of(payload)
+    inputs = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": tensor.shape,
+            "parameters": {"binary_data_size": len(tensor.raw)},
+        }
+        for tensor in tensors
+    ]
+    identity = object_in(payload.body).get("id", GENERATED_ID)
+    document = {"id": identity, "parameters": {"binary_data_output": True}, "inputs": inputs}
+    header = json.dumps(document).encode()
+    return len(header), header + b"".join(tensor.raw for tensor in tensors)
+
+
+def _judged(status: int, body: bytes, length: str | None) -> Answer:
+    if status != 200:
+        return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
+    size = int(length) if length is not None and length.isdecimal() else len(body)
+    header = object_in(body[:size])
+    outputs = objects_in(header.get("outputs"))
+    if not outputs:
+        return Answer(f"200 without outputs: {excerpt(body[:size])}", kind="form")
+    promised = sum(_size(output) for output in outputs)
+    if promised != len(body) - size:
+        return Answer(f"200 with {len(body) - size} bytes of tensors, not {promised}", kind="form")
+    return Answer(body=f"{size}\n".encode() + body)
+
+
+def _size(output: dict[str, object]) -> int:
+    parameters = output.get("parameters")
+    size = parameters.get("binary_data_size", 0) if isinstance(parameters, dict) else 0
+    return size if isinstance(size, int) else 0
+
+
+def _outputs(kept: bytes) -> object:
+    """Return the outputs of an answer with their data as lists; an expectation may be written as JSON."""
+    if kept.lstrip().startswith(b"{"):
+        document, rest = object_in(kept), b""
+    else:
+        size, _, body = kept.partition(b"\n")
+        document, rest = object_in(body[: int(size)]), body[int(size) :]
+    found = []
+    for output in objects_in(document.get("outputs")):
+        length = _size(output)
+        raw, rest = rest[:length], rest[length:]
+        name, datatype = str(output.get("name")), str(output.get("datatype"))
+        shape = tuple(output.get("shape", ()))
+        tensor = Tensor(name=name, datatype=datatype, shape=shape, raw=raw)
+        found.append({"name": name, "data": output["data"] if "data" in output else tensor.values()})
+    return found

@@ -1,0 +1,27 @@
+"""Arrivals: evenly spaced, or as of many independent clients; the same in every run."""
+
+from itertools import pairwise
+from statistics import mean, pstdev
+
+import pytest
+
+from stages.load.schedule import due_times
+
+
+def test_constant_arrivals_are_evenly_spaced() -> None:
+    assert list(due_times("constant", 10, 0.5)) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_at_least_one_request_is_due() -> None:
+    assert list(due_times("constant", 0.1, 0.5)) == [0]
+    assert list(due_times("poisson", 0.001, 0.5)) == [0]
+
+
+def test_poisson_gaps_vary_as_much_as_they_last() -> None:
+    gaps = [later - earlier for earlier, later in pairwise(due_times("poisson", 100, 100))]
+    assert mean(gaps) == pytest.approx(0.01, rel=0.05)
+    assert pstdev(gaps) == pytest.approx(0.01, rel=0.05)
+
+
+def test_two_runs_have_the_same_arrivals() -> None:
+    assert list(due_times("poisson", 50, 2)) == list(due_times("poisson", 50, 2))

@@ -1,0 +1,80 @@
+"""Any server over HTTP: what is sent, and which answer is good."""
+
+import pytest
+from aiohttp import web
+
+from pipeline.errors import StageFailed
+from stages.servers.interface import Answer, ModelServer, Payload
+from stages.servers.plain_http import PlainHttp
+from tests.support.web_server import Handler, talk
+
+
+def echo(status: int = 200) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        kind = request.headers.get("Content-Type", "none")
+        return web.Response(status=status, body=kind.encode() + b":" + await request.read())
+
+    return handle
+
+
+async def first_inference(server: ModelServer) -> Answer:
+    assert await server.unlive() == ""
+    await server.prepare()
+    return await server.infer(server.payloads[0])
+
+
+def test_a_body_is_posted_to_the_path_with_its_type() -> None:
+    payload = Payload(body=b"\xff\xd8", content_type="image/jpeg")
+    answer = talk(
+        PlainHttp(),
+        {"POST /predict": echo()},
+        first_inference,
+        payloads=(payload,),
+        options={"path": "/predict"},
+    )
+    assert answer == Answer(body=b"image/jpeg:\xff\xd8")
+
+
+def test_without_a_body_the_path_is_read() -> None:
+    answer = talk(PlainHttp(), {"GET /": echo()}, first_inference)
+    assert (answer.error, answer.body.partition(b":")[2]) == ("", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "good"),
+    [(204, None, True), (302, None, False), (418, "418", True), (200, "201", False), (500, None, False)],
+)
+def test_a_good_answer_has_the_status_that_is_expected(status: int, wanted: str | None, good: bool) -> None:
+    options = {"status": wanted} if wanted else {}
+    answer = talk(PlainHttp(), {"GET /": echo(status)}, first_inference, options=options)
+    assert (answer.error == "") is good
+    assert answer.kind == ("" if good else f"HTTP {status}")
+    assert answer.temporary is (status >= 500)
+
+
+def test_a_status_that_is_none_is_refused() -> None:
+    with pytest.raises(StageFailed, match="status is 'ok', which is no HTTP status"):
+        talk(PlainHttp(), {"GET /": echo()}, first_inference, options={"status": "ok"})
+
+
+def test_the_ready_path_says_when_the_model_is_ready() -> None:
+    async def scene(server: ModelServer) -> tuple[str, str]:
+        return await server.unready(), await server.advise()
+
+    ready = {"ready_path": "/ready"}
+    assert talk(PlainHttp(), {"GET /ready": echo()}, scene, options=ready)[0] == ""
+    missing, advice = talk(PlainHttp(), {"GET /": echo()}, scene, options=ready)
+    assert missing.startswith("/ready answers 404")
+    assert "Mend `ready_path`" in advice
+
+
+def test_documents_are_compared_as_documents_and_anything_else_by_its_bytes() -> None:
+    async def scene(server: ModelServer) -> list[str]:
+        return [
+            server.same(b'{"a": 1}', b'{"a": 1.0, "b": 2}'),
+            server.same(b'{"a": 1}', b'{"a": 2}'),
+            server.same(b"plain\n", b"plain"),
+            server.same(b"plain", b"other"),
+        ]
+
+    assert talk(PlainHttp(), {}, scene) == ["", "$.a is 2, not 1", "", "it is 'other', not 'plain'"]

@@ -1,0 +1,122 @@
+"""The protocol over gRPC, against a real gRPC server whose model doubles its input."""
+
+import asyncio
+import json
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc.aio
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from pipeline.errors import StageFailed
+from stages.servers.interface import Answer, ModelServer, Payload, Target
+from stages.servers.v2_grpc import GrpcInference
+
+T = TypeVar("T")
+
+
+class Doubling(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # generated, untyped
+    def __init__(self, *, raw: bool = True, loading: int = 0) -> None:
+        self.raw = raw
+        self.loading = loading
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.loading -= 1
+        return service_pb2.ServerReadyResponse(ready=self.loading < 0)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.name != "double":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        response = service_pb2.ModelMetadataResponse(name="double")
+        response.inputs.add(name="x", datatype="FP32", shape=[-1, 2])
+        return response
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        numbers = struct.unpack("<2f", request.raw_input_contents[0])
+        if numbers == (9.0, 9.0):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no nines")
+        response = service_pb2.ModelInferResponse(model_name="double", id=request.id)
+        output = response.outputs.add(name="y", datatype="FP32", shape=[1, 2])
+        doubled = [2 * number for number in numbers]
+        if self.raw:
+            response.raw_output_contents.append(struct.pack("<2f", *doubled))
+        else:
+            output.contents.fp32_contents.extend(doubled)
+        return response
+
+
+def talk(servicer: Doubling, scene: Callable[[ModelServer], Awaitable[T]], **wanted: Any) -> T:
+    async def play() -> T:
+        server = grpc.aio.server()
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with GrpcInference().connect(Target(port=port, **{"model": "double", **wanted})) as found:
+                return await scene(found)
+        finally:
+            await server.stop(None)
+
+    return asyncio.run(play())
+
+
+def of(*numbers: float) -> Payload:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [*numbers]}]
+    return Payload(body=json.dumps({"inputs": inputs}).encode(), name="request.json")
+
+
+async def first_inference(server: ModelServer) -> Answer:
+    assert await server.unlive() == ""
+    while await server.unready():
+        await asyncio.sleep(0)
+    await server.prepare()
+    return await server.infer(server.payloads[0])
+
+
+def test_a_request_is_made_from_the_metadata_once_the_model_is_ready() -> None:
+    answer = talk(Doubling(loading=2), first_inference)
+    assert answer.error == ""
+    assert answer.body
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_the_answer_is_compared_by_its_numbers(raw: bool) -> None:
+    async def scene(server: ModelServer) -> list[str]:
+        answer = await first_inference(server)
+        right, wrong = ({"outputs": [{"name": "y", "data": data}]} for data in ([3.0, 5.0], [3.0, 6.0]))
+        return [
+            server.same(answer.body, answer.body),
+            server.same(json.dumps(right).encode(), answer.body),
+            server.same(json.dumps(wrong).encode(), answer.body),
+        ]
+
+    found = talk(Doubling(raw=raw), scene, payloads=(of(1.5, 2.5),))
+    assert found == ["", "", "outputs.y[1] is 5.0, not 6.0"]
+
+
+def test_a_refused_request_is_an_error_of_its_own_kind() -> None:
+    answer = talk(Doubling(), first_inference, payloads=(of(9, 9),))
+    assert (answer.kind, answer.temporary) == ("gRPC INVALID_ARGUMENT", False)
+    assert "no nines" in answer.error
+
+
+def test_a_model_that_nobody_knows_is_said_with_advice() -> None:
+    async def scene(server: ModelServer) -> tuple[str, str]:
+        return await server.unready(), await server.advise()
+
+    missing, advice = talk(Doubling(), scene, model="triple")
+    assert missing == "triple: NOT_FOUND no such model"
+    assert "Mend `benchmark.model`" in advice
+
+
+def test_data_that_do_not_fit_are_refused_before_the_load() -> None:
+    with pytest.raises(StageFailed, match="cannot make a request for double: x: the data are no FP32"):
+        talk(Doubling(), first_inference, payloads=(Payload(body=of().body.replace(b"[]", b'["a", 1]')),))
