@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pipeline
+from pipeline.bench_flags import add_bench
 from pipeline.passwords import FLAG
 
 Command = Callable[[argparse.Namespace], int]
@@ -58,6 +59,9 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_until(plan)
     _add_resume(plan)
     _add_output(plan)
+    bench = _verb(verbs, "bench", commands, "measure an image's server, maybe beside another image's")
+    add_bench(bench)
+    _add_config(bench)
     doctor = _verb(
         verbs, "doctor", commands, "log in to every registry, and say what a push would meet there"
     )

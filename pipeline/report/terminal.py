@@ -101,7 +101,7 @@ class TerminalReporter:
             self._console.print(stage_line(stage), soft_wrap=True, highlight=False)
         for verdict in stage.verdicts:
             if self._verbosity >= 0 or verdict.refuses:  # the error at the end speaks of these
-                _print_verdict(self._console, verdict, verbose=self._verbosity > 0)
+                print_verdict(self._console, verdict, verbose=self._verbosity > 0)
 
     def finished(self, record: Record, folder: Path) -> None:
         """Show the end: what failed and what to do, or what was delivered."""
@@ -152,7 +152,8 @@ def stage_line(stage: StageRecord) -> str:
     return f"{MARKS[stage.status]} [bold]{stage.name:<10}[/]{took:>9}  {text}{again}"
 
 
-def _print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None:
+def print_verdict(console: Console, verdict: Verdict, *, verbose: bool) -> None:
+    """Print what a rule says: what it refuses or warns of, and what somebody should look at in any case."""
     for note in verdict.notes:
         console.print(f"    [yellow]note[/]    {escape(verdict.policy)}: {escape(note)}", soft_wrap=True)
     if verdict.passed:
@@ -274,7 +275,7 @@ def print_record(console: Console, record: Record) -> None:
     console.print(stages_table(record))
     for stage in record.stages:
         for verdict in stage.verdicts:
-            _print_verdict(console, verdict, verbose=False)
+            print_verdict(console, verdict, verbose=False)
     if record.failure is not None:
         print_failure(console, record.failure)
     else:
