@@ -3,11 +3,31 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import AfterValidator, ByteSize, Field
 
 from pipeline.load_section import LoadSection, Rate, SweepSection
+from pipeline.reference import Reference
 from pipeline.section import Number, Seconds, Section, Words
 from pipeline.variables import Variables
+
+DEPLOYED = "deployed"
+
+
+def _deployed_or_image(text: str) -> str:
+    if text != DEPLOYED:
+        Reference.parse(text)  # ValueError: it is none
+    return text
+
+
+class RequestSection(Section):
+    """A file with requests among others."""
+
+    file: Path
+    """JSON file, JSON lines, or any other file that is sent as it is."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False), Number] = 1
+    """How often it is sent: twice the weight of another file is twice as often."""
+    expect: Path | None = None
+    """File with the expected answer; default: `<file>.expected.json` beside it, if any."""
 
 
 class SidecarSection(Section):
@@ -32,12 +52,14 @@ class BenchmarkSection(Section):
     """How the server is spoken to: v2 (Open Inference Protocol: Triton, KServe, MLServer)."""
     model: str | None = None
     """Name of the model at the server; default: the image's name."""
-    request: Path | None = None
-    """JSON file with one inference request; default: zeros in the shape that the server says."""
+    request: Path | Annotated[tuple[RequestSection, ...], Field(min_length=1)] | None = None
+    """JSON file with one inference request, JSON lines (.jsonl) with one a line, any other file as it is,
+    or a list of `{file, weight, expect}`; default: zeros in the shape that the server says."""
     options: dict[str, str] = Field(default={})
     """What the protocol alone understands, such as `path` of plain HTTP."""
     expect: Path | None = None
-    """File with the expected answer to the request; default: `<request>.expected.json` beside it, if any."""
+    """File with the expected answer to the request, of JSON lines a line each; default:
+    `<request>.expected.json` beside it, if any."""
     check_answers: bool | None = None
     """Compare answers under load with those asked alone; default: on, but off for language models."""
     rate_rps: Rate = 20
@@ -72,6 +94,15 @@ class BenchmarkSection(Section):
     """Bytes per second at which a node pulls the image, for an estimate: such as 1gbit or 100MB."""
     measure_pull: bool = False
     """Fetch the image from its registry too, if it is there already, and tell how long that takes."""
+    baseline: Annotated[str, AfterValidator(_deployed_or_image)] | None = None
+    """Image to compare with, run in turn with the new one: `deployed`, which the manifests name now, or a
+    reference such as registry.example.com/models/digits:stable. Default: none."""
+    rounds: Annotated[int, Field(ge=5, le=100), Number] = 5
+    """How often each of the two is started and measured."""
+    most_rounds: Annotated[int, Field(ge=5, le=1000), Number] = 15
+    """How many rounds there may be while a rule with `inconclusive: more-rounds` is undecided."""
+    rounds_time_limit_s: Seconds = 1800
+    """No round begins that would end later than this after the first one began."""
     environment: Variables = Field(default={})
     """Variables to set in the container."""
     sidecars: tuple[SidecarSection, ...] = ()

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from types import FrameType
 
-from pipeline.commands import delivery, files, judging, looking, verifying
+from pipeline.commands import benching, delivery, files, judging, looking, verifying
 from pipeline.errors import InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 from pipeline.passwords import take_password
@@ -56,6 +56,7 @@ def _defect(error: Exception) -> InternalError:
 COMMANDS: Mapping[str, Command] = {
     "run": delivery.run,
     "plan": delivery.plan,
+    "bench": benching.bench,
     "doctor": looking.doctor,
     "lock": files.lock,
     "rollback": delivery.rollback,

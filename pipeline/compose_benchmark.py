@@ -1,9 +1,14 @@
 """The benchmark of the configuration."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from pipeline import compose_gitops as gitops
 from pipeline.benchmark_section import BenchmarkSection
 from pipeline.cascade import Configuration
+from pipeline.compose_contest import contest
 from pipeline.compose_model import model_of
+from pipeline.compose_requests import requests_of
 from pipeline.load_section import LoadSection, SweepSection
 from pipeline.reference import Repository
 from stages.benchmark import Benchmark
@@ -19,15 +24,25 @@ from stages.servers.sidecars import Sidecar
 def benchmark(configuration: Configuration) -> Benchmark:
     """Return the stage that measures the model server."""
     section, model = configuration.values.benchmark, model_of(configuration)
-    return Benchmark(
+    return replace(
+        measuring(section, configuration.root),
         files=model.files if model is not None else None,
         weights=model,
         registries=weight_layers(configuration),
+        limits=_limits(configuration) if section.resources == "from-manifest" else None,
+        platforms=configuration.values.build.platforms,
+        contest=contest(configuration),
+    )
+
+
+def measuring(section: BenchmarkSection, root: Path) -> Benchmark:
+    """Return the stage as far as the section itself says; files are named relative to `root`."""
+    return Benchmark(
         port=section.port,
         protocol=section.protocol,
         model=section.model,
-        request=configuration.root / section.request if section.request else None,
-        expect=configuration.root / section.expect if section.expect else None,
+        request=requests_of(section, root),
+        expect=root / section.expect if section.expect else None,
         options=section.options,
         check_answers=section.check_answers,
         load=_load(section, section.load),
@@ -41,13 +56,12 @@ def benchmark(configuration: Configuration) -> Benchmark:
         stop_timeout_s=section.stop_timeout_s,
         memory_limit=section.memory_limit,
         cpus=section.cpus,
-        limits=_limits(configuration) if section.resources == "from-manifest" else None,
         gpus=section.gpus,
         pull_bandwidth=section.pull_bandwidth,
+        measure_pull=section.measure_pull,
         sidecars=tuple(Sidecar(**each.model_dump()) for each in section.sidecars),
         environment=section.environment,
         network=section.network,
-        platforms=configuration.values.build.platforms,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pipeline
+from pipeline.bench_flags import add_bench
 from pipeline.parser_edit import add_edit
 from pipeline.parser_judging import add_judge, add_policy
 from pipeline.passwords import FLAG
@@ -60,6 +61,9 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_until(plan)
     _add_resume(plan)
     _add_output(plan)
+    bench = _verb(verbs, "bench", commands, "measure an image's server, maybe beside another image's")
+    add_bench(bench)
+    _add_config(bench)
     doctor = _verb(
         verbs, "doctor", commands, "log in to every registry, and say what a push would meet there"
     )

@@ -31,7 +31,6 @@ from stages.servers.checks import (
     check_load,
     check_platforms,
     check_protocol,
-    check_request,
     missing,
     parse_memory,
 )
@@ -42,7 +41,7 @@ from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
 from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
-from stages.servers.payloads import check_expected, read_payloads
+from stages.servers.payloads import Requests, check_request, read_payloads
 from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
@@ -66,10 +65,10 @@ class Benchmark:
     """The model's name at the server; None asks the server."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the protocol alone understands."""
-    request: Path | None = None
-    """A file with the body of an inference request; None has one made from the model's metadata."""
+    request: Requests = None
+    """Files with inference requests; None has one made from the model's metadata."""
     expect: Path | None = None
-    """A file with the expected answer; None looks for one beside the request."""
+    """A file with the answer that is expected to the only request file; None looks for one beside it."""
     load: Load = field(default_factory=lambda: OpenLoop(rate_rps=20.0, duration_s=10.0))
     further_loads: tuple[Load, ...] = ()
     sweep: SweepPlan | None = None
@@ -113,8 +112,7 @@ class Benchmark:
         """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
         checks = (
             check_protocol(self.protocol, self.protocols),
-            check_request(self.request),
-            *check_expected(self.expect),
+            check_request(self.request, self.expect),
             *map(check_load, (self.load, *self.further_loads)),
         )
         try:
@@ -177,7 +175,7 @@ class Benchmark:
         return {
             **options,
             "environment": dict(self.environment),
-            "request": [[each.body, each.expected, each.weight] for each in payloads],
+            "request": [[each.body, each.expected, each.weight, each.content_type] for each in payloads],
         }
 
     def usable(self, made: BenchmarkReport) -> bool:

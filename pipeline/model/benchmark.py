@@ -32,6 +32,7 @@ class Pull(Value):
     bandwidth_bytes_per_s: int | None = Field(default=None, description="that was assumed for the estimate")
     estimated_s: float | None = None
     measured_s: float | None = Field(default=None, description="of a pull from the registry, where asked for")
+    not_measured: str = Field(default="", description="why not, where it was asked for")
 
 
 class Latency(Value):

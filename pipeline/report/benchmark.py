@@ -35,6 +35,8 @@ def _pull(pull: Pull) -> str:
         parts.append(f"{duration(pull.estimated_s)} at {size(pull.bandwidth_bytes_per_s)}/s")
     if pull.measured_s is not None:
         parts.append(f"{duration(pull.measured_s)} measured")
+    if pull.not_measured:
+        parts.append(f"not measured: {pull.not_measured}")
     return ", ".join(parts)
 
 

@@ -14,6 +14,7 @@ from pipeline.model import (
     SuiteReport,
 )
 from pipeline.record import Record, StageRecord, Status
+from pipeline.report import comparison
 from pipeline.report.benchmark import benchmark_rows
 from pipeline.report.chart import chart
 from pipeline.report.news import news
@@ -43,6 +44,7 @@ def summary(record: Record, path: Path) -> str:
         *_image(record),
         *news(record),
         *_benchmark(record),
+        *comparison.markdown(record),
         *_manifests(record, _MOST_DIFF_CHARACTERS),
         *chart(record),
         *_details(record),
@@ -54,7 +56,13 @@ def summary(record: Record, path: Path) -> str:
 def comment(record: Record, path: Path) -> str:
     """Return what the reviewer of a change wants to know, within what a comment may hold."""
     most = MOST_COMMENT_CHARACTERS
-    first = [*_head(record), *_stages(record), *_image(record), *news(record)]
+    first = [
+        *_head(record),
+        *_stages(record),
+        *_image(record),
+        *news(record),
+        *comparison.markdown(record),
+    ]
     room = most - sum(len(part) + 1 for part in first)
     text = "\n".join([*first, *_manifests(record, room // 2), _where(record, path)])
     if len(text) <= most:

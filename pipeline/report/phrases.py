@@ -23,6 +23,7 @@ from pipeline.model import (
     VerifiedImage,
     Vulnerability,
 )
+from pipeline.report import comparison
 
 
 def size(count: float) -> str:
@@ -164,6 +165,7 @@ def _(report: BenchmarkReport) -> str:
         f"peak {size(report.peak_memory_bytes)}",
         *(("killed as it did not stop",) if report.shutdown is not None and report.shutdown.killed else ()),
         *((f"reached by {report.route}",) if report.route not in {"", report.LOOPBACK} else ()),
+        *comparison.in_words(report),
     )
     return ", ".join(parts)
 

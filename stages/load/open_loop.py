@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from stages.load.alarm import Alarm
 from stages.load.schedule import Shape, due_times
 from stages.load.sending import Sender
 
@@ -39,11 +40,11 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
     begin = free_since = time.perf_counter()
     cutoff = begin + load.duration_s + sender.request_timeout_s
     moments = due_times(load.shape, load.rate_rps, load.duration_s)
-    async with asyncio.TaskGroup() as tasks:
+    async with Alarm() as alarm, asyncio.TaskGroup() as tasks:
         for after in moments:
             measured.due += 1
             due = begin + after
-            await _until(due)
+            await alarm.until(due)
             if slots.locked():
                 await slots.acquire()
                 free_since = time.perf_counter()
@@ -58,10 +59,3 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
             task.add_done_callback(lambda _: slots.release())
     measured.elapsed_s = max(time.perf_counter() - begin, load.duration_s)
     measured.generator_cpu = (time.process_time() - cpu) / measured.elapsed_s
-
-
-async def _until(due: float) -> None:
-    """Wait; at least once for the other tasks, also when we are late."""
-    await asyncio.sleep(due - time.perf_counter())
-    while (left := due - time.perf_counter()) > 0:  # timers of the loop count whole milliseconds
-        await asyncio.sleep(left)

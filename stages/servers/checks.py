@@ -1,11 +1,9 @@
 """What the benchmark needs, looked at before any work begins."""
 
 import difflib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from pipeline.model import Check, Problem
 from stages.load.closed_loop import ClosedLoop
@@ -30,28 +28,6 @@ def check_protocol(name: str, known: Iterable[str]) -> Check:
         Problem.CONFIGURATION,
         f"`benchmark.protocol` is {name!r}, which nobody knows",
         f"Did you mean {', '.join(near)}? Known are: {', '.join(names)}.",
-    )
-
-
-def check_request(path: Path | None) -> Check:
-    """Tell whether the file with the inference request is there and is JSON."""
-    if path is None:
-        return Check(subject="inference request", found="made from the model's metadata")
-    try:
-        json.loads(path.read_bytes())
-    except OSError as error:
-        problem = f"{path} cannot be read: {error.strerror}"
-    except json.JSONDecodeError as error:
-        problem = f"{path}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}"
-    except UnicodeDecodeError as error:
-        problem = f"{path} is not UTF-8: {error.reason} at byte {error.start}"
-    else:
-        return Check(subject="inference request", found=str(path))
-    return missing(
-        "inference request",
-        Problem.CONFIGURATION,
-        problem,
-        "Mend `benchmark.request`, or leave it out and have a request made from the model's metadata.",
     )
 
 

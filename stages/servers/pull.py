@@ -1,6 +1,17 @@
 """What a node has to fetch before it can start the container."""
 
+import threading
+import time
+
+from pipeline.desk import Desk
+from pipeline.errors import Interrupted, PipelineError
 from pipeline.model import BuiltImage, PlatformImage, Pull
+from pipeline.reference import Digest
+from stages.models.registry_layers import RegistryLayers
+from stages.oci.distribution import RepositoryClient
+from stages.oci.parallel import for_each
+
+AT_ONCE = 3  # as containerd and Docker fetch
 
 
 def pull_of(image: BuiltImage, platform: PlatformImage, bandwidth_bytes_per_s: int | None) -> Pull:
@@ -15,3 +26,37 @@ def pull_of(image: BuiltImage, platform: PlatformImage, bandwidth_bytes_per_s: i
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         estimated_s=None if not bandwidth_bytes_per_s else total / bandwidth_bytes_per_s,
     )
+
+
+def measured(
+    pull: Pull, image: BuiltImage, platform: PlatformImage, registries: RegistryLayers | None, desk: Desk
+) -> Pull:
+    """Return the same with the time that the layers take from a registry; they are thrown away."""
+    digests = [each.digest for each in platform.application_layers]
+    digests += [each.descriptor.digest for each in image.weights]
+    try:
+        client = None if registries is None else _holder(registries, image.digest, desk)
+        if client is None:
+            why = "no registry has this digest yet: the benchmark runs before the push"
+            return pull.model_copy(update={"not_measured": why})
+        desk.say(f"fetching the image from {client.repository}, to see how long that takes")
+        begin = time.perf_counter()
+        once = tuple(dict.fromkeys(digests))
+        for_each(lambda each: _drain(client, each), once, threads=AT_ONCE, stopped=threading.Event())
+        return pull.model_copy(update={"measured_s": time.perf_counter() - begin})
+    except Interrupted:
+        raise
+    except PipelineError as error:
+        return pull.model_copy(update={"not_measured": error.message})
+
+
+def _holder(registries: RegistryLayers, digest: Digest, desk: Desk) -> RepositoryClient | None:
+    for client in registries.open(desk).clients:
+        if client.find_manifest(digest) is not None:
+            return client
+    return None
+
+
+def _drain(client: RepositoryClient, digest: Digest) -> None:
+    for _ in client.stream_blob(digest):
+        pass

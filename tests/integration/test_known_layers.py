@@ -214,11 +214,22 @@ def test_a_benchmark_on_another_machine_takes_the_weights_from_the_registry(
     runner = laptop.elsewhere("runner")
     runner.change_code()
     del runner.skip["benchmark"]
+    runner.settings["benchmark__measure_pull"] = "true"
     runner.pipeline("run")
     report = runner.made()[BenchmarkReport]
     assert (report.errors, source.read()) == (0, [])
+    assert report.pull is not None
+    assert report.pull.measured_s is None
+    assert "no registry has this digest yet" in report.pull.not_measured
     (log,) = runner.folder.glob(".pipeline/runs/*/*/weights.log")
     assert log.read_text().count(f"fetched from {runner.registry.address}/") == 2
+
+    runner.settings["benchmark__rate_rps"] = "101"  # measured again, after the push
+    runner.pipeline("run")
+    pull = runner.made()[BenchmarkReport].pull
+    assert pull is not None
+    assert pull.measured_s is not None
+    assert pull.not_measured == ""
 
 
 def test_weights_in_a_folder_are_read_once_on_a_machine(laptop: Machine) -> None:

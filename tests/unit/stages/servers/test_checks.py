@@ -1,7 +1,5 @@
 """What is looked at before a benchmark: a mistake is answered with place, value and what to do."""
 
-from pathlib import Path
-
 import pytest
 
 from pipeline.model import Problem
@@ -11,7 +9,6 @@ from stages.servers.checks import (
     check_load,
     check_platforms,
     check_protocol,
-    check_request,
     parse_memory,
 )
 from stages.servers.engine import EngineFacts
@@ -28,31 +25,6 @@ def test_an_unknown_protocol_is_answered_with_the_nearest_name() -> None:
     assert check.problem is Problem.CONFIGURATION
     assert check.advice.startswith("Did you mean v2?")
     assert check_protocol("v2", ["v2", "openai"]).passed
-
-
-def test_a_request_that_is_no_json_is_answered_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "request.json"
-    path.write_text('{\n  "inputs": [\n')
-    check = check_request(path)
-    assert check.problem is Problem.CONFIGURATION
-    assert f"{path}:3:" in check.found
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe{"], ids=["missing", "not UTF-8"])
-def test_a_request_that_cannot_be_read_is_a_problem(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "request.json"
-    if content is not None:
-        path.write_bytes(content)
-    check = check_request(path)
-    assert check.problem is Problem.CONFIGURATION
-    assert str(path) in check.found
-
-
-def test_a_good_request_and_none_at_all_are_fine(tmp_path: Path) -> None:
-    path = tmp_path / "request.json"
-    path.write_text('{"inputs": []}')
-    assert check_request(path).passed
-    assert check_request(None).passed
 
 
 @pytest.mark.parametrize(

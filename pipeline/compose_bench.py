@@ -1,0 +1,125 @@
+"""`pipeline bench`: the benchmark of any image, with the settings of pipeline.yaml where there is one."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import compose_gitops as gitops
+from pipeline.cascade import FILE_NAME, Configuration, read_config
+from pipeline.compose_benchmark import benchmark
+from pipeline.compose_contest import limits, registries, rounds
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError
+from pipeline.interface import Policy
+from pipeline.model import BenchmarkReport, Verdict
+from pipeline.plan import missing
+from pipeline.reference import Reference
+from policies import load_policies
+from stages.servers.baseline import Contest, NamedBaseline
+from stages.servers.engine import Engine
+from stages.servers.found import EngineImage, FoundImage, LayoutImage
+
+RULE: dict[str, object] = {
+    "rule": "performance",
+    "maximum_regression": {"p99_ms": 0.1, "throughput_rps": 0.1},
+    "least_difference": {"p99_ms": 1.0},
+}
+"""What `--against` is judged by where no rule names a limit."""
+
+
+@contextmanager
+def settings(path: Path, assignments: Sequence[str], environment: str | None) -> Iterator[Configuration]:
+    """Lend the configuration of a file; where there is none, one that has only defaults and assignments.
+
+    Raises:
+        ConfigurationError: a setting does not fit.
+    """
+    if path.is_file():
+        yield read_config(path, assignments, deployed_to=environment)
+        return
+    with tempfile.TemporaryDirectory(prefix="pipeline-bench-") as folder:
+        bare = Path(folder) / FILE_NAME
+        bare.write_text("image: bench\n", encoding="utf-8")
+        yield read_config(bare, assignments)
+
+
+def bench(
+    configuration: Configuration,
+    name: str,
+    against: str | None,
+    desk: Desk,
+    regression: Sequence[str] = (),
+) -> tuple[BenchmarkReport, tuple[Verdict, ...]]:
+    """Measure an image, maybe in turn with another one, and judge it by the rules about benchmarks.
+
+    Raises:
+        PipelineError: it is not there, cannot be run, or something that is needed is missing.
+    """
+    judges = _judges(configuration, against, regression)
+    stage = benchmark(configuration)
+    if against is not None:
+        plan = rounds(configuration.values.benchmark, limits(judges))
+        stage = replace(stage, contest=Contest(baseline=_Named(configuration, against), rounds=plan))
+    if (error := missing(stage.check(desk))) is not None:
+        raise error
+    report = stage.measure(find(name, configuration, desk), desk)
+    return report, tuple(policy.judge(report) for policy in judges)
+
+
+def find(name: str, configuration: Configuration, desk: Desk) -> FoundImage:
+    """Return the image: a folder with an OCI image layout, else one that the engine has, else a registry's.
+
+    Raises:
+        ConfigurationError: the name is none.
+        RemoteError: nobody has it.
+    """
+    if (layout := LayoutImage.find(Path(name))) is not None:
+        return layout
+    if (there := EngineImage.find(name, Engine(desk.run))) is not None:
+        return there
+    try:
+        reference = Reference.parse(name)
+        known = registries(configuration, reference.repository)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{name} is no image: {error}",
+            advice="Name it as the engine or the registry does, or the folder of an OCI image layout.",
+        ) from error
+    return NamedBaseline(reference=reference, registries=known).find(desk)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The image to compare with, wherever it is."""
+
+    configuration: Configuration
+    name: str
+
+    def find(self, desk: Desk) -> FoundImage:
+        return find(self.name, self.configuration, desk)
+
+
+def _judges(
+    configuration: Configuration, against: str | None, regression: Sequence[str]
+) -> tuple[Policy, ...]:
+    """Return the rules about benchmarks; limits of the command line stand beside them."""
+    known = tuple(each for each in gitops.policies(configuration) if each.judges is BenchmarkReport)
+    if regression:
+        rule = {**RULE, "maximum_regression": dict(_limit(each) for each in regression)}
+    elif against is not None and not any(True for _ in limits(known)):
+        rule = RULE
+    else:
+        return known
+    return (*known, *load_policies([rule], configuration.root))
+
+
+def _limit(text: str) -> tuple[str, str]:
+    metric, equals, share = text.partition("=")
+    if not equals:
+        raise ConfigurationError(
+            f"--maximum-regression {text}: this limits nothing",
+            advice="Write --maximum-regression METRIC=SHARE, such as p99_ms=10%.",
+        )
+    return metric, share
