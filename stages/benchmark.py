@@ -111,7 +111,7 @@ class Benchmark:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
         checks = (
-            check_protocol(self.protocol, self.protocols),
+            check_protocol(self.protocol, self.protocols, self.options),
             check_request(self.request, self.expect),
             *map(check_load, (self.load, *self.further_loads)),
         )
