@@ -8,6 +8,7 @@ from pipeline.benchmark_section import BenchmarkSection
 from pipeline.cascade import Configuration
 from pipeline.compose_contest import contest
 from pipeline.compose_model import model_of
+from pipeline.compose_protocols import protocols
 from pipeline.compose_requests import requests_of
 from pipeline.load_section import LoadSection, SweepSection
 from pipeline.reference import Repository
@@ -40,6 +41,7 @@ def measuring(section: BenchmarkSection, root: Path) -> Benchmark:
     return Benchmark(
         port=section.port,
         protocol=section.protocol,
+        protocols=protocols(section.protocol),
         model=section.model,
         request=requests_of(section, root),
         expect=root / section.expect if section.expect else None,

@@ -12,7 +12,16 @@ from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError, StageFailed
-from pipeline.model import BenchmarkReport, BuiltImage, Check, ColdStart, DiskNeed, Problem, Pull
+from pipeline.model import (
+    BenchmarkReport,
+    BuiltImage,
+    Check,
+    ColdStart,
+    DiskNeed,
+    PlatformImage,
+    Problem,
+    Pull,
+)
 from pipeline.reference import Digest
 from stages.buildkit.disk_needs import loading_need
 from stages.load.open_loop import OpenLoop
@@ -22,6 +31,7 @@ from stages.models.interface import Files
 from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
+from stages.servers import pull as pulls
 from stages.servers.archive import for_engine
 from stages.servers.baseline import Contest, Outcome
 from stages.servers.built import BuiltHere
@@ -42,7 +52,6 @@ from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
 from stages.servers.payloads import Requests, check_request, read_payloads
-from stages.servers.pull import pull_of
 from stages.servers.reach import SUBJECT, check_reach, find_reach
 from stages.servers.serving import Serving
 from stages.servers.session import Measurement, Session, Workload
@@ -89,6 +98,8 @@ class Benchmark:
     gpus: str | None = None
     pull_bandwidth: int | None = None
     """Bytes per second, for the estimate of a pull."""
+    measure_pull: bool = False
+    """Fetch the layers from the registry too, where it has them."""
     environment: Mapping[str, str] = field(default_factory=dict)
     sidecars: tuple[Sidecar, ...] = ()
     network: Literal["publish", "host"] = "publish"
@@ -111,7 +122,7 @@ class Benchmark:
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
         checks = (
-            check_protocol(self.protocol, self.protocols),
+            check_protocol(self.protocol, self.protocols, self.options),
             check_request(self.request, self.expect),
             *map(check_load, (self.load, *self.further_loads)),
         )
@@ -196,8 +207,14 @@ class Benchmark:
             built,
             desk,
             near=built.near,
-            pull=lambda facts: pull_of(image, for_engine(image, facts), self.pull_bandwidth),
+            pull=lambda facts: self._pull(image, for_engine(image, facts), desk),
         )
+
+    def _pull(self, image: BuiltImage, platform: PlatformImage, desk: Desk) -> Pull:
+        pull = pulls.pull_of(image, platform, self.pull_bandwidth)
+        if not self.measure_pull:
+            return pull
+        return pulls.measured(pull, image, platform, self.registries, desk)
 
     def measure(
         self,

@@ -10,6 +10,7 @@ from stages.load.closed_loop import ClosedLoop
 from stages.load.open_loop import OpenLoop
 from stages.load.validity import FEWEST_FOR_P99
 from stages.servers.engine import EngineFacts
+from stages.servers.interface import ServerProtocol
 from stages.servers.limits import Limits
 
 LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
@@ -17,17 +18,30 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
-def check_protocol(name: str, known: Iterable[str]) -> Check:
-    """Tell whether somebody knows the protocol."""
+def check_protocol(name: str, known: Mapping[str, ServerProtocol], options: Iterable[str]) -> Check:
+    """Tell whether somebody knows the protocol, and the protocol its options."""
     names = sorted(known)
     if name in names:
-        return Check(subject="server protocol", found=name)
+        return _check_options(name, known[name].options, options)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
     return missing(
         "server protocol",
         Problem.CONFIGURATION,
         f"`benchmark.protocol` is {name!r}, which nobody knows",
         f"Did you mean {', '.join(near)}? Known are: {', '.join(names)}.",
+    )
+
+
+def _check_options(name: str, known: frozenset[str], options: Iterable[str]) -> Check:
+    strange = sorted(set(options) - known)
+    if not strange:
+        return Check(subject="server protocol", found=name)
+    these = f"It knows {', '.join(sorted(known))}." if known else "It has none."
+    return missing(
+        "server protocol",
+        Problem.CONFIGURATION,
+        f"`benchmark.options` has {', '.join(strange)}, which the protocol {name} does not know",
+        f"{these} Mend or remove what it does not know.",
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.model import Problem
 from stages.load.open_loop import OpenLoop
+from stages.servers import PROTOCOLS
 from stages.servers.checks import (
     check_limits,
     check_load,
@@ -21,10 +22,18 @@ def facts(cpus: int = 4) -> EngineFacts:
 
 
 def test_an_unknown_protocol_is_answered_with_the_nearest_name() -> None:
-    check = check_protocol("v3", ["v2", "openai"])
+    check = check_protocol("v3", PROTOCOLS, ())
     assert check.problem is Problem.CONFIGURATION
     assert check.advice.startswith("Did you mean v2?")
-    assert check_protocol("v2", ["v2", "openai"]).passed
+    assert check_protocol("v2", PROTOCOLS, ()).passed
+
+
+def test_an_option_that_the_protocol_does_not_know_is_named() -> None:
+    assert check_protocol("http", PROTOCOLS, ["path"]).passed
+    check = check_protocol("http", PROTOCOLS, ["path", "pth"])
+    assert check.found == "`benchmark.options` has pth, which the protocol http does not know"
+    assert check.advice.startswith("It knows method, path, ready_path, status.")
+    assert check_protocol("v2", PROTOCOLS, ["path"]).advice.startswith("It has none.")
 
 
 @pytest.mark.parametrize(
