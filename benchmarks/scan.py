@@ -29,7 +29,7 @@ from benchmarks.results import Machine
 from benchmarks.sizes import parse_size
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import Source, SuiteReport
+from pipeline.model import SbomFormat, Source, SuiteReport
 from pipeline.reference import Tag
 from stages.build import Build
 from stages.models.file import FolderFiles
@@ -37,6 +37,9 @@ from stages.models.model import Model
 from stages.oci.export import export
 from stages.oci.image_content import ImageContent
 from stages.scan import Scan
+from stages.scanners.model_files.addition import NAME, ModelFiles
+from stages.scanners.model_files.weights import Weights
+from stages.scanners.sbom import Sboms, Shelf
 from stages.scanners.trivy import Trivy
 from stages.scanners.trivy_program import find
 from tests.support import vulnerability_database as databases
@@ -46,6 +49,7 @@ from tests.support.registry import running_registry, write_docker_config
 
 BEGIN = "<!-- measured: written by benchmarks/scan.py, not by hand -->"
 GOAL = 1.10
+LISTS: tuple[SbomFormat, ...] = ("cyclonedx", "spdx")
 OURS, PLAIN = "pipeline", "trivy image"
 COLD, WARM = "layers seen for the first time", "layers in the cache"
 _WALL = ("tool", "cache", "wall s without", "with weights", "with / without")
@@ -58,6 +62,9 @@ class Subject:
 
     built: Artifacts
     layout: Path
+    cache: Path
+    """What the build left behind for the scan, such as the digests of the weights."""
+    model: Model | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ def _made(folder: Path, size_bytes: int, with_weights: bool) -> Subject:
     )
     built = stage.run(Artifacts(source, suite), Desk(folder=work, cache=place))
     layout = export(ImageContent.of(built), built.tag, place / "whole", lambda _: None)
-    return Subject(Artifacts(built), layout)
+    return Subject(Artifacts(built), layout, place, model)
 
 
 @contextmanager
@@ -148,19 +155,28 @@ def _processor_s() -> float:
 
 
 def _fill(trivy: Trivy, cache: Path, subject: Subject, folder: Path) -> None:
-    """Make a cache that has the database and no layer."""
+    """Make a cache that has the database and no layer, and forget what the model's files hold."""
     kept = folder / "database"
     if not kept.exists():
         _ours(trivy, kept, subject, folder)
         shutil.rmtree(kept / "fanal")
+    shutil.rmtree(subject.cache / NAME, ignore_errors=True)
     shutil.copytree(kept, cache)
 
 
 def _ours(trivy: Trivy, cache: Path, subject: Subject, folder: Path) -> None:
+    """Scan as `pipeline run` does: Trivy, the lists of contents, and a look into the model's files."""
     work = Path(tempfile.mkdtemp(dir=folder))
-    desk = Desk(folder=work, cache=work)
-    own = Trivy(databases=trivy.databases, cache=cache)
-    Scan(scanner=own).run(subject.built, desk)
+    desk = Desk(folder=work, cache=subject.cache)
+    own = Trivy(databases=trivy.databases, cache=cache, lists=LISTS)
+    files = subject.model.files if subject.model is not None else None
+    report = Scan(
+        scanner=own,
+        sboms=Sboms(shelf=Shelf(work), formats=LISTS, files=files),
+        additions=(ModelFiles(weights=Weights(files=files)),),
+    ).run(subject.built, desk)
+    if report.model_files is None or bool(report.model_files.files) != (subject.model is not None):
+        raise RuntimeError("the scan did not look into the model's files")
     desk.clear()
     shutil.rmtree(work)
 

@@ -27,10 +27,10 @@ class VulnerabilityException(Options):
         """Tell whether this is the finding it was written for."""
         return found.id.lower() == self.id.lower() and same_package(found.package, self.package)
 
-    def since_when(self, today: date) -> str:
-        """Say that it has expired, and when."""
-        days = plural((today - self.expires).days, "day")
-        return f"its exception by {self.owner} expired on {self.expires}, {days} ago"
+
+def since_when(owner: str, expires: date, today: date) -> str:
+    """Say that an exception has expired, and when."""
+    return f"its exception by {owner} expired on {expires}, {plural((today - expires).days, 'day')} ago"
 
 
 class Statement(Protocol):

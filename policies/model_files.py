@@ -5,7 +5,9 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
+from pipeline.interface import Case
 from pipeline.model import Artifact, ModelFileFinding, ModelFilesReport, Reason, ScanReport, Verdict
+from policies.exceptions import since_when
 from policies.rule import Options, Rule, Word, listed, plural
 
 SHOWN = 5
@@ -78,9 +80,9 @@ refused_formats: [unknown]
         "exceptions: [{path: model.pkl, code: pickle-import, reason: …, owner: …, expires: 2027-01-31}]"
     )
 
-    def judge(self, artifact: ScanReport) -> Verdict:
-        """Return the verdict on the model files of a scan, as of the day on which it was made."""
-        report, today = artifact.model_files, artifact.scanned_at.date()
+    def judge_in(self, artifact: ScanReport, case: Case) -> Verdict:
+        """Return the verdict on the model files of a scan; exceptions hold as of now."""
+        report, today = artifact.model_files, case.now.date()
         if report is None:
             missing = Reason(
                 message="nobody looked into the model's files; that is required",
@@ -120,8 +122,7 @@ refused_formats: [unknown]
         text = f"{where}{found.message} [{found.kind}, {found.code}]"
         for one in self.exceptions:
             if one.covers(found) and one.expires < today:
-                days = plural((today - one.expires).days, "day")
-                text += f" (its exception by {one.owner} expired on {one.expires}, {days} before the scan)"
+                text += f" ({since_when(one.owner, one.expires, today)})"
         return text
 
     def _way_out(self, path: str, findings: list[ModelFileFinding], today: date) -> str:

@@ -16,7 +16,7 @@ from pydantic import (
 
 from pipeline.interface import Case
 from pipeline.model import Accepted, Artifact, Reason, ScanReport, Severity, Verdict, Vulnerability
-from policies.exceptions import Statement, VulnerabilityException, unused
+from policies.exceptions import Statement, VulnerabilityException, since_when, unused
 from policies.names import same_package
 from policies.rule import Rule, Word, plural
 from policies.vulnerability_words import described, finders, remedy, since, summary
@@ -201,7 +201,7 @@ exceptions:
 
     def _describe(self, found: Vulnerability, today: date) -> str:
         expired = [one for one in self.exceptions if one.covers(found)]  # a live one has taken it out
-        told = "".join(f" ({one.since_when(today)})" for one in expired)
+        told = "".join(f" ({since_when(one.owner, one.expires, today)})" for one in expired)
         return f"{described(found)}{finders(found)}{told}"
 
     def _how_to_except(self, found: Vulnerability, today: date) -> str:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.artifacts import Artifacts
+from pipeline.interface import Case
 from pipeline.model import ModelFileFinding, ModelFilesReport, ScannedModelFile, ScanReport, Verdict
 from pipeline.reference import Digest
 from policies import load_policies
 from policies.model_files import ModelFilesRule
-from tests.unit.policies.evidence import TODAY, scan
+from tests.unit.policies.evidence import SCANNED_AT, TODAY, scan
 
 UNLISTED = {"code": "pickle-unlisted-import", "subject": "churn.net.Net", "message": "imports churn.net.Net"}
 
@@ -32,7 +34,8 @@ def report(*findings: ModelFileFinding, formats: tuple[str, ...] = ("pickle",)) 
 
 
 def judged(evidence: ScanReport, **options: Any) -> Verdict:
-    return ModelFilesRule(rule="model_files", **options).standing_at("ours.yaml:3").judge(evidence)
+    case = Case(have=Artifacts(evidence), now=SCANNED_AT)
+    return ModelFilesRule(rule="model_files", **options).standing_at("ours.yaml:3").judge_in(evidence, case)
 
 
 def exception(expires: date, **said: str) -> dict[str, object]:
@@ -69,11 +72,16 @@ def test_what_runs_commands_is_no_class_of_ones_own() -> None:
     assert not judged(report(finding()), imports=["*"]).passed
 
 
-def test_an_exception_holds_until_its_day() -> None:
-    assert judged(report(finding()), exceptions=[exception(TODAY)]).passed
-    verdict = judged(report(finding()), exceptions=[exception(TODAY - timedelta(days=2))])
-    assert "its exception by ada expired on 2026-11-18, 2 days before the scan" in verdict.reasons[0].message
-    assert not judged(report(finding()), exceptions=[exception(TODAY, subject="os.popen")]).passed
+def test_an_exception_holds_until_its_day_whenever_the_scan_was() -> None:
+    evidence = report(finding())
+    assert judged(evidence, exceptions=[exception(TODAY)]).passed
+    verdict = judged(evidence, exceptions=[exception(TODAY - timedelta(days=2))])
+    assert "its exception by ada expired on 2026-11-18, 2 days ago" in verdict.reasons[0].message
+    assert not judged(evidence, exceptions=[exception(TODAY, subject="os.popen")]).passed
+    later = ModelFilesRule.model_validate({"rule": "model_files", "exceptions": [exception(TODAY)]}).judge_in(
+        evidence, Case(have=Artifacts(evidence), now=SCANNED_AT + timedelta(days=3))
+    )
+    assert "expired on 2026-11-20, 3 days ago" in later.reasons[0].message
 
 
 def test_an_unused_exception_is_reported() -> None:
