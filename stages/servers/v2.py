@@ -87,7 +87,7 @@ class HttpServer:
                 "Something answers there, but not by version 2 of the Open Inference Protocol: see "
                 "`benchmark.port` and `benchmark.protocol`."
             )
-        return _other_model(self.model, await self._list(), status)
+        return other_model(self.model, await self._list(), unknown=status == 404)
 
     async def prepare(self) -> None:
         """Make a request of zeros from the metadata, where the user gave none."""
@@ -101,7 +101,7 @@ class HttpServer:
         except ValueError as error:
             advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
             if status == 404:  # some servers call every model ready
-                advice = f"{_other_model(self.model, await self._list(), status)} Or: {advice}"
+                advice = f"{other_model(self.model, await self._list(), unknown=True)} Or: {advice}"
             raise StageFailed(
                 f"cannot make a request from what /v2/models/{self.model} says: {error}",
                 advice=advice,
@@ -138,7 +138,7 @@ class HttpServer:
     async def _ask_name(self) -> str | None:
         """Return the name of the only model, or of the one that is called like the image."""
         names = await self._list()
-        return _choose([self._target.image] if names is None else names, self._target.image)
+        return choose([self._target.image] if names is None else names, self._target.image)
 
     async def _list(self) -> list[str] | None:
         """Return the names of the models, or None where the server does not list them."""
@@ -171,17 +171,23 @@ def problem_of(status: int, body: bytes) -> str:
     return ""
 
 
-def _other_model(model: str | None, names: list[str] | None, status: int) -> str:
+def other_model(model: str | None, names: list[str] | None, *, unknown: bool) -> str:
+    """Say which models the server has; None: it does not tell."""
     if names is not None and model in names:
         return f"The server knows the model, but does not get it ready. {LONGER}"
     if names:
         return f"Mend `benchmark.model`: the server has {', '.join(sorted(names))}, and no {model}."
-    if names is not None or status == 404:
+    if names is not None or unknown:
         return f"Mend `benchmark.model`: the server does not know {model}, and names no other."
     return f"Is `benchmark.model` right? {LONGER}"
 
 
-def _choose(names: list[str], image: str) -> str | None:
+def choose(names: list[str], image: str) -> str | None:
+    """Return the only model, or the one that is called like the image; None where there is none.
+
+    Raises:
+        StageFailed: there are several.
+    """
     if len(names) == 1 or image in names or not names:
         return image if image in names else next(iter(names), None)
     raise StageFailed(

@@ -18,6 +18,10 @@ from stages.servers.v2 import HttpServer
 from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
 
 LENGTH = "Inference-Header-Content-Length"
+NOT_UNDERSTOOD = frozenset({415, 422})
+JSON_INSTEAD = (
+    " (not every server takes binary tensors, MLServer does not: `benchmark.protocol: v2` sends JSON)"
+)
 
 
 class BinaryInference:
@@ -86,7 +90,10 @@ def _packed(payload: Payload) -> tuple[int, bytes]:
 
 def _judged(status: int, body: bytes, length: str | None) -> Answer:
     if status != 200:
-        return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
+        said = f"{status} {excerpt(body)}".rstrip()
+        if status in NOT_UNDERSTOOD:
+            said += JSON_INSTEAD
+        return Answer(said, temporary=status >= 500, kind=f"HTTP {status}")
     size = int(length) if length is not None and length.isdecimal() else len(body)
     header = object_in(body[:size])
     outputs = objects_in(header.get("outputs"))
