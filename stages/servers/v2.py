@@ -7,10 +7,12 @@ and the model repository extension for the list of models.
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
+from stages.servers.connections import Connections, connections_to
 from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.v2_request import outputs_differ, request_from
@@ -30,15 +32,16 @@ class OpenInference:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        async with session_to(target) as session:
-            yield HttpServer(session, target)
+        async with session_to(target) as session, connections_to(target) as connections:
+            yield HttpServer(session, connections, target)
 
 
 class HttpServer:
     """One model at a server that speaks the protocol over HTTP."""
 
-    def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
+    def __init__(self, session: "aiohttp.ClientSession", connections: Connections, target: Target) -> None:
         self.session = session
+        self.connections = connections
         self._target = target
         self.payloads = target.payloads
         self._last_good = b""
@@ -110,15 +113,17 @@ class HttpServer:
 
     async def infer(self, payload: Payload) -> Answer:
         """Send one request as JSON."""
-        import aiohttp
-
+        request = self.connections.request("POST", self.path, payload.body, JSON)
         try:
-            async with self.session.post(
-                f"/v2/models/{self.model}/infer", data=payload.body, headers=JSON, allow_redirects=False
-            ) as response:
-                return self._judge(response.status, await response.read())
-        except aiohttp.ClientError as error:
+            response = await self.connections.send(request)
+        except OSError as error:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+        return replace(self._judge(response.status, response.body), at=response.at)
+
+    @property
+    def path(self) -> str:
+        """Where inference requests go."""
+        return f"/v2/models/{self.model}/infer"
 
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs."""
