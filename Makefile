@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test unit lint bench bench-gitops format requirements schema clean
+.PHONY: help demo demo-clean test unit lint bench bench-gitops bench-load bench-verdicts format requirements schema clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,12 @@ bench: $(VENV)/installed ## Measure deliveries beside other tools, in minutes (S
 
 bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository beside clones, and 32 writers at once under the order rule
 	@$(BIN)/python benchmarks/gitops.py $(BENCH)
+
+bench-load: $(VENV)/installed ## Compare the load engine with wrk, MLPerf LoadGen and perf_analyzer (a quarter of an hour)
+	@$(BIN)/python benchmarks/load.py $(BENCH)
+
+bench-verdicts: $(VENV)/installed ## Simulate how often a verdict on a regression is wrong, from recorded rounds
+	@$(BIN)/python benchmarks/verdicts.py $(BENCH)
 
 format: $(VENV)/installed ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

@@ -110,17 +110,17 @@ def _turn(metric: Metric, value: float) -> Turn:
     return Turn(values={metric: value}, cold_start=_START)
 
 
-def record(asked: argparse.Namespace) -> Recording:
-    """Start and measure the same image so many times."""
+def record(asked: argparse.Namespace) -> Iterator[Recording]:
+    """Start and measure the same image so many times; yield what is known after each."""
     with tempfile.TemporaryDirectory(prefix="verdicts-") as folder:
         desk = Desk(folder=Path(folder), cache=Path(folder), run_name="verdicts", say=_progress)
         try:
-            return _recorded(asked, desk)
+            yield from _recorded(asked, desk)
         finally:
             desk.clear()
 
 
-def _recorded(asked: argparse.Namespace, desk: Desk) -> Recording:
+def _recorded(asked: argparse.Namespace, desk: Desk) -> Iterator[Recording]:
     site, facts = our_site(desk)
     image = EngineImage.find(asked.record, Engine(desk.run))
     if image is None:
@@ -129,24 +129,27 @@ def _recorded(asked: argparse.Namespace, desk: Desk) -> Recording:
     serving = Serving(
         port=asked.port, protocol=PROTOCOLS["v2"], model=asked.model, payloads=payloads, check_answers=False
     )
-    load = OpenLoop(rate_rps=asked.rate, duration_s=asked.duration)
     taker = TurnTaker(
         session=Session(site=site, subject=image.place(Near(), facts, site), serving=serving),
-        load=load,
+        load=OpenLoop(rate_rps=asked.rate, duration_s=asked.duration),
         capacity=ClosedLoop(concurrency=CLIENTS, duration_s=asked.duration / 2),
         warmup=OpenLoop(rate_rps=asked.rate, duration_s=1.0),
     )
+    turns: list[dict[Metric, float]] = []
     with our_turn(desk.say):
-        taken = [taker.take() for _ in range(asked.turns)]
-    for turn in taken:
-        for metric, why in turn.lacking.items():
-            print(f"{metric} is lacking: {why}", file=sys.stderr)
-    return Recording(
-        machine=kind_of(facts, site.reach),
-        server=asked.server,
-        load=f"{asked.rate:g} requests/s for {asked.duration:g} s, then {CLIENTS} clients for half of it",
-        turns=tuple(dict(turn.values) for turn in taken if not turn.lacking),
-    )
+        while len(turns) < asked.turns:
+            turn = taker.take()
+            for metric, why in turn.lacking.items():
+                print(f"{metric} is lacking: {why}", file=sys.stderr)
+            if turn.lacking:  # its neighbour would stand alone
+                continue
+            turns.append({metric: round(value, 4) for metric, value in turn.values.items()})
+            yield Recording(
+                machine=kind_of(facts, site.reach),
+                server=asked.server,
+                load=f"{asked.rate:g} requests/s for {asked.duration:g} s, {CLIENTS} clients for half of it",
+                turns=tuple(turns),
+            )
 
 
 def _progress(line: str) -> None:
@@ -196,7 +199,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     asked = parser.parse_args()
     if asked.record:
-        asked.data.write_text(record(asked).model_dump_json(indent=1) + "\n", encoding="utf-8")
+        for recording in record(asked):
+            asked.data.write_text(recording.model_dump_json(indent=1) + "\n", encoding="utf-8")
     print("\n".join(table(read(asked.data))))
 
 

@@ -153,8 +153,8 @@ def test_its_recorded_benchmark_stands_in_and_says_so(tmp_path: Path) -> None:
     assert "the registry does not answer" in made.comparison.notes[0]
     values = {one.metric: (one.baseline, one.candidate) for one in made.comparison.metrics}
     assert values["p99_ms"] == (5.0, 8.0)
-    assert values["throughput_rps"] == (800, 800)
-    assert values["cold_start_ms"] == (400, 400)
+    assert values["throughput_rps"] == (800.0, 800.0)
+    assert values["cold_start_ms"] == (400.0, 400.0)
     assert all(one.relative_low is None for one in made.comparison.metrics)
 
 
