@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test unit lint bench bench-gitops bench-scan format requirements schema docs clean
+.PHONY: help demo demo-clean test test-servers unit lint bench bench-gitops bench-scan bench-load bench-verdicts format requirements schema docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,8 +19,11 @@ demo: $(VENV)/installed ## Set up real parts on this machine and deliver example
 demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
-test: $(VENV)/installed ## Set up the same parts and run every test
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+test: $(VENV)/installed ## Set up the same parts and run every test but those of `make test-servers`
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not servers"
+
+test-servers: $(VENV)/installed ## Build five model servers and measure each of them (several minutes)
+	@$(BIN)/python -m pytest -m servers
 
 unit: $(VENV)/installed ## Run the tests that need no container engine
 	@$(BIN)/python -m pytest tests/unit tests/test_layers.py
@@ -43,6 +46,12 @@ bench-gitops: $(VENV)/installed ## Measure a change of a large GitOps repository
 
 bench-scan: $(VENV)/installed ## Measure the scan with and without weights, beside plain Trivy
 	@$(BIN)/python benchmarks/scan.py $(BENCH)
+
+bench-load: $(VENV)/installed ## Compare the load engine with wrk, MLPerf LoadGen and perf_analyzer (a quarter of an hour)
+	@$(BIN)/python benchmarks/load.py $(BENCH)
+
+bench-verdicts: $(VENV)/installed ## Simulate how often a verdict on a regression is wrong, from recorded rounds
+	@$(BIN)/python benchmarks/verdicts.py $(BENCH)
 
 format: $(VENV)/installed ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from stages.servers.interface import Target
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
 IDLE_S = 2.0
+KEPT = "/?&=%:;,@!$'()*+~"  # a path may come with its query, and quoted already
 BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
@@ -45,7 +47,11 @@ class Connections:
 
     def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Return a request as it is sent."""
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}", "Accept: */*"]
+        lines = [
+            f"{method} {quote(path, safe=KEPT)} HTTP/1.1",
+            f"Host: {self._host}:{self._port}",
+            "Accept: */*",
+        ]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body or method not in BODILESS:
             lines.append(f"Content-Length: {len(body)}")

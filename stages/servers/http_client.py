@@ -20,11 +20,14 @@ LONGEST_LINE_BYTES = 2**20
 
 
 @asynccontextmanager
-async def session_to(target: Target) -> AsyncIterator["aiohttp.ClientSession"]:
-    """Lend a session with the target; every connection is closed at the end."""
+async def session_to(target: Target, *, reuse: bool = True) -> AsyncIterator["aiohttp.ClientSession"]:
+    """Lend a session with the target; every connection is closed at the end, or after each answer."""
     import aiohttp
 
-    connector = aiohttp.TCPConnector(limit=target.connections, keepalive_timeout=IDLE_CONNECTION_S)
+    if reuse:
+        connector = aiohttp.TCPConnector(limit=target.connections, keepalive_timeout=IDLE_CONNECTION_S)
+    else:
+        connector = aiohttp.TCPConnector(limit=target.connections, force_close=True)
     async with aiohttp.ClientSession(
         f"http://{target.host}:{target.port}",
         connector=connector,

@@ -35,7 +35,9 @@ class OpenAI:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        async with session_to(target) as session:
+        # llama.cpp's server closes a connection after a streamed answer without saying so: a request that is
+        # sent on it at once is lost, through no fault of the model's.
+        async with session_to(target, reuse=False) as session:
             yield _Server(session, target)
 
 

@@ -7,10 +7,12 @@ and the model repository extension for the list of models.
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
+from stages.servers.connections import Connections, connections_to
 from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.v2_request import outputs_differ, request_from
@@ -30,15 +32,16 @@ class OpenInference:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        async with session_to(target) as session:
-            yield HttpServer(session, target)
+        async with session_to(target) as session, connections_to(target) as connections:
+            yield HttpServer(session, connections, target)
 
 
 class HttpServer:
     """One model at a server that speaks the protocol over HTTP."""
 
-    def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
+    def __init__(self, session: "aiohttp.ClientSession", connections: Connections, target: Target) -> None:
         self.session = session
+        self.connections = connections
         self._target = target
         self.payloads = target.payloads
         self._last_good = b""
@@ -87,7 +90,7 @@ class HttpServer:
                 "Something answers there, but not by version 2 of the Open Inference Protocol: see "
                 "`benchmark.port` and `benchmark.protocol`."
             )
-        return _other_model(self.model, await self._list(), status)
+        return other_model(self.model, await self._list(), unknown=status == 404)
 
     async def prepare(self) -> None:
         """Make a request of zeros from the metadata, where the user gave none."""
@@ -101,7 +104,7 @@ class HttpServer:
         except ValueError as error:
             advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
             if status == 404:  # some servers call every model ready
-                advice = f"{_other_model(self.model, await self._list(), status)} Or: {advice}"
+                advice = f"{other_model(self.model, await self._list(), unknown=True)} Or: {advice}"
             raise StageFailed(
                 f"cannot make a request from what /v2/models/{self.model} says: {error}",
                 advice=advice,
@@ -110,15 +113,17 @@ class HttpServer:
 
     async def infer(self, payload: Payload) -> Answer:
         """Send one request as JSON."""
-        import aiohttp
-
+        request = self.connections.request("POST", self.path, payload.body, JSON)
         try:
-            async with self.session.post(
-                f"/v2/models/{self.model}/infer", data=payload.body, headers=JSON, allow_redirects=False
-            ) as response:
-                return self._judge(response.status, await response.read())
-        except aiohttp.ClientError as error:
+            response = await self.connections.send(request)
+        except OSError as error:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+        return replace(self._judge(response.status, response.body), at=response.at)
+
+    @property
+    def path(self) -> str:
+        """Where inference requests go."""
+        return f"/v2/models/{self.model}/infer"
 
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs."""
@@ -138,7 +143,7 @@ class HttpServer:
     async def _ask_name(self) -> str | None:
         """Return the name of the only model, or of the one that is called like the image."""
         names = await self._list()
-        return _choose([self._target.image] if names is None else names, self._target.image)
+        return choose([self._target.image] if names is None else names, self._target.image)
 
     async def _list(self) -> list[str] | None:
         """Return the names of the models, or None where the server does not list them."""
@@ -171,17 +176,23 @@ def problem_of(status: int, body: bytes) -> str:
     return ""
 
 
-def _other_model(model: str | None, names: list[str] | None, status: int) -> str:
+def other_model(model: str | None, names: list[str] | None, *, unknown: bool) -> str:
+    """Say which models the server has; None: it does not tell."""
     if names is not None and model in names:
         return f"The server knows the model, but does not get it ready. {LONGER}"
     if names:
         return f"Mend `benchmark.model`: the server has {', '.join(sorted(names))}, and no {model}."
-    if names is not None or status == 404:
+    if names is not None or unknown:
         return f"Mend `benchmark.model`: the server does not know {model}, and names no other."
     return f"Is `benchmark.model` right? {LONGER}"
 
 
-def _choose(names: list[str], image: str) -> str | None:
+def choose(names: list[str], image: str) -> str | None:
+    """Return the only model, or the one that is called like the image; None where there is none.
+
+    Raises:
+        StageFailed: there are several.
+    """
     if len(names) == 1 or image in names or not names:
         return image if image in names else next(iter(names), None)
     raise StageFailed(

@@ -8,9 +8,11 @@ Source: the binary tensor data extension (triton-inference-server/server, protoc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from pipeline.errors import StageFailed
+from stages.servers.connections import connections_to
 from stages.servers.http_client import excerpt, object_in, objects_in, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
@@ -18,6 +20,10 @@ from stages.servers.v2 import HttpServer
 from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
 
 LENGTH = "Inference-Header-Content-Length"
+NOT_UNDERSTOOD = frozenset({415, 422})
+JSON_INSTEAD = (
+    " (not every server takes binary tensors, MLServer does not: `benchmark.protocol: v2` sends JSON)"
+)
 
 
 class BinaryInference:
@@ -28,8 +34,8 @@ class BinaryInference:
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
         """Lend the server at the target; every connection to it is closed at the end."""
-        async with session_to(target) as session:
-            yield _BinaryServer(session, target)
+        async with session_to(target) as session, connections_to(target) as connections:
+            yield _BinaryServer(session, connections, target)
 
 
 class _BinaryServer(HttpServer):
@@ -48,18 +54,14 @@ class _BinaryServer(HttpServer):
 
     async def infer(self, payload: Payload) -> Answer:
         """Send one request."""
-        import aiohttp
-
         header_bytes, body = self._sent[payload.body]
         headers = {LENGTH: str(header_bytes), "Content-Type": "application/octet-stream"}
         try:
-            async with self.session.post(
-                f"/v2/models/{self.model}/infer", data=body, headers=headers, allow_redirects=False
-            ) as response:
-                answer = await response.read()
-                return _judged(response.status, answer, response.headers.get(LENGTH))
-        except aiohttp.ClientError as error:
+            response = await self.connections.send(self.connections.request("POST", self.path, body, headers))
+        except OSError as error:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+        answer = _judged(response.status, response.body, response.headers.get(LENGTH.lower().encode()))
+        return replace(answer, at=response.at)
 
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs, whether they came as JSON or as bytes."""
@@ -84,10 +86,13 @@ def _packed(payload: Payload) -> tuple[int, bytes]:
     return len(header), header + b"".join(tensor.raw for tensor in tensors)
 
 
-def _judged(status: int, body: bytes, length: str | None) -> Answer:
+def _judged(status: int, body: bytes, length: bytes | None) -> Answer:
     if status != 200:
-        return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
-    size = int(length) if length is not None and length.isdecimal() else len(body)
+        said = f"{status} {excerpt(body)}".rstrip()
+        if status in NOT_UNDERSTOOD:
+            said += JSON_INSTEAD
+        return Answer(said, temporary=status >= 500, kind=f"HTTP {status}")
+    size = int(length) if length is not None and length.isdigit() else len(body)
     header = object_in(body[:size])
     outputs = objects_in(header.get("outputs"))
     if not outputs:

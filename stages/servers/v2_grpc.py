@@ -15,6 +15,7 @@ from stages.servers.causes import LONGER
 from stages.servers.http_client import parsed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
+from stages.servers.v2 import choose, other_model
 from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ, request_from
 
 QUESTION_S = 5
@@ -54,9 +55,10 @@ class _Server:
     def __init__(self, stub: Any, messages: Any, target: Target) -> None:  # generated code has no types
         self._stub = stub
         self._messages = messages
+        self._image = target.image
         self._missed = ""
         self.payloads = target.payloads
-        self.model = target.model or target.image
+        self.model = target.model
 
     async def unlive(self) -> str:
         return await self._ask(self._stub.ServerLive(self._messages.ServerLiveRequest(), timeout=QUESTION_S))
@@ -64,6 +66,10 @@ class _Server:
     async def unready(self) -> str:
         ready = self._messages.ServerReadyRequest()
         missing = await self._ask(self._stub.ServerReady(ready, timeout=QUESTION_S), "ready")
+        if not missing and self.model is None:
+            names = await self._list()
+            self.model = choose([self._image] if names is None else names, self._image)
+            missing = "" if self.model is not None else "the server lists no model yet"
         if not missing:
             of_model = self._messages.ModelReadyRequest(name=self.model)
             missing = await self._ask(self._stub.ModelReady(of_model, timeout=QUESTION_S), "ready")
@@ -73,7 +79,7 @@ class _Server:
 
     async def advise(self) -> str:
         if "NOT_FOUND" in self._missed:
-            return f"Mend `benchmark.model`: the server does not know {self.model}."
+            return other_model(self.model, await self._list(), unknown=True)
         if "UNIMPLEMENTED" in self._missed or "UNAVAILABLE" in self._missed:
             return f"Is `benchmark.port` for gRPC (8001 for Triton, 8081 for MLServer and KServe)? {LONGER}"
         return f"Its log may say what it waits for. {LONGER}"
@@ -113,6 +119,17 @@ class _Server:
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name} {error.details()}".strip()
         return "" if getattr(answer, field) else f"it says that it is not {field}"
+
+    async def _list(self) -> list[str] | None:
+        """Return the names of the models, or None where the server does not list them."""
+        import grpc.aio
+
+        question = self._messages.RepositoryIndexRequest()
+        try:
+            index = await self._stub.RepositoryIndex(question, timeout=QUESTION_S)
+        except grpc.aio.AioRpcError:  # the list is an extension of the protocol
+            return None
+        return [*dict.fromkeys(model.name for model in index.models)]
 
     async def _metadata(self) -> dict[str, object]:
         import grpc.aio

@@ -168,3 +168,4 @@ def test_a_request_says_what_it_sends() -> None:
     )
     assert b"Content-Length" not in connections.request("GET", "/", b"", {})
     assert b"Content-Length: 0" in connections.request("POST", "/", b"", {})
+    assert connections.request("GET", "/ö b?c=%20", b"", {}).startswith(b"GET /%C3%B6%20b?c=%20 HTTP/1.1\r\n")

@@ -79,3 +79,10 @@ def test_a_payload_that_expects_an_answer_is_sent_like_the_one_that_it_was_made_
         return await server.infer(replace(PAYLOAD, name="the request (alone)", expected=b"{}"))
 
     assert talk(BinaryInference(), doubling(), scene, payloads=(PAYLOAD,), model="double").error == ""
+
+
+def test_a_server_that_takes_no_binary_tensors_is_told_apart() -> None:
+    answer = talk(
+        BinaryInference(), doubling(status=422), first_inference, payloads=(PAYLOAD,), model="double"
+    )
+    assert "`benchmark.protocol: v2` sends JSON" in answer.error

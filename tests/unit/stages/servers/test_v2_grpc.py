@@ -18,9 +18,10 @@ T = TypeVar("T")
 
 
 class Doubling(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # generated, untyped
-    def __init__(self, *, raw: bool = True, loading: int = 0) -> None:
+    def __init__(self, *, raw: bool = True, loading: int = 0, models: tuple[str, ...] | None = None) -> None:
         self.raw = raw
         self.loading = loading
+        self.models = models
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -33,6 +34,15 @@ class Doubling(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         if request.name != "double":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
         return service_pb2.ModelReadyResponse(ready=True)
+
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.models is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no list here")
+        response = service_pb2.RepositoryIndexResponse()
+        for version in ("1", "2"):
+            for name in self.models or ():
+                response.models.add(name=name, version=version)
+        return response
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         response = service_pb2.ModelMetadataResponse(name="double")
@@ -115,6 +125,36 @@ def test_a_model_that_nobody_knows_is_said_with_advice() -> None:
     missing, advice = talk(Doubling(), scene, model="triple")
     assert missing == "triple: NOT_FOUND no such model"
     assert "Mend `benchmark.model`" in advice
+
+
+@pytest.mark.parametrize(
+    ("models", "wanted", "image"),
+    [
+        (("double",), None, "digits"),  # the only one
+        (("double", "digits"), None, "double"),  # the one that is called like the image
+        (None, None, "double"),  # a server that does not list its models
+        (None, "double", "digits"),
+    ],
+)
+def test_the_model_is_found_by_the_servers_list(
+    models: tuple[str, ...] | None, wanted: str | None, image: str
+) -> None:
+    assert talk(Doubling(models=models), first_inference, model=wanted, image=image).error == ""
+
+
+def test_several_models_need_a_name() -> None:
+    with pytest.raises(StageFailed, match="the server has several models: double, other") as raised:
+        talk(Doubling(models=("other", "double")), first_inference, model=None, image="digits")
+    assert "benchmark.model" in raised.value.advice
+
+
+def test_the_models_that_there_are_stand_in_the_advice() -> None:
+    async def scene(server: ModelServer) -> str:
+        assert await server.unready()
+        return await server.advise()
+
+    advice = talk(Doubling(models=("double",)), scene, model="triple")
+    assert advice == "Mend `benchmark.model`: the server has double, and no triple."
 
 
 def test_data_that_do_not_fit_are_refused_before_the_load() -> None:
