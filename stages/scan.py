@@ -51,7 +51,7 @@ class Scan:
     def identity(self, have: Artifacts) -> str | None:
         """Return the digest of image, scanner, database and day (UTC); None where the database will change.
 
-        A report is judged as of the day on which it was made (age of the database, exceptions that end), so
+        A report is judged as of the day on which it was made (age of the database, of known fixes), so
         it must not be taken again on another one. Where registries are asked, only they know what they have
         found since: None.
         """
