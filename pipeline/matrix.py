@@ -109,6 +109,11 @@ def report(options: argparse.Namespace) -> int:
 
 def _below(top: Path, folder: Path) -> Path:
     path = relative(top, Path.cwd() / folder)
+    if not (Path.cwd() / folder).is_dir():
+        raise ConfigurationError(
+            f"there is no folder {folder} here, so no model in it would ever be delivered",
+            advice="Check its name; it is looked up from the folder that you are in.",
+        )
     if path is None:
         raise ConfigurationError(f"{folder} is not in the repository {top}", advice="Name a folder in it.")
     return path

@@ -308,3 +308,9 @@ def test_the_template_knows_what_a_child_pipeline_gives_it(monorepo: Path) -> No
     given = {name for include in child["include"] for name in include["inputs"]}
     assert given
     assert given <= spec["spec"]["inputs"].keys()
+
+
+def test_a_folder_that_is_not_there_is_no_empty_matrix(monorepo: Path) -> None:
+    done = matrix(monorepo, "modles")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no folder modles here" in done.stderr
