@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import stored
+from pipeline import handover, stored
 from pipeline.cascade import Configuration, read_config
 from pipeline.compose_commits import commits
 from pipeline.compose_verify import attested, recorded, source_of
@@ -162,12 +162,13 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
     there: str,
     redact: Redactor,
     record: str | None = None,
+    key: str | None = None,
     forced: bool = False,
 ) -> Plan:
     """Return the plan that takes what one environment runs to another one, judged by that one's policies.
 
     Raises:
-        ConfigurationError: there is no such environment, or no record of what the first one runs.
+        ConfigurationError: there is no such environment, or no intact record of what the first one runs.
         NotVerified: the other environment has `verify:`, and the image is not signed by whom it believes.
         RemoteError: the GitOps repository cannot be reached.
     """
@@ -186,7 +187,9 @@ def compose_promotion(  # noqa: PLR0913 - what the command line says
         wanted = next(each for each in references if each.repository in ours.values.repositories)
         evidence, built = _attested(wanted, ours, theirs, redact)
     else:
-        found = stored.by_name(runs, record) if record is not None else stored.by_digest(runs, digests[0])
+        found = (
+            handover.sealed(runs, record, key) if record is not None else stored.by_digest(runs, digests[0])
+        )
         evidence = stored.evidence(found, digests[0])
         assert found is not None  # noqa: S101 - refused before
         assert found.source is not None  # noqa: S101 - refused before

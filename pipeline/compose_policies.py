@@ -1,7 +1,7 @@
 """What the commands about policies need: packs, recorded runs judged again, what each rule is."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,19 @@ from pipeline.artifacts import Artifacts
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy
 from pipeline.judgement import judge
-from pipeline.model import Artifact, Destinations, ManifestUpdate, PushedImage, Value, Verdict
+from pipeline.model import (
+    Artifact,
+    BenchmarkReport,
+    BuiltImage,
+    Destinations,
+    ManifestUpdate,
+    PushedImage,
+    ScanReport,
+    Skipped,
+    SuiteReport,
+    Value,
+    Verdict,
+)
 from pipeline.record import Record
 from pipeline.reference import Repository
 from policies import RULES, load_policies
@@ -18,6 +30,14 @@ from policies.document import document
 from policies.explain import explain as explain_rule
 from policies.explain import fields, overview
 from policies.pack import find, installed, packs, read
+
+EVIDENCE: Mapping[type[Artifact], str] = {
+    SuiteReport: "tests",
+    BuiltImage: "an image",
+    ScanReport: "a scan",
+    BenchmarkReport: "a benchmark",
+}
+"""What every delivery has, and how people call it."""
 
 
 class Judged(Value):
@@ -34,11 +54,14 @@ class Judgement(Value):
     policies: str
     judged_at: datetime
     stages: tuple[Judged, ...]
+    missing: tuple[str, ...]
+    """Evidence that a policy judges, and that the run has neither found nor left out for a reason."""
 
     @property
     def refused(self) -> bool:
-        """Tell whether an enforced rule refuses it."""
-        return any(verdict.refuses for stage in self.stages for verdict in stage.verdicts)
+        """Tell whether an enforced rule refuses it, or has nothing that it could judge."""
+        verdicts = (verdict for stage in self.stages for verdict in stage.verdicts)
+        return bool(self.missing) or any(verdict.refuses for verdict in verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +89,18 @@ def judge_again(record: Record, policies: tuple[Policy, ...], name: str, now: da
             for verdict in judge(one, policies, have=have, now=now)
         ]
         judged.append(Judged(stage=stage.name, verdicts=tuple(verdicts)))
-    return Judgement(run=record.run, policies=name, judged_at=now, stages=tuple(judged))
+    missing = tuple(_missing(record, policies))
+    return Judgement(run=record.run, policies=name, judged_at=now, stages=tuple(judged), missing=missing)
+
+
+def _missing(record: Record, policies: tuple[Policy, ...]) -> Iterator[str]:
+    """Yield what the policies judge of every delivery, and a run that ended before has not made."""
+    made = record.made()
+    left_out = {one.gives for one in made if isinstance(one, Skipped) and not one.out_of_reach}
+    for kind, told in EVIDENCE.items():
+        judged = any(issubclass(kind, policy.judges) for policy in policies)
+        if judged and kind.__name__ not in left_out and not any(isinstance(one, kind) for one in made):
+            yield told
 
 
 def _bound(stage: str, made: Artifact) -> Iterator[Destinations]:

@@ -8,6 +8,7 @@ from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
 from pipeline.compose_benchmark import weight_layers
 from pipeline.compose_model import model_of
+from pipeline.compose_verify import verifier_of
 from pipeline.record import Runs
 from pipeline.scan_section import ProgramSection
 from stages.registries.connections import Registries
@@ -78,6 +79,7 @@ def _baseline(configuration: Configuration, scanner: Scanner) -> Iterator[Deploy
             destination=gitops.destination(configuration),
             registries=_registries(configuration),
             shelf=Shelf(Runs(configuration.root).cache),
+            verifier=verifier_of(configuration),
         )
 
 
@@ -107,7 +109,7 @@ def _model_files(configuration: Configuration) -> Iterator[ModelFiles]:
             registries=weight_layers(configuration),
             timeout_s=timeout_s,
         )
-        yield ModelFiles(weights=weights, application=Application(timeout_s=timeout_s))
+        yield ModelFiles(weights=weights, application=Application(timeout_s=timeout_s), model=model)
 
 
 def _registry_findings(configuration: Configuration) -> RegistryFindings | None:

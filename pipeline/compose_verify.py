@@ -1,5 +1,6 @@
 """The composition of a verification: whose signatures are believed, and the evidence as its own types."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.attest_section import AttestSection, VerifySection
+from pipeline.cascade import Configuration
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, NotVerified
 from pipeline.model import (
@@ -85,6 +87,22 @@ def source_of(found: Attested) -> Source:
         NotVerified: the provenance does not say it.
     """
     return _one(found, Source)
+
+
+def verifier_of(configuration: Configuration) -> Callable[[Desk], Verifier] | None:
+    """Return who verifies what lies beside an image; None where nobody says whose signatures are believed."""
+    values, root = configuration.values, configuration.root
+    try:
+        section = believed(values.attest, values.verify)
+    except ConfigurationError:
+        return None
+
+    def made(desk: Desk) -> Verifier:
+        cosign = Cosign(program=program(section.cosign, root))
+        cosign.tool()
+        return Verifier(trust=cosign.with_key(trust_of(section, root), desk), cosign=cosign, desk=desk)
+
+    return made
 
 
 def trust_of(section: VerifySection, root: Path) -> Trust:

@@ -29,9 +29,12 @@ def records(folder: Path) -> DiskNeed:
 
 
 def forecast(needs: Iterable[DiskNeed]) -> tuple[Check, ...]:
-    """Return one check for each file system, and one for what is needed on other machines."""
+    """Return one check for each file system, and one for what is needed on other machines.
+
+    Two stages that name the very same need share it: weights are fetched once for all of them.
+    """
     groups: dict[int | None, list[DiskNeed]] = {}
-    for need in (one for one in needs if one.size_bytes or one.at_least):
+    for need in dict.fromkeys(one for one in needs if one.size_bytes or one.at_least):
         device = None if need.path is None else existing(need.path).stat().st_dev
         groups.setdefault(device, []).append(need)
     return tuple(_check(_forecast(group)) for group in groups.values())

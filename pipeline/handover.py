@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import ConfigurationError, DiskFull
 from pipeline.model import BuiltImage, PushedImage, Value
-from pipeline.record import FILE_NAME, Record, Runs, write_text
+from pipeline.record import FILE_NAME, Record, Runs, read_record, write_text
 from pipeline.reference import Digest
 from pipeline.stored import by_name
 
@@ -102,6 +102,20 @@ def record_path(runs: Runs, name: str) -> Path:
     if given.is_dir():
         return given / FILE_NAME
     return given if given.is_file() else runs.path(by_name(runs, name).run)
+
+
+def sealed(runs: Runs, name: str, key: str | None) -> Record:
+    """Return a record of the given name; with a key, its seal has to be made with it.
+
+    Without a key, a record that came without its seal is taken as it is.
+
+    Raises:
+        ConfigurationError: there is none, or it does not fit its seal.
+    """
+    path = record_path(runs, name)
+    if key is not None or path.with_name(SEAL).is_file():
+        require_seal(path, key)
+    return read_record(path)
 
 
 def hand_over(runs: Runs, record: Record, copy: Callable[[BuiltImage, Path], None]) -> Path:

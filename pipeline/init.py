@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import init_monorepo as monorepo
+from pipeline.cache_section import cache_of
 from pipeline.cascade import FILE_NAME, Configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
@@ -103,8 +104,11 @@ def needs_of(configuration: Configuration, registries: Sequence[Registry], folde
         weights=source if weights else "",
         reading=(*WEIGHTS.get(weights, ()), *_build_secrets(values)),
         writing=tuple(_gitops_secrets(values)),
+        signing=tuple(_signing_secrets(values)),
         repository=origin_path(configuration.root),
         branch=default_branch(configuration.root),
+        github_cache=values.build.cache is not None and cache_of(values.build.cache).store == "gha",
+        keyless=values.attest is not None and values.attest.keyless,
     )
 
 
@@ -150,6 +154,18 @@ def _gitops_secrets(values: Config) -> Iterator[str]:
         yield "GITOPS_SIGNING_KEY"
     if section.wait is not None and section.wait.argocd is not None:
         yield "ARGOCD_AUTH_TOKEN"
+
+
+def _signing_secrets(values: Config) -> Iterator[str]:
+    """Yield what a private key in a file or a variable asks for; a KMS knows the job by other means."""
+    key = values.attest.key if values.attest is not None else None
+    if key is None:
+        return
+    variable = key.removeprefix("env://")
+    if variable != key and _NAME.fullmatch(variable):
+        yield variable
+    if variable != key or "://" not in key:
+        yield "COSIGN_PASSWORD"
 
 
 def _host_of(repository: str) -> str:

@@ -44,10 +44,16 @@ class Needs:
     """Secrets with which weights and dependencies are read: every job needs them."""
     writing: tuple[str, ...]
     """Secrets with which manifests are written."""
+    signing: tuple[str, ...] = ()
+    """Secrets with which images are signed."""
     repository: str | None = None
     """What the CI host calls the repository; None where there is no origin yet."""
     branch: str = "main"
     """The branch that is delivered from."""
+    github_cache: bool = False
+    """The build's cache lies in GitHub's service, which the action has to hand on."""
+    keyless: bool = False
+    """Images are signed by the identity of the job."""
 
     @property
     def short_name(self) -> str:
@@ -103,6 +109,9 @@ def _gitlab_notes(needs: Needs) -> Iterator[str]:
         token = TOKENS.get(_CLOUD_OF.get(each.kind, ""), "")
         if token and each.token_variable is None:
             yield f"pipeline.yaml: `login: {{id_token_variable: {token}}}` for {each.host}"
+    if needs.keyless:
+        said = "id_tokens: {SIGSTORE_ID_TOKEN: {aud: sigstore}}"
+        yield f"`{said}` for the job that delivers, which signs by it (docs/attestations.md)"
     subject = f"project_path:{needs.repository or 'TEAM/PROJECT'}:ref_type:branch:ref:{needs.branch}"
     for cloud in needs.clouds:
         yield f"{cloud}: trust the identity tokens of the subject {subject} (docs/gitlab.md)"
@@ -163,11 +172,15 @@ def _job(needs: Needs, permissions: tuple[str, ...]) -> Iterator[str]:
     yield f"          config: {json.dumps(needs.config)}"
     extras = ",".join(dict.fromkeys((*needs.extras, "github")))  # the comment needs the client
     yield f"          extras: {extras}"
+    if needs.github_cache:
+        yield "          build-cache: gha # GitHub's cache service, which only the action can reach"
 
 
 def _permissions(needs: Needs) -> Iterator[str]:
-    if needs.clouds:
-        yield f"id-token: write # logs in to {', '.join(needs.clouds)} without a secret"
+    uses = [f"logs in to {', '.join(needs.clouds)} without a secret"] if needs.clouds else []
+    uses += ["signs the image without a key"] if needs.keyless else []
+    if uses:
+        yield f"id-token: write # {', and '.join(uses)}"
     if any(each.host == "ghcr.io" for each in needs.registries):
         yield "packages: write # pushes to ghcr.io"
 
@@ -180,7 +193,7 @@ def _variables(needs: Needs) -> Iterator[str]:
         else:
             yield _secret(f"REGISTRY_USERNAME_{each.suffix}")
             yield _secret(f"REGISTRY_PASSWORD_{each.suffix}")
-    yield from map(_secret, dict.fromkeys((*needs.reading, *needs.writing)))
+    yield from map(_secret, dict.fromkeys((*needs.reading, *needs.writing, *needs.signing)))
 
 
 def _secret(name: str) -> str:
@@ -225,7 +238,7 @@ def _pipeline(needs: Needs) -> Iterator[str]:
 def _names(needs: Needs) -> Iterator[str]:
     for each in needs.passwords:
         yield from (f"REGISTRY_{what}_{each.suffix}" for what in ("USERNAME", "PASSWORD"))
-    yield from (*needs.reading, *needs.writing)
+    yield from (*needs.reading, *needs.writing, *needs.signing)
 
 
 def _weights_note(needs: Needs) -> Iterator[str]:

@@ -80,7 +80,7 @@ def _secrets(models: Sequence[Needs]) -> tuple[str, ...]:
     hosts = {each.host for model in models for each in model.passwords if each.host != "ghcr.io"}
     names: list[str] = list(_SHORT) if hosts else []
     for model in models:
-        wanted = [name for name in (*model.reading, *model.writing) if name not in HANDED_ON]
+        wanted = [name for name in (*model.reading, *model.writing, *model.signing) if name not in HANDED_ON]
         own = [each for each in model.passwords if each.host != "ghcr.io"]
         if own and (len(hosts) > 1 or len(model.registries) > 1):
             wanted += [f"REGISTRY_PASSWORD_{each.suffix}" for each in own]
@@ -125,9 +125,24 @@ def _workflow(models: Sequence[Needs], secrets: Sequence[str]) -> Iterator[str]:
     yield f"    uses: {PROJECT}/.github/workflows/deliver.yml@{PLACEHOLDER}"
     yield "    with:"
     yield f"      extras: {','.join(_extras(models, 'github'))}"
+    if _all_in_github_cache(models):
+        yield "      build-cache: gha # GitHub's cache service, which only the action can reach"
     if secrets:
         yield "    secrets:"
         yield from (f"      {name}: ${{{{ secrets.{name} }}}}" for name in secrets)
+
+
+def _all_in_github_cache(models: Sequence[Needs]) -> bool:
+    having = [model for model in models if model.github_cache]
+    others = [model for model in models if not model.github_cache]
+    if having and others:
+        raise ConfigurationError(
+            f"{having[0].config} has `build.cache: gha`, and {others[0].config} has not; one workflow for "
+            "all models hands GitHub's cache on to all or none",
+            advice="Say the same in both, or write each model's own workflow: "
+            f"`pipeline init github -c {having[0].config}`, and so on.",
+        )
+    return bool(having)
 
 
 def _child(models: Sequence[Needs]) -> Iterator[str]:

@@ -12,17 +12,17 @@ from pathlib import Path
 from pipeline.cascade import FILE_NAME
 from pipeline.ci_base import find_base
 from pipeline.errors import ConfigurationError
+from pipeline.matrix_packs import entries, pack_files, relative, tree_of
 from pipeline.reference import Repository
 from pipeline.section import words
 from pipeline.source import changed_since, files_named, top_folder
-from pipeline.yaml_source import Place, Tree, at, load
+from pipeline.yaml_source import Place, Tree, at
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _PATHS: tuple[Place, ...] = (
     ("model", "source"),
     ("benchmark", "request"),
-    ("policies",),
-    ("policies", "extends"),
+    ("scan", "known_exploited"),
 )
 """Where a path of pipeline.yaml stands that is relative to it."""
 
@@ -108,14 +108,19 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _below(top: Path, folder: Path) -> Path:
-    path = _relative(top, Path.cwd() / folder)
+    path = relative(top, Path.cwd() / folder)
+    if not (Path.cwd() / folder).is_dir():
+        raise ConfigurationError(
+            f"there is no folder {folder} here, so no model in it would ever be delivered",
+            advice="Check its name; it is looked up from the folder that you are in.",
+        )
     if path is None:
         raise ConfigurationError(f"{folder} is not in the repository {top}", advice="Name a folder in it.")
     return path
 
 
 def _model(top: Path, config: Path) -> Model:
-    tree = _tree(top / config)
+    tree = tree_of(top / config)
     name = at(tree.value, ("image",))
     return Model(
         config=config,
@@ -132,49 +137,33 @@ def _is_image(name: str) -> bool:
     return True
 
 
-def _tree(path: Path) -> Tree:
-    """Return what the file says; of a broken one nothing: its own run will say what is wrong."""
-    try:
-        return load(path, path.name)
-    except (ConfigurationError, RecursionError):
-        return Tree(path.name, {}, {})
-
-
 def _reads(top: Path, folder: Path, tree: Tree) -> Iterable[Path]:
-    """Yield the paths outside the model's folder that its configuration names."""
-    for said in _said(tree.value):
-        path = _relative(top, top / folder / said)
+    """Yield the paths outside the model's folder that its configuration names, or a pack of its own."""
+    said = (relative(top, top / folder / one) for one in _said(tree.value))
+    choices = [at(tree.value, ("policies",)), *_of_environments(tree.value)]
+    named = (one for choice in choices for one in pack_files(top, folder, choice))
+    for path in dict.fromkeys((*said, *named)):
         if path is not None and not path.is_relative_to(folder):
             yield path
+
+
+def _of_environments(value: object) -> Iterable[object]:
+    environments = at(value, ("environments",))
+    return (
+        (at(each, ("policies",)) for each in environments.values()) if isinstance(environments, dict) else ()
+    )
 
 
 def _said(value: object) -> Iterable[str]:
     """Yield what the configuration says of other files, relative to the pipeline.yaml; no URLs."""
     context = at(value, ("build", "context"))
     dockerfile = at(value, ("build", "dockerfile"))
-    environments = at(value, ("environments",))
-    found = [context, *(at(value, place) for place in _PATHS), *_list(words(at(value, ("depends_on",))))]
+    found = [context, *(at(value, place) for place in _PATHS), *entries(words(at(value, ("depends_on",))))]
     if isinstance(dockerfile, str):
         found.append(str(Path(context if isinstance(context, str) else "") / dockerfile))
-    if isinstance(environments, dict):
-        places = (("policies",), ("policies", "extends"))
-        found += (at(each, place) for each in environments.values() for place in places)
-    found += (at(each, ("lifecycle",)) for each in _list(at(value, ("registries",))))
-    found += (at(each, ("file",)) for each in _list(at(value, ("build", "secrets"))))
+    found += (at(each, ("lifecycle",)) for each in entries(at(value, ("registries",))))
+    found += (at(each, ("file",)) for each in entries(at(value, ("build", "secrets"))))
     yield from (path for path in found if isinstance(path, str) and path and not _URL.match(path))
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else ()
-
-
-def _relative(top: Path, path: Path) -> Path | None:
-    """Return a path relative to the top, `..` resolved as text; None where it is outside."""
-    try:
-        plain = Path(os.path.normpath(path))
-    except ValueError:  # NUL
-        return None
-    return plain.relative_to(top) if plain.is_relative_to(top) else None
 
 
 def _distinct(found: Sequence[Model]) -> tuple[Model, ...]:

@@ -7,6 +7,7 @@ counts where it says `not_affected` with a justification, or `fixed`, about this
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from packageurl import PackageURL
 
 from pipeline.errors import ConfigurationError
 from pipeline.model import ScanReport, Vulnerability
-from policies.names import same_package
+from policies.names import is_package
 
 MAXIMUM_BYTES = 64 * 1024 * 1024
 # purl type: the package types of the scanner that it stands for; of others the name has to do
@@ -26,6 +27,7 @@ TYPES: Mapping[str, frozenset[str]] = {
     "maven": frozenset({"jar", "pom", "gradle"}),
     "apk": frozenset({"alpine", "wolfi", "chainguard"}),
 }
+TAKING = {"not_affected", "fixed"}
 CLOSED = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
 
 
@@ -36,6 +38,16 @@ class Product:
     purl: PackageURL | None
     digests: frozenset[str] = frozenset()
     parts: tuple[PackageURL, ...] = ()
+
+    def meets(self, other: "Product") -> bool:
+        """Tell whether what is said of another product may be said of this one too."""
+        if self.digests & other.digests:
+            return True
+        one, two = self.purl, other.purl
+        if one is None or two is None:
+            return False
+        same = (one.type, one.namespace, one.name) == (two.type, two.namespace, two.name)
+        return same and (one.version == two.version or None in {one.version, two.version})
 
     def covers(self, found: Vulnerability, report: ScanReport) -> bool:
         """Tell whether a finding in an image is one in this product."""
@@ -91,18 +103,40 @@ def read_vex(path: Path, shown: str) -> tuple[VexStatement, ...]:
 
 
 def _of_openvex(document: Mapping[str, Any], shown: str) -> Iterator[VexStatement]:
-    for number, one in enumerate(document["statements"]):
+    entries, when = document["statements"], str(document.get("timestamp", ""))
+    revoked = [
+        ((_moment(one, when), number), _names(one), _products(one, document))
+        for number, one in enumerate(entries)
+        if one["status"] not in TAKING
+    ]
+    for number, one in enumerate(entries):
         status = one["status"]
-        if status not in {"not_affected", "fixed"}:
+        if status not in TAKING:
             continue
         if status == "not_affected" and not (one.get("justification") or one.get("impact_statement")):
             raise ValueError(f"statements[{number}] says not_affected without a justification")
-        told = one["vulnerability"]
-        names = [told] if isinstance(told, str) else [told["name"], *told.get("aliases", ())]
-        products = tuple(_openvex_product(each) for each in one.get("products", document.get("products", ())))
+        names, at = _names(one), (_moment(one, when), number)  # of two of one moment the later one counts
+        later = [each for moment, others, told in revoked if moment > at and others & names for each in told]
+        products = tuple(each for each in _products(one, document) if not any(map(each.meets, later)))
         why = one.get("justification") or one.get("impact_statement") or ""
         origin = f"{shown}: statements[{number}], {status} {why}".strip()
-        yield VexStatement(_lower(names), products, origin)
+        yield VexStatement(names, products, origin)
+
+
+def _names(statement: Mapping[str, Any]) -> frozenset[str]:
+    told = statement["vulnerability"]
+    return _lower([told] if isinstance(told, str) else [told["name"], *told.get("aliases", ())])
+
+
+def _products(statement: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Product, ...]:
+    return tuple(_openvex_product(each) for each in statement.get("products", document.get("products", ())))
+
+
+def _moment(statement: Mapping[str, Any], default: str) -> datetime:
+    """Return when it was said; what does not say so is the oldest, and is taken back by anything else."""
+    told = str(statement.get("last_updated") or statement.get("timestamp") or default)
+    made = datetime.fromisoformat(told) if told else datetime.min
+    return made if made.tzinfo is not None else made.replace(tzinfo=UTC)
 
 
 def _openvex_product(told: Mapping[str, Any] | str) -> Product:
@@ -164,6 +198,6 @@ def _is(purl: PackageURL, found: Vulnerability) -> bool:
     }
     return (
         (types is None or not found.package_type or found.package_type in types)
-        and any(same_package(found.package, name) for name in names)
+        and any(is_package(found.package, name) for name in names)
         and (purl.version is None or purl.version == found.installed_version)
     )

@@ -10,6 +10,7 @@ from typing import ClassVar
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError
+from pipeline.interface import Storing
 from pipeline.model import Artifact, BuiltImage, Check, DiskNeed, ScanReport
 from pipeline.reference import Digest
 from stages.oci.application_view import View, application_views
@@ -44,14 +45,15 @@ class Scan:
         return (*self.scanner.check(desk), *outside, *further)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
-        """Return what the scanner needs; the layers are shared with the build by hard links."""
-        del have
-        return self.scanner.disk_needs(desk)
+        """Return what scanner and additions need; the layers are shared with the build by hard links."""
+        storing = (addition for addition in self.additions if isinstance(addition, Storing))
+        further = (need for addition in storing for need in addition.disk_needs(have, desk))
+        return (*self.scanner.disk_needs(desk), *further)
 
     def identity(self, have: Artifacts) -> str | None:
         """Return the digest of image, scanner, database and day (UTC); None where the database will change.
 
-        A report is judged as of the day on which it was made (age of the database, exceptions that end), so
+        A report is judged as of the day on which it was made (age of the database, of known fixes), so
         it must not be taken again on another one. Where registries are asked, only they know what they have
         found since: None.
         """

@@ -23,7 +23,8 @@ from typing import NoReturn
 ACTION = Path(__file__).resolve().parents[2]
 PROJECT = "model-image-pipeline"
 OLDEST = (3, 11)
-ALWAYS = "trivy"
+ALWAYS = ("trivy", "hadolint")
+"""What every delivery uses without being asked; the GitLab component installs the same."""
 BUILD = "hatchling"  # builds the package itself, without an isolated environment of unhashed packages
 
 PASSED_ON = {"run": ("config", "environment", "until"), "promote": ("config", "from", "to", "record")}
@@ -117,7 +118,7 @@ def wanted(project: Mapping[str, Mapping[str, object]], extras: Iterable[str]) -
     assert isinstance(offered, dict)  # noqa: S101 - our own file
     assert isinstance(dependencies, list)  # noqa: S101
     lines = [*dependencies, BUILD]
-    for extra in (ALWAYS, *filter(None, extras)):
+    for extra in (*ALWAYS, *filter(None, extras)):
         if extra not in offered:
             raise Mistake(f"`extras` names {extra!r}, which is none of {', '.join(sorted(offered))}")
         lines += offered[extra]

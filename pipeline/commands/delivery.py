@@ -59,11 +59,12 @@ def rollback(options: argparse.Namespace) -> int:
 
 def promote(options: argparse.Namespace) -> int:
     """Deploy to one environment what another one runs."""
-    from pipeline import runner
+    from pipeline import handover, runner
     from pipeline.compose_gitops import compose_promotion, compose_shift
     from pipeline.record import Runs
 
     _require_one_promotion(options)
+    key = handover.take_key(os.environ)
 
     def compose(options: argparse.Namespace, source: "Source") -> "Plan":
         if options.percent is not None:
@@ -78,6 +79,7 @@ def promote(options: argparse.Namespace) -> int:
             there=options.there,
             redact=redactor(),
             record=options.record,
+            key=key,
             forced=options.force,
         )
 

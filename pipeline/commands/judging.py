@@ -34,7 +34,10 @@ def judge(options: argparse.Namespace) -> int:
 
 def _conclusion(found: "Judgement") -> str:
     said = "is refused" if found.refused else "is accepted"
-    return f"the run {found.run} {said} by {found.policies}, as of {found.judged_at:%Y-%m-%d %H:%M} UTC"
+    lacking = f": it has no result of {', '.join(found.missing)}" if found.missing else ""
+    return (
+        f"the run {found.run} {said} by {found.policies}, as of {found.judged_at:%Y-%m-%d %H:%M} UTC{lacking}"
+    )
 
 
 def _record(options: argparse.Namespace) -> "Record":

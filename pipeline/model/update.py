@@ -112,4 +112,5 @@ class ManifestUpdate(Artifact):
     request: ChangeRequest | None = Field(default=None, description="where people are asked")
     proofs: tuple[Proof, ...] = Field(default=(), description="one or more for each edited file")
     rollout: Rollout | None = Field(default=None, description="None: nobody waited until it is live")
+    image: str | None = Field(default=None, description="what a promotion made the targets name")
     note: str = ""

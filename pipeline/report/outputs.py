@@ -13,15 +13,19 @@ def outputs(record: Record, path: Path, sarif: Path | None = None) -> dict[Outpu
     `image` can be pulled; `tags` has one a line; `commit` and `pull-request` are the GitOps repository's.
     """
     built = digest = image = tags = commit = request = ""
+    promotes = record.stage("promote") is not None
     for made in record.made():
         if isinstance(made, BuiltImage):
             built = str(made.digest)
         if isinstance(made, PushedImage):
             digest = str(made.digest)
+            tags = str(made.tag)
+        if isinstance(made, PushedImage) and not promotes:  # else these are the other environment's
             image = next((f"{one.repository}@{one.digest}" for one in made.references), "")
             names = [tag for one in made.references for tag in (one.tag, *one.tags)]
             tags = "\n".join(dict.fromkeys(map(str, names)))
         if isinstance(made, ManifestUpdate):
+            image = made.image or image
             commit = made.commit or ""
             request = made.request.url if made.request is not None else ""
     return {

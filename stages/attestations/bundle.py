@@ -45,6 +45,6 @@ class Bundle:
                 raise ValueError(f"its payload is {envelope['payloadType']!r}")
             material = document.get("verificationMaterial") or {}
             hint = str((material.get("publicKey") or {}).get("hint", ""))
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
             raise NotVerified(f"it is no bundle of a signed statement ({error})") from error
         return cls(content=content, statement=Statement.parse(payload), key_hint=hint)

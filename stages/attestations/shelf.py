@@ -150,7 +150,7 @@ def _may_be_bundle(referrer: Referrer) -> bool:
 def _document(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -67,7 +67,7 @@ class Statement:
             if not isinstance(predicate, dict):
                 raise TypeError("the predicate is no object")
             kind = str(document["predicateType"])
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise NotVerified(f"a signed document is no in-toto statement: {error}") from error
         return cls(predicate_type=kind, name=name, subjects=tuple(subjects), predicate=predicate)
 

@@ -104,7 +104,7 @@ def examine(reference: Reference, registries: Registries, verifier: Verifier) ->
         provenance = _provenance(sorted_, signature, name)
         found = [(signature, digest), (provenance, digest)]
         beside = {digest: sorted_}
-        for kind, subject in _attested(provenance):
+        for kind, subject in also_attested(provenance):
             if subject not in beside:
                 beside[subject] = verifier.sort(shelf, subject)
             found.append((beside[subject].require(kind, name), subject))
@@ -141,11 +141,17 @@ def _provenance(sorted_: Sorted, signature: Bundle, name: str) -> Bundle:
         raise
 
 
-def _attested(provenance: Bundle) -> list[tuple[str, Digest]]:
-    """Return what else was attested in the same run, which must not be taken away afterwards."""
+def also_attested(provenance: Bundle) -> list[tuple[str, Digest]]:
+    """Return what else was attested in the same run, which must not be taken away afterwards.
+
+    Raises:
+        NotVerified: it does not say: another tool wrote it, and nobody knows what is missing.
+    """
     named = provenance.statement.predicate.get(ATTESTED)
     try:
-        entries = [(str(each["predicateType"]), Digest(each["subject"])) for each in named or ()]
+        if not isinstance(named, list):
+            raise TypeError("it was written by another tool")
+        entries = [(str(each["predicateType"]), Digest(each["subject"])) for each in named]
     except (ValueError, KeyError, TypeError) as error:
         raise NotVerified(
             f"the provenance does not tell what else was attested: {error}",

@@ -95,7 +95,11 @@ class Promotion:
         edit = self.destination.edit(
             wishes, key, desk, is_ancestor=history_of(root, desk), refuses=not desk.dry_run
         )
-        return self.destination.land(edit, self._message(image, wishes, key), desk, have, asked_for=True)
+        made = self.destination.land(edit, self._message(image, wishes, key), desk, have, asked_for=True)
+        if made.status not in {"committed", "requested", "unchanged"}:
+            return made
+        where = next(iter(self.destination.repositories))
+        return made.model_copy(update={"image": f"{where}@{image.digest}"})
 
     def _key(self, desk: Desk) -> OrderKey:
         """Return the build's own key; where forced, the time now, as `pipeline run --force` has it."""

@@ -17,9 +17,18 @@ def benchmark_needs(model: Model, desk: Desk) -> tuple[DiskNeed, ...]:
     A source that cannot be asked says so in the checks of the build.
     """
     try:
-        return (_fetched(model, desk) if model.files.local_folder is None else _copied(model, desk),)
+        return fetched_needs(model, desk) or (_copied(model, desk),)
     except (PipelineError, OSError):
         return ()
+
+
+def fetched_needs(model: Model, desk: Desk) -> tuple[DiskNeed, ...]:
+    """Return what remote weights take once they are here, for whatever stage; those of a folder are.
+
+    Raises:
+        PipelineError: the source cannot be asked.
+    """
+    return (_fetched(model, desk),) if model.files.local_folder is None else ()
 
 
 def export_needs(model: Model, folder: Path, desk: Desk) -> tuple[DiskNeed, ...]:
@@ -55,11 +64,11 @@ def _fetched(model: Model, desk: Desk) -> DiskNeed:
     wanted = {digest for _, digest in files if digest is not None}
     removed = kept_bytes(folder, wanted) if len(wanted) == len({file.identity for file, _ in files}) else 0
     return DiskNeed(
-        purpose="weights for the benchmark",
+        purpose="weights for scan and benchmark",
         path=folder,
         size_bytes=max(0, missing - removed),
         reason=f"the files of {model.files.name} that are not here yet",
-        advice="`skip: {benchmark: why}` keeps the weights off this machine.",
+        advice="`skip: {benchmark: why}` and `scan.model_files: false` keep the weights off this machine.",
     )
 
 

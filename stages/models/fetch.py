@@ -102,7 +102,10 @@ class _Kept:
 
     @property
     def how_to_need_less(self) -> str:
-        return f"Free some (nothing else needs {self.path}), or `skip: {{benchmark: why}}`."
+        return (
+            f"Free some (nothing else needs {self.path}); or do without what needs the weights here: "
+            "`skip: {benchmark: why}` and `scan.model_files: false`."
+        )
 
     def file(self, digest: Digest) -> Path:
         return self.path / "files" / digest.removeprefix("sha256:")

@@ -1,13 +1,15 @@
 """What is new: the findings of the image that is deployed now, looked up in the same database.
 
-They come from the list of its contents: a kept one, one that its registry has beside it, or else one made of
-its application layers, which are pulled for that once.
+They come from the list of its contents: a kept one, one that its signer attested, or else one made of its
+application layers, which are pulled for that once. A list that nobody signed is not used: whoever may write
+to the repository could hide a new finding by listing it as an old one.
 """
 
 import contextlib
+import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from pipeline.desk import Desk
 from pipeline.errors import Interrupted, PipelineError, RemoteError
 from pipeline.model import Baseline, BuiltImage, Check, ScanReport
 from pipeline.reference import Reference
+from stages.attestations.shelf import opened
+from stages.attestations.types import CYCLONEDX
+from stages.attestations.verification import Verifier
 from stages.gitops.destination import Destination
 from stages.gitops.promotion import deployed
 from stages.oci.application_view import View, application_views
@@ -42,6 +47,8 @@ class DeployedBaseline:
     """Where the manifests name the image that is deployed."""
     registries: Registries
     shelf: Shelf
+    verifier: Callable[[Desk], Verifier] | None = field(default=None, compare=False)
+    """Whose attested lists are believed; None: nobody's."""
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Return nothing: a baseline that is missing stops nobody by itself."""
@@ -115,7 +122,7 @@ class DeployedBaseline:
                 name = f"deployed-{'model-' if number else ''}{one.platform.replace('/', '-')}"
                 if not one.application_layers:
                     continue
-                sbom = self._list(image, one, work / f"{name}.{ENDINGS['cyclonedx']}")
+                sbom = self._list(image, one, work / f"{name}.{ENDINGS['cyclonedx']}", desk)
                 if sbom is not None:
                     yield View(one.platform, work / name, one.manifest.digest, sbom)
                     continue
@@ -123,18 +130,32 @@ class DeployedBaseline:
                 prefix = name.removesuffix(one.platform.replace("/", "-"))
                 yield from application_views(pulled, work, prefix)
 
-    def _list(self, image: DeployedImage, one: DeployedPlatform, path: Path) -> Path | None:
-        """Return the list of a platform: ours, or else the registry's; None where there is none."""
+    def _list(self, image: DeployedImage, one: DeployedPlatform, path: Path, desk: Desk) -> Path | None:
+        """Return the list of a platform: ours, or else the signer's; None where there is none."""
         if not isinstance(self.scanner, Listing):
             return None
         if (kept := self.shelf.newest(one.manifest.digest)) is not None:
             return kept
-        content = image.listed(one)
+        content = self._attested(image, one, desk)
         if content is None:
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)  # for this scan alone: it may be anybody's
+        path.write_bytes(content)
         return path
+
+    def _attested(self, image: DeployedImage, one: DeployedPlatform, desk: Desk) -> bytes | None:
+        """Return the list that the signer attested of a platform; None where that cannot be verified."""
+        if self.verifier is None:
+            return None
+        try:
+            with opened(self.registries, image.reference.repository, desk, write=False) as shelf:
+                found = self.verifier(desk).sort(shelf, one.manifest.digest).newest(CYCLONEDX)
+        except Interrupted:
+            raise
+        except PipelineError as error:
+            desk.say(f"the list of what is deployed cannot be verified: {error.message}")
+            return None
+        return json.dumps(found.statement.predicate).encode() if found is not None else None
 
     def _keep(self, images: list[DeployedImage], findings: Findings) -> None:
         """Keep the lists that were made of pulled layers: the next comparison pulls nothing."""

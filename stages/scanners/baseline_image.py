@@ -1,9 +1,8 @@
-"""The deployed image in its registry: its manifests, the list of its contents, and its application layers.
+"""The deployed image in its registry: its manifests and its application layers.
 
 The weights stay where they are: their layers say in the image's history what they are.
 """
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,8 @@ from stages.full_disk import full_disk_named
 from stages.oci.assemble import ATTESTATION, MODEL_LAYER
 from stages.oci.distribution import RepositoryClient
 from stages.oci.layout import Layout, to_descriptor
-from stages.oci.referrers import Referrer, Referrers
-from stages.scanners.sbom_cyclonedx import MEDIA_TYPE
 
 MOST_PULLED_BYTES = 4_000_000_000
-MOST_LIST_BYTES = 50_000_000
-_PREDICATE, _BOM = "dev.sigstore.bundle.predicateType", "https://cyclonedx.org/bom"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +67,6 @@ class DeployedImage:
         """Bytes of all layers as they are pulled, of all platforms, each once."""
         layers = {layer.digest: layer for one in self.platforms for layer in one.layers}
         return sum(layer.size_bytes for layer in layers.values())
-
-    def listed(self, one: DeployedPlatform) -> bytes | None:
-        """Return the CycloneDX list that the registry keeps beside the image; None where there is none.
-
-        Raises:
-            RemoteError: the registry does not answer.
-        """
-        subjects = {one.manifest.digest, *([self.root.digest] if len(self.platforms) == 1 else [])}
-        for subject in sorted(subjects):
-            for found in reversed(Referrers(client=self.reader).of(subject)):
-                if (content := self._list(found)) is not None:
-                    return content
-        return None
 
     def pull(self, one: DeployedPlatform, layout: Layout, near: Layout, desk: Desk) -> Image:
         """Return the platform with its application layers in a layout; what is `near` is not asked for.
@@ -134,16 +116,6 @@ class DeployedImage:
             layout.blob_path(written.digest).unlink()
             raise RemoteError(f"{self.reference.repository} sent other bytes for {layer.digest}")
 
-    def _list(self, found: Referrer) -> bytes | None:
-        wrapped = found.annotations.get(_PREDICATE) == _BOM
-        if found.artifact_type != MEDIA_TYPE and not wrapped:
-            return None
-        manifest = self.reader.read_manifest(found.descriptor.digest)
-        layers = json.loads(manifest[1]).get("layers") or [] if manifest is not None else []
-        if len(layers) != 1 or (layer := to_descriptor(layers[0])).size_bytes > MOST_LIST_BYTES:
-            return None
-        return _bill(self.reader.read_blob(layer.digest))
-
 
 def read(reader: RepositoryClient, reference: Reference) -> DeployedImage:
     """Return what a manifest names, from its registry.
@@ -188,16 +160,3 @@ def _platform(config: Mapping[str, Any]) -> str:
 def _is_model(layer: Descriptor, diff_id: str, step: Mapping[str, Any]) -> bool:
     """Tell whether a layer is one of weights: its step says so, and it is a plain tar, as those all are."""
     return str(step.get("comment") or "").startswith(MODEL_LAYER) and layer.digest == Digest(diff_id)
-
-
-def _bill(content: bytes) -> bytes | None:
-    """Return the list itself, out of the envelope of an attestation where it is in one."""
-    try:
-        document = json.loads(content)
-        if "dsseEnvelope" in document:
-            payload = base64.b64decode(document["dsseEnvelope"]["payload"], validate=True)
-            document = json.loads(payload)["predicate"]
-            content = json.dumps(document).encode()
-        return content if document.get("bomFormat") == "CycloneDX" else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -46,6 +46,7 @@ from stages.attestations.predicates import Builder, PolicySet
 from stages.attestations.shelf import Shelf, opened
 from stages.attestations.signing import Services, Signing, Trust
 from stages.attestations.types import (
+    BENCHMARK,
     CYCLONEDX,
     PROVENANCE,
     SIGNATURE,
@@ -63,6 +64,7 @@ from tests.support.git_server import Repository as GitRepository
 from tests.support.project import Project
 from tests.support.registry import Registry, running_registry, write_docker_config
 from tests.support.small_image import COMMIT, make_image
+from tests.unit.policies.evidence import benchmark
 
 RULES = [{"rule": "suite"}, {"rule": "vulnerabilities", "maximum": {"CRITICAL": 0}}, {"rule": "skipped"}]
 ALLOWED = {"rule": "skipped", "allowed": ["benchmark"]}
@@ -261,9 +263,11 @@ def statements(done: Any) -> list[dict[str, Any]]:
 
 
 def test_cosign_verifies_everything_that_was_attested_in_every_repository(
-    deliver: Deliver, key: KeyPair, login: Path
+    deliver: Deliver, key: KeyPair, login: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivered = deliver(repositories=2, platforms=("linux/amd64", "linux/arm64"))
+    load = benchmark().model_copy(update={"digest": delivered.image.digest})
+    delivered.have = delivered.have.plus(load)
     redact = Redactor()
     redact.add("hunter22")
     parameters = {"build.args": {"TOKEN": "hunter22"}, "image": "small"}
@@ -275,6 +279,7 @@ def test_cosign_verifies_everything_that_was_attested_in_every_repository(
         SIGNATURE,
         TEST_RESULT,
         VULNERABILITIES,
+        BENCHMARK,
         *(CYCLONEDX, SPDX) * 2,
         PROVENANCE,
         SUMMARY,
@@ -286,9 +291,11 @@ def test_cosign_verifies_everything_that_was_attested_in_every_repository(
             assert done.returncode == 0, done.stderr
             assert SIGNATURE in {entry["critical"]["type"] for entry in json.loads(done.stdout)}
         of_index = f"{repository}@{delivered.image.digest}"
-        for kind in ("slsaprovenance1", TEST_RESULT, "vuln", SUMMARY):
+        for kind in ("slsaprovenance1", TEST_RESULT, "vuln", BENCHMARK, SUMMARY):
             (said,) = statements(cosign.verify_attestation(of_index, kind, key, login))
             assert said["subject"][0]["digest"]["sha256"] == delivered.image.digest.encoded
+            if kind == BENCHMARK:
+                assert said["predicate"]["latency"] == load.model_dump(mode="json")["latency"]
         for digest in children:
             for kind in ("cyclonedx", "spdxjson"):
                 (said,) = statements(cosign.verify_attestation(f"{repository}@{digest}", kind, key, login))
@@ -311,6 +318,13 @@ def test_cosign_verifies_everything_that_was_attested_in_every_repository(
     assert definition["externalParameters"]["configuration"]["build.args"] == {"TOKEN": "***"}
     assert provenance["runDetails"]["metadata"]["startedOn"] == "2026-01-01T12:00:00Z"
     assert str(delivered.folder) not in json.dumps(provenance)
+
+    (elsewhere / "fast.yaml").write_text(
+        json.dumps({"rules": [{"rule": "performance", "maximum_p99_ms": 1}]})
+    )
+    code, said_of_us = verified(delivered.reference, key, "--policies", "./fast.yaml", capsys=capsys)
+    assert code == 3, said_of_us
+    assert "40" in said_of_us  # the benchmark that was attested is judged elsewhere
 
 
 def test_the_same_is_not_signed_twice_but_by_another_key_or_with_other_words_it_is(

@@ -1,6 +1,5 @@
 """What is new since the image that is deployed: real Trivy, registry and GitOps repository."""
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,11 +11,18 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.model import BuiltImage, ScanReport
 from pipeline.reference import Repository
+from stages.attestations.bundle import Bundle
+from stages.attestations.cosign import Cosign
+from stages.attestations.shelf import opened
+from stages.attestations.signing import Services, Signing, Trust
+from stages.attestations.statement import Statement
+from stages.attestations.types import CYCLONEDX
+from stages.attestations.verification import Verifier
 from stages.gitops.destination import Destination
 from stages.manifests.interface import Target
 from stages.oci.referrers import Referrers
 from stages.push import Push
-from stages.registries.connections import Registries, client, connect
+from stages.registries.connections import Registries
 from stages.scan import Scan
 from stages.scanners.baseline import DeployedBaseline
 from stages.scanners.sbom import Sboms, Shelf
@@ -24,12 +30,12 @@ from stages.scanners.sbom_cyclonedx import MEDIA_TYPE
 from stages.scanners.trivy import Trivy
 from tests.integration.conftest import CreateRepository
 from tests.integration.test_scan import PYYAML, REQUESTS
+from tests.support.cosign import PASSWORD, KeyPair, ensure_cosign, make_key
 from tests.support.git_server import Repository as GitRepository
 from tests.support.registry import Registry
 from tests.support.small_image import make_image
 
 KUSTOMIZATION = "images:\n  - name: small\n    newName: {name}\n    newTag: one\n    digest: {digest}\n"
-BUNDLE, BOM = "application/vnd.dev.sigstore.bundle.v0.3+json", "https://cyclonedx.org/bom"
 WEIGHTS = b"w" * 3_000_000
 
 
@@ -139,34 +145,82 @@ def test_new_and_gone_findings_from_the_application_layers_alone_and_later_from_
     assert new_and_gone(same) == ([], [])
 
 
-@pytest.mark.parametrize("attested", [False, True], ids=["plain", "attested"])
-def test_the_list_beside_the_deployed_image_is_enough(  # noqa: PLR0913, PLR0917 - the parts of a delivery
-    tmp_path: Path, stage: Scan, old: BuiltImage, model: Path, repository: Repository, attested: bool
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyPair:
+    ensure_cosign()
+    monkeypatch.setenv("COSIGN_PASSWORD", PASSWORD)
+    return make_key(tmp_path / "keys")
+
+
+def believing(stage: Scan, key: KeyPair) -> Scan:
+    """Return the stage that believes this key."""
+
+    def verifier(desk: Desk) -> Verifier:
+        trust = Trust(key=str(key.public), transparency_log=False)
+        return Verifier(trust=Cosign().with_key(trust, desk), cosign=Cosign(), desk=desk)
+
+    (addition,) = stage.additions
+    assert isinstance(addition, DeployedBaseline)
+    return replace(stage, additions=(replace(addition, verifier=verifier),))
+
+
+def test_an_attested_list_of_the_deployed_image_is_enough(  # noqa: PLR0913, PLR0917 - the parts of a delivery
+    tmp_path: Path, stage: Scan, old: BuiltImage, model: Path, repository: Repository, keys: KeyPair
 ) -> None:
-    plain = Scan(
-        scanner=stage.scanner, sboms=Sboms(shelf=Shelf(tmp_path / "elsewhere"), formats=("cyclonedx",))
-    )
-    report = plain.run(Artifacts(old), desk(tmp_path, "builder", "elsewhere"))
-    registries = Registries(repositories=(repository,))
-    registry = registries.of(repository)
-    here = desk(tmp_path, "attach")
-    transport = connect(registry, here)
-    referrers = Referrers(client=client(repository, registry, transport, here))
-    for one, platform in zip(report.sboms, old.platforms, strict=True):
-        content = (tmp_path / "elsewhere" / one.path).read_bytes()
-        if attested:
-            said = json.dumps({"predicateType": BOM, "predicate": json.loads(content)}).encode()
-            bundle = json.dumps({"dsseEnvelope": {"payload": base64.b64encode(said).decode()}}).encode()
-            notes = {"dev.sigstore.bundle.predicateType": BOM}
-            referrers.push(platform.manifest, BUNDLE, bundle, BUNDLE, notes)
-        else:
-            referrers.push(platform.manifest, MEDIA_TYPE, content, MEDIA_TYPE)
-    transport.close()
-    told = stage.run(Artifacts(made(tmp_path, "new", {**PYYAML, **JINJA}, model)), desk(tmp_path, "run"))
+    lay(listed(tmp_path, stage, old), old, repository, desk(tmp_path, "attach"), keys)
+    new = made(tmp_path, "new", {**PYYAML, **JINJA}, model)
+    told = believing(stage, keys).run(Artifacts(new), desk(tmp_path, "run"))
     assert told.baseline is not None, told.baseline_missing
     assert told.baseline.how == "sbom"
     assert new_and_gone(told)[1] == ["CVE-2024-47081"]
     assert not list((tmp_path / "cache" / "sbom").glob("*-deployed.*"))  # another's list is not kept as ours
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed by another"])
+def test_a_list_of_somebody_else_hides_no_new_finding(  # noqa: PLR0913, PLR0917 - the parts of a delivery
+    tmp_path: Path,
+    stage: Scan,
+    old: BuiltImage,
+    model: Path,
+    repository: Repository,
+    keys: KeyPair,
+    signed: bool,
+) -> None:
+    new = made(tmp_path, "new", {**PYYAML, **JINJA}, model)
+    poison = listed(tmp_path, stage, new)  # says that the deployed image had all of this
+    other = make_key(tmp_path / "other") if signed else None
+    lay(poison, old, repository, desk(tmp_path, "attach"), other)
+    told = believing(stage, keys).run(Artifacts(new), desk(tmp_path, "run"))
+    assert told.baseline is not None, told.baseline_missing
+    assert told.baseline.how == "scan"
+    assert "CVE-2024-22195" in new_and_gone(told)[0]
+
+
+def listed(folder: Path, stage: Scan, image: BuiltImage) -> tuple[bytes, ...]:
+    """Return the list of each platform of an image."""
+    shelf = Shelf(folder / "elsewhere")
+    plain = Scan(scanner=stage.scanner, sboms=Sboms(shelf=shelf, formats=("cyclonedx",)))
+    report = plain.run(Artifacts(image), desk(folder, "builder", "elsewhere"))
+    return tuple((folder / "elsewhere" / one.path).read_bytes() for one in report.sboms)
+
+
+def lay(
+    lists: tuple[bytes, ...], image: BuiltImage, repository: Repository, here: Desk, key: KeyPair | None
+) -> None:
+    """Lay lists beside the platforms of an image: as they are, or signed."""
+    with opened(Registries(repositories=(repository,)), repository, here, write=True) as shelf:
+        for content, platform in zip(lists, image.platforms, strict=True):
+            if key is None:
+                Referrers(client=shelf.client).push(platform.manifest, MEDIA_TYPE, content, MEDIA_TYPE)
+                continue
+            said = Statement(
+                predicate_type=CYCLONEDX,
+                name="small",
+                subjects=(platform.manifest.digest,),
+                predicate=json.loads(content),
+            )
+            signing = Signing(key=str(key.private), services=Services(transparency_log=False))
+            shelf.put(platform.manifest, Bundle.parse(Cosign().sign(said.content(), signing, here)))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.model import ManifestUpdate
 from pipeline.record import Runs, Status
+from pipeline.report.outputs import outputs
 from tests.support.git_server import Repository, run_git
 from tests.support.project import Project, remote_digest
 
@@ -143,6 +144,7 @@ def test_the_digest_of_dev_goes_to_prod_and_its_evidence_is_judged_there(team: P
     judged = {verdict.policy for stage in record.stages for verdict in stage.verdicts}
     assert judged == {"suite", "image"}
     image = f"{team.registry.address}/{team.name}-prod/tiny@{digest}"
+    assert outputs(record, team.folder)["image"] == image
     assert remote_digest(skopeo, team, image) == digest
     assert "Promoted-From: dev" in team.gitops.git("log", "-1", "--format=%B")
 

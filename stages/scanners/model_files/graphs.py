@@ -4,7 +4,9 @@ Sources: onnx.proto3 of ONNX 1.19; saved_model.proto and graph.proto of TensorFl
 sentencepiece_model.proto.
 """
 
-from collections.abc import Iterator
+import contextlib
+import re
+from collections.abc import Callable, Iterator
 
 from stages.scanners.model_files.content import Content
 from stages.scanners.model_files.look import Place, Stop
@@ -13,7 +15,6 @@ from stages.scanners.model_files.protobuf import BYTES, FIXED32, VARINT, Field, 
 _ONNX = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES,
          20: BYTES, 25: BYTES, 26: BYTES}  # fmt: skip
 _SAVED_MODEL = {1: VARINT, 2: BYTES}
-_GRAPH = {1: BYTES, 2: BYTES, 3: VARINT, 4: BYTES}
 _SENTENCEPIECE = {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES}
 _PYTHON_OPERATORS = frozenset(
     {"PyFunc", "PyFuncStateless", "EagerPyFunc", "PyOp", "PythonOp", "PythonOpGrad"}
@@ -21,6 +22,7 @@ _PYTHON_OPERATORS = frozenset(
 _FILE_OPERATORS = frozenset({"ReadFile", "WriteFile", "MatchingFiles", "DebugIdentity", "DebugIdentityV2",
                              "DebugNanCount", "LoadDataset", "SaveDataset", "SaveDatasetV2",
                              "SnapshotDataset", "DistributedSave"})  # fmt: skip
+_OPERATOR = re.compile(r"[A-Za-z_]\w{0,200}")
 _MOST_TOP_FIELDS = 5_000_000
 _DEEPEST = 16
 
@@ -28,14 +30,21 @@ _DEEPEST = 16
 def recognise(content: Content) -> str | None:
     """Return which of these models this message is, by its outermost fields; None where it is none."""
     seen: dict[int, int] = {}
+    mixed = False
     try:
         for count, field in enumerate(fields(content)):
-            if seen.setdefault(field.number, field.wire) != field.wire or count > _MOST_TOP_FIELDS:
+            mixed |= seen.setdefault(field.number, field.wire) != field.wire
+            if count > _MOST_TOP_FIELDS:
                 return None
     except Stop as stop:
         # a model that was cut off is still known by how it begins
         begun = stop.code == "truncated" and _fits(seen, _ONNX) and {1, 2} <= seen.keys()
         return "onnx" if begun else None
+    return (None if mixed else _by_fields(content, seen)) or _by_operators(content)
+
+
+def _by_fields(content: Content, seen: dict[int, int]) -> str | None:
+    """Return which model has these fields and no others."""
     if _fits(seen, _ONNX) and {1, 7} <= seen.keys():
         return "onnx"
     if _fits(seen, _SAVED_MODEL) and seen.keys() == {1, 2}:
@@ -43,10 +52,25 @@ def recognise(content: Content) -> str | None:
     return _repeated(content, seen)
 
 
+def _by_operators(content: Content) -> str | None:
+    """Return which model has operators here: its readers pass over fields that they do not know."""
+    kinds: dict[str, Callable[[], bool]] = {
+        "onnx": lambda: any(messages(content, 7, 1, 4)) or any(messages(content, 7, 5)),
+        "tensorflow-saved-model": lambda: any(map(_is_graph, messages(content, 2, 2))),
+        "tensorflow-graph": lambda: _is_graph(content),
+    }
+    for kind, holds in kinds.items():
+        with contextlib.suppress(Stop):
+            if holds():
+                return kind
+    return None
+
+
 def _repeated(content: Content, seen: dict[int, int]) -> str | None:
-    """Return which model begins with a list of messages: a graph's nodes, or the pieces of a vocabulary."""
-    if _fits(seen, _GRAPH) and 1 in seen and _is_graph(content):
-        return "tensorflow-graph"
+    """Return which model begins with a list of messages: the pieces of a vocabulary, say."""
+    with contextlib.suppress(Stop):
+        if _is_graph(content):
+            return "tensorflow-graph"
     if _fits(seen, _SENTENCEPIECE) and {1, 2} <= seen.keys() and _is_vocabulary(content):
         return "sentencepiece"
     return None
@@ -65,11 +89,8 @@ def _fits(seen: dict[int, int], known: dict[int, int]) -> bool:
 
 
 def _is_graph(content: Content) -> bool:
-    """Tell whether the first node has a name and an operator, as texts."""
-    for node in messages(content, 1):
-        head = {field.number: field for field in fields(node)}
-        return {1, 2} <= head.keys() and all(head[one].wire == BYTES for one in (1, 2))
-    return False
+    """Tell whether a node of it, or of one of its functions, has an operator."""
+    return any(_OPERATOR.fullmatch(name) for name in _operators(content))
 
 
 def scan_graph(content: Content, place: Place, kind: str) -> str:
@@ -79,6 +100,9 @@ def scan_graph(content: Content, place: Place, kind: str) -> str:
         for field in fields(content):
             if field.number in {7, 25} and field.wire == BYTES:
                 _scan_onnx(field.content, place, 0, is_function=field.number == 25)
+            elif field.number == 20 and field.wire == BYTES:
+                for part in (*messages(field.content, 1), *messages(field.content, 2)):
+                    _scan_onnx(part, place, 0)
     elif kind == "tensorflow-saved-model":
         for graph in messages(content, 2, 2):
             _report_operators(graph, place)

@@ -42,7 +42,11 @@ def _report_object(value: dict[str, object], place: Place) -> None:
     name = value.get("class_name")
     if not isinstance(name, str) or "config" not in value:
         return
-    module = value.get("module")
+    module, config = value.get("module"), value["config"]
+    if isinstance(config, dict) and isinstance(source := config.get("vocabulary"), str):
+        place.unsafe(
+            "keras-file-access", f"has a {name} that reads {source!r} when it is loaded", subject=name
+        )
     foreign = isinstance(module, str) and module.partition(".")[0] not in _KERAS_MODULES
     if name in _CODE:
         place.unsafe("keras-code", f"has a {name} object, which carries code of its own", subject=name)
@@ -51,6 +55,18 @@ def _report_object(value: dict[str, object], place: Place) -> None:
     ):
         whole = f"{module}.{name}" if module else str(value["registered_name"])
         place.unsafe("keras-custom-object", f"needs {whole}, which is no part of Keras", subject=whole)
+
+
+def search_configuration(content: Content, place: Place) -> None:
+    """Search JSON that is not parsed for layers that carry code, also where its letters are escaped."""
+    position = 0
+    while piece := content.read_at(position, _PIECE_BYTES):
+        plain = _ESCAPED.sub(lambda match: bytes.fromhex(match[0][4:].decode()), piece)
+        for name in sorted({match["name"].decode() for match in _IN_BYTES.finditer(plain)}):
+            place.unsafe("keras-code", f"has a {name} object, which carries code of its own", subject=name)
+        if len(piece) < _PIECE_BYTES:
+            return
+        position += len(piece) - _OVERLAP_BYTES
 
 
 def scan_hdf5(content: Content, place: Place) -> str:

@@ -17,8 +17,9 @@ def text_number(machine: Machine) -> None:
         return
     try:
         machine.push(int(text, 0) if len(text) < MOST_DIGITS else ANYTHING)
-    except ValueError as error:
-        raise Stop("malformed", "pickle-number", "has a number that is none") from error
+    except ValueError:  # unpicklers differ in what they take for a number, and go on
+        machine.place.malformed("pickle-number", "has a number that is none")
+        machine.push(ANYTHING)
 
 
 def text_float(machine: Machine) -> None:
@@ -49,6 +50,10 @@ def escaped(machine: Machine) -> None:
 
 def index(line: bytes) -> int:
     """Return the number under which a value is remembered."""
-    if not line.strip().isdigit() or len(line) > 20:
+    try:
+        number = int(line) if len(line) <= MOST_DIGITS else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
         raise Stop("malformed", "pickle-memo", "numbers what it remembers by something else")
-    return int(line)
+    return number

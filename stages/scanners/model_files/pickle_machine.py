@@ -28,6 +28,9 @@ WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 WRAPPER_KEYS = frozenset({"shape", "dtype", "numpy_array_alignment_bytes"})
 
 
+LOADER = Name("torch.storage", "_load_from_bytes")
+"""Loads the bytes that it is given as another pickle; harmless only where these are in plain sight."""
+
 Hook = Callable[["Machine", Made], None]
 """Told of every array's description that is complete; it may read on where joblib would."""
 PersistentHook = Callable[["Machine", Value], None]
@@ -105,6 +108,7 @@ class Machine:
 
     def gathered(self, values: list[Value]) -> Value:
         """Return a tuple with what of it describes something, in memory that a hostile one cannot fill."""
+        self.refuse_loader(values)
         if len(values) > MOST_DIMENSIONS or (
             len(values) > 9 and not all(isinstance(one, int) for one in values)
         ):
@@ -113,6 +117,7 @@ class Machine:
 
     def store(self, target: Value, values: list[Value]) -> None:
         """Put keys and values into a dictionary."""
+        self.refuse_loader(values)
         if len(values) % 2:
             raise Stop("malformed", "pickle-stack", "has a key without a value")
         if not isinstance(target, Items):
@@ -140,7 +145,10 @@ class Machine:
             self._memo_gaps = True
         self._memo_size = max(self._memo_size, index + 1)
         known = index in self._memo
-        if known or (value is not ANYTHING and len(self._memo) < MOST_MEMO):
+        is_name = isinstance(value, Name)  # what is done to it counts, however many others there are
+        if not known and is_name and len(self._memo) >= 2 * MOST_MEMO:
+            raise Stop("unread", "pickle-memo", f"remembers more than {2 * MOST_MEMO} values")
+        if known or (value is not ANYTHING and (is_name or len(self._memo) < MOST_MEMO)):
             self._memo[index] = value
 
     def recall(self, index: int) -> None:
@@ -180,7 +188,7 @@ class Machine:
             self.place.unsafe("pickle-call", "loading it calls something that it made while it was loaded")
             self.push(ANYTHING)
             return
-        if str(callee) == "torch.storage._load_from_bytes" and not _is_blob(arguments):
+        if callee == LOADER and not _is_blob(arguments):
             raise Stop("unread", "pickle-computed-bytes", f"gives {callee} bytes that it makes up")
         if str(callee) == "numpy.dtype":
             self.push(Made(callee, arguments))
@@ -192,12 +200,22 @@ class Machine:
     def build(self) -> None:
         """Give an object its state."""
         state, target = self.pop(), self.top()
+        self.refuse_loader([state])
         if isinstance(target, Name):
             self.place.unsafe("pickle-build", f"changes {target} itself while it is loaded", str(target))
         if isinstance(target, Made):
             target.state = state
             if self._hooks.built is not None and str(target.callee) == WRAPPER:
                 self._hooks.built(self, target)
+
+    def refuse_loader(self, values: list[Value]) -> None:
+        """Refuse to hand on what loads bytes: whoever gets it may call it with bytes that nobody sees.
+
+        Raises:
+            Stop: it is among the values.
+        """
+        if LOADER in values:
+            raise Stop("unread", "pickle-computed-bytes", f"hands {LOADER} on to something else")
 
     def extension(self, number: int) -> None:
         """Judge a name by a number that only the loading process knows."""

@@ -108,17 +108,17 @@ def _drop_marked(machine: Machine) -> None:
 
 def _gather(machine: Machine) -> None:
     """Make a container of what is on the stack since the mark."""
-    machine.to_mark()
+    machine.refuse_loader(machine.to_mark())
     machine.push(ANYTHING)
 
 
 def _add_all(machine: Machine) -> None:
-    machine.to_mark()
+    machine.refuse_loader(machine.to_mark())
     machine.top()
 
 
 def _add_one(machine: Machine) -> None:
-    machine.pop()
+    machine.refuse_loader([machine.pop()])
     machine.top()
 
 

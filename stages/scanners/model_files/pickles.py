@@ -13,7 +13,8 @@ from stages.scanners.model_files.pickle_values import Name, Value
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 MOST_PICKLES = 100_000
 MODERN = re.compile(rb"\x80[\x00-\x0f]", re.DOTALL)
-_OLD_BEGIN = re.compile(rb"[(cilpdtS\]})NVIFLUXKJMG]")
+_NOT_FOLLOWED = frozenset({"too-large", "pickle-stack", "pickle-computed-name", "pickle-memo"})
+"""Codes of what an unpickler goes on with where we give up: what comes behind is not known."""
 _ELEMENT_BYTES = {
     "Half": 2, "BFloat16": 2, "Float": 4, "Double": 8, "Byte": 1, "Char": 1, "Short": 2, "Int": 4, "Long": 8,
     "Untyped": 1, "Bool": 1, "ComplexFloat": 8, "ComplexDouble": 16, "QInt8": 1, "QUInt8": 1, "QInt32": 4,
@@ -24,13 +25,10 @@ Nested = Callable[[Content, Place], None]
 def looks_pickled(content: Content) -> bool:
     """Tell whether an unpickler would do something with this content.
 
-    The older protocols have no mark of their own: a content is one of theirs if it calls something that it
-    imported, whatever comes behind that.
+    The older protocols have no mark of their own, and no unpickler asks for that of the others: a content is
+    a pickle if it calls something that it imported, whatever comes behind that.
     """
-    head = content.read_at(0, 2)
-    if MODERN.match(head):
-        return True
-    return _OLD_BEGIN.match(head) is not None and calls_something(content)
+    return MODERN.match(content.read_at(0, 2)) is not None or calls_something(content)
 
 
 def calls_something(content: Content, position: int = 0) -> bool:
@@ -39,21 +37,26 @@ def calls_something(content: Content, position: int = 0) -> bool:
     machine = Machine(content, Place(look=look), position, Hooks(persistent=lambda _, __: None))
     try:
         walk(machine)
-    except Stop:
-        return machine.calls > 0
+    except Stop as stop:
+        return machine.calls > 0 or _is_beyond_us(stop)
     return machine.imports > 0
+
+
+def _is_beyond_us(stop: Stop) -> bool:
+    """Tell whether an unpickler may go on where we stopped."""
+    return stop.kind == "unread" and stop.code in _NOT_FOLLOWED
 
 
 def is_pickled(content: Content) -> bool:
     """Tell whether these bytes are a pickle, or would call something before they turn out to be none."""
     if not MODERN.match(content.read_at(0, 2)):
-        return content.read_at(0, 1) in {b"c", b"("} and calls_something(content)
+        return calls_something(content)
     look = Look(size_bytes=content.size, deadline=float("inf"))
     machine = Machine(content, Place(look=look), 0, Hooks(persistent=lambda _, __: None))
     try:
         walk(machine)
-    except Stop:
-        return machine.calls > 0
+    except Stop as stop:
+        return machine.calls > 0 or _is_beyond_us(stop)
     return True
 
 

@@ -10,7 +10,7 @@ from stages.scanners.model_files.content import Content, Part, read_exactly
 from stages.scanners.model_files.forward import Forward
 from stages.scanners.model_files.look import Stop
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 LONGEST_TEXT = 1024 * 1024
 
 
@@ -48,11 +48,11 @@ def fields(content: Content) -> Iterator[Field]:
             size = _varint(reader)
         elif wire in {FIXED64, FIXED32}:
             size = 8 if wire == FIXED64 else 4
-        if number == 0 or wire not in {VARINT, FIXED64, BYTES, FIXED32}:
+        if number == 0 or wire > FIXED32:
             raise Stop("malformed", "protobuf", "is no message of protocol buffers")
         part = Part(content, reader.position, size)
         reader.skip(size, "a field")
-        yield Field(number, wire, value, part)
+        yield Field(number, wire, value, part)  # a group's fields are taken for those of the message
         count += 1
         if count % 4096 == 0:
             content.read_at(0, 1)  # looks at the time limit

@@ -11,14 +11,14 @@ from stages.scanners.model_files.look import Place, Stop
 from stages.scanners.model_files.pickles import calls_something, looks_pickled, scan_pickles
 from stages.scanners.model_files.unpacked import CODECS, Unpacked
 
-VERSION = "1"
+VERSION = "2"
 """Changes with every change of what is found: results of another version are not taken again."""
 UNKNOWN = "unknown"
 _COMPRESSED = (
     ("gzip", re.compile(rb"\x1f\x8b\x08")),
-    ("bzip2", re.compile(rb"BZh[1-9]1AY&SY")),
+    ("bzip2", re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")),  # the second one: an empty stream comes first
     ("xz", re.compile(rb"\xfd7zXZ\x00")),
-    ("xz", re.compile(rb"\x5d\x00\x00.{2}", re.DOTALL)),  # LZMA alone, as joblib writes it
+    ("xz", re.compile(rb"\x5d\x00")),  # LZMA alone, as joblib writes it, and how it recognises it
     ("zlib", re.compile(rb"\x78[\x01\x5e\x9c\xda]")),
 )
 _IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF")
@@ -39,7 +39,7 @@ _EMBEDDED = re.compile(
 )
 SEARCHED_BYTES = 32 * 1024 * 1024
 _SEARCHED_AT_ONCE_BYTES = 4 * 1024 * 1024
-_USER_BLOCKS = tuple(512 << shift for shift in range(12))
+_USER_BLOCKS = tuple(512 << shift for shift in range(40))
 
 
 def scan(content: Content, place: Place) -> str:
@@ -97,12 +97,14 @@ def scan_pickled(content: Content, place: Place) -> str:
 
 def _unpacks(content: Content, codec: str) -> bool:
     """Tell whether the first bytes can be unpacked: two bytes alone are no proof of a compressor."""
-    if codec != "zlib":
+    head = content.read_at(0, 4096)
+    if codec != "zlib" and not head.startswith(b"\x5d"):
         return True
     try:
-        return len(CODECS[codec]().feed(content.read_at(0, 4096))) > 0 or content.size < 4096
-    except Exception:  # whatever the compressor says
-        return False
+        CODECS[codec]().feed(head)
+    except Exception as error:  # whatever the compressor says
+        return "limit" in str(error)  # it wants more memory than it gets
+    return True
 
 
 def _binary(content: Content, head: bytes) -> str | None:

@@ -5,16 +5,24 @@ import json
 import re
 import threading
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from stages.scanners.model_files.content import PIECE_BYTES, Content, read_exactly
-from stages.scanners.model_files.keras import report_lambda_layers
+from stages.scanners.model_files.keras import report_lambda_layers, search_configuration
 from stages.scanners.model_files.look import Place, Stop
 
 MOST_JSON_BYTES = 8 * 1024 * 1024
 """What is parsed as a whole takes some twenty times as much memory."""
 _ONE_AT_A_TIME = threading.Lock()
 _CONTROL = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
-_YAML_CODE = re.compile(r"!!python/(object|module|name)|tag:yaml\.org,2002:python/")
+_YAML_CODE = re.compile(
+    r"!!python/(object|module|name)|tag:yaml\.org,2002:python/|^%TAG[ \t]+\S+[ \t]+tag:yaml\.org,\S*",
+    re.MULTILINE,
+)
+_TEMPLATE_BEGIN = re.compile(r"\{[{%]")
+_TEMPLATE_END = re.compile(r"[%}]\}")
+_MOST_TEMPLATE_PARTS = 10_000
+_LONGEST_TEMPLATE_PART = 2_000
 _TEMPLATE_ESCAPE = re.compile(
     r"__\w+__|\|\s*attr\b|\battr\s*\(|_TemplateReference|\b(cycler|joiner|lipsum|self)\s*\.|"
     r"\{%-?\s*(import|include|from|extends)\b|\\x5f|\\u005f|format_map"
@@ -55,12 +63,25 @@ def scan_text(content: Content, place: Place) -> str:
     head = content.read_at(0, 64 * 1024).decode("utf-8", "ignore").removeprefix("\ufeff")
     kind = next((name for name, pattern in _KINDS if pattern.match(head)), "text")
     place = place.as_format(kind)
+    text = content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore")
     if place.member.endswith(".jinja") or "{%" in head:
-        report_template(content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore"), place)
+        report_template(text, place)
+    elif kind == "text":
+        _report_template_parts(text, place)
     _search(content, place)
-    if kind == "json" and content.size <= MOST_JSON_BYTES:
+    if kind == "json":
         _scan_json(content, place)
     return kind
+
+
+def _report_template_parts(text: str, place: Place) -> None:
+    """Report the same of what stands between a template's brackets in a text that may be none."""
+    for number, match in enumerate(_TEMPLATE_BEGIN.finditer(text)):
+        part = text[match.end() : match.end() + _LONGEST_TEMPLATE_PART]
+        end = _TEMPLATE_END.search(part)
+        report_template(part[: end.start()] if end is not None else part, place)
+        if number > _MOST_TEMPLATE_PARTS:
+            raise Stop("unread", "too-large", f"has more than {_MOST_TEMPLATE_PARTS} pieces of a template")
 
 
 def report_template(text: str, place: Place) -> None:
@@ -73,7 +94,9 @@ def _search(content: Content, place: Place) -> None:
     """Look for YAML tags that build objects of Python, also where they lie across two pieces."""
     position = 0
     while piece := content.read_at(position, PIECE_BYTES):
-        if match := _YAML_CODE.search(piece.decode("utf-8", "ignore")):
+        if match := _YAML_CODE.search(
+            unquote(piece.decode("utf-8", "ignore"))
+        ):  # tags may be escaped as URIs
             place.unsafe("yaml-python", f"has {match[0]!r}, by which some YAML readers run code")
             return
         if len(piece) < PIECE_BYTES:
@@ -84,8 +107,10 @@ def _search(content: Content, place: Place) -> None:
 def _scan_json(content: Content, place: Place) -> None:
     try:
         document = parse_json(content, place)
-    except Stop:
-        return  # lines of JSON, or a text that begins like it: nobody loads it as a whole
+    except Stop:  # lines of JSON, a text that begins like it, a key twice, or too large to be parsed
+        search_configuration(content, place)
+        _report_template_parts(content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore"), place)
+        return
     report_lambda_layers(document, place)
     if isinstance(document, dict):
         for text in _templates(document.get("chat_template")):
@@ -95,10 +120,9 @@ def _scan_json(content: Content, place: Place) -> None:
 def _templates(value: object) -> Iterable[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
-        for one in value:
-            if isinstance(one, dict):
-                yield from (text for text in one.values() if isinstance(text, str))
+    elif isinstance(value, list | dict):
+        for one in value if isinstance(value, list) else value.values():
+            yield from _templates(one)
 
 
 def parse_json(content: Content, place: Place, offset: int = 0, size: int | None = None) -> object:

@@ -1,10 +1,12 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigurationError
-from pipeline.handover import KEY, SEAL, require_seal, seal, take_key
+from pipeline.handover import KEY, SEAL, require_seal, seal, sealed, take_key
+from pipeline.record import Record, Runs, Status
 
 SECRET = "a key of sixteen and more"
 
@@ -57,3 +59,18 @@ def test_the_key_leaves_the_environment() -> None:
     assert take_key(environment) is None
     with pytest.raises(ConfigurationError, match="less than 16"):
         take_key({KEY: "short"})
+
+
+def test_a_record_to_promote_fits_the_key_and_its_seal_where_there_is_one(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    path = tmp_path / "record.json"
+    began = datetime(2026, 11, 22, tzinfo=UTC)
+    path.write_text(Record(run="1", started_at=began, status=Status.PASSED).model_dump_json())
+    assert sealed(runs, str(path), None).run == sealed(runs, str(tmp_path), None).run == "1"
+    with pytest.raises(ConfigurationError, match=r"there is no .*record\.seal\.json"):
+        sealed(runs, str(path), SECRET)
+    seal(path, SECRET)
+    assert sealed(runs, str(path), SECRET).run == "1"
+    path.write_text(path.read_text().replace("passed", "failed"))
+    with pytest.raises(ConfigurationError, match="not what the run wrote"):
+        sealed(runs, str(path), SECRET)

@@ -36,6 +36,7 @@ CONFIGURATIONS = {
     "ecr": "image: tiny\nregistries: [123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme]\n",
     "ssh": "image: tiny\nupdate: {repository: 'git@example.com:a/b.git', targets: [{path: a}], "
     "signing: {format: ssh}}\n",
+    "cached and signed": "image: tiny\nregistries: [ghcr.io/acme]\nbuild: {cache: gha}\nattest: keyless\n",
     "full": FULL,
 }
 
@@ -129,6 +130,32 @@ def test_a_pull_request_reaches_no_secret_of_the_delivery(repository: Path) -> N
     }
     assert check["if"] == "github.event_name == 'pull_request'"
     assert deliver["steps"][-1]["with"]["extras"] == "aws,google,azure,huggingface,github"
+
+
+def test_the_cache_and_the_signature_get_what_they_need(repository: Path) -> None:
+    document, _, _ = written(repository, CONFIGURATIONS["cached and signed"], "github")
+    jobs = document["jobs"]
+    assert [job["steps"][-1]["with"]["build-cache"] for job in jobs.values()] == ["gha", "gha"]
+    assert [job["permissions"].get("id-token") for job in jobs.values()] == [None, "write"]
+    _, _, told = written(repository, CONFIGURATIONS["cached and signed"], "gitlab")
+    assert "SIGSTORE_ID_TOKEN: {aud: sigstore}" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "secrets"),
+    [
+        ("cosign.key", {"COSIGN_PASSWORD"}),
+        ("env://SIGNING_KEY", {"COSIGN_PASSWORD", "SIGNING_KEY"}),
+        ("awskms:///alias/images", set()),
+    ],
+)
+def test_a_signing_key_reaches_the_delivery_alone(repository: Path, key: str, secrets: set[str]) -> None:
+    document, text, told = written(repository, f"image: tiny\nattest: {{key: '{key}'}}\n", "github")
+    check, deliver = (document["jobs"][name]["steps"][-1] for name in ("check", "deliver"))
+    assert deliver.get("env", {}).keys() == secrets
+    assert check["env"].keys() == {"GITHUB_TOKEN"}
+    assert text.count("secrets.") == len(secrets)
+    assert "update.repository" in told
 
 
 def test_what_is_not_used_is_not_asked_for(repository: Path) -> None:
@@ -248,6 +275,17 @@ def test_at_the_top_of_several_models_a_child_pipeline_delivers_what_changed(mon
     assert header["spec"]["inputs"].keys() == {"working-directory", "name"}
     assert "--template /.gitlab/deliver.yml" in syntax
     assert "the subject project_path:acme/models:ref_type:branch:ref:trunk" in done.stdout
+
+
+def test_one_workflow_hands_the_cache_on_to_all_models_or_none(monorepo: Path) -> None:
+    for folder, text in MODELS.items():
+        (monorepo / folder / "pipeline.yaml").write_text(f"{text}build: {{cache: gha}}\n")
+    assert init(monorepo, "github").returncode == 0
+    document = yaml.safe_load((monorepo / ".github/workflows/deliver.yml").read_text())
+    assert document["jobs"]["models"]["with"]["build-cache"] == "gha"
+    (monorepo / "models/b/pipeline.yaml").write_text(MODELS["models/b"])
+    done = init(monorepo, "github", "--force")
+    assert (done.returncode, "models/b/pipeline.yaml has not" in " ".join(done.stderr.split())) == (2, True)
 
 
 def test_what_the_workflow_for_all_models_does_not_take_is_refused(monorepo: Path) -> None:

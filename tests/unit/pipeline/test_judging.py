@@ -100,6 +100,20 @@ def test_a_stage_that_was_left_out_is_judged_too(project: Path, capsys: pytest.C
     assert "refused skipped: scan was left out: later" in capsys.readouterr().out
 
 
+def test_a_run_that_ended_early_is_not_accepted_for_what_it_has_not_done(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(project)
+    record = Record.model_validate_json(path.read_text())
+    ended = record.model_copy(update={"status": Status.FAILED, "stages": record.stages[:2]})
+    write_text(path, ended.model_dump_json())
+    assert main(["judge", "latest"]) == 3
+    assert "is refused by production" in (said := capsys.readouterr().out)
+    assert said.endswith(": it has no result of a scan, a benchmark\n")
+    (project / "tests.yaml").write_text("rules: [{rule: suite}]\n")
+    assert main(["judge", "latest", "--policies", "./tests.yaml"]) == 0
+
+
 def test_packs_and_rules_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("baseline       For every delivery")

@@ -125,6 +125,11 @@ def test_what_depends_on_a_concerned_model_is_concerned_too(monorepo: Path) -> N
         ("policies: ../../policies.yaml", "policies.yaml"),
         ("environments: {prod: {policies: ../../policies.yaml}}", "policies.yaml"),
         ("benchmark: {request: ../../request.json}", "request.json"),
+        ("scan: {known_exploited: ../../kev.json}", "kev.json"),
+        ("policies: {extends: ../../policies.yaml}", "policies.yaml"),
+        ("policies: {extends: baseline, vex: [../../our.vex.json]}", "our.vex.json"),
+        ("policies: [{rule: any_of, rules: [{rule: vulnerabilities, vex: [../../v.json]}]}]", "v.json"),
+        ("environments: {prod: {policies: {extends: production, vex: [../../v.json]}}}", "v.json"),
         ("registries: [{url: r.example.com/x, lifecycle: ../../life.json}]", "life.json"),
     ],
 )
@@ -134,6 +139,17 @@ def test_what_the_configuration_reads_concerns_the_model(monorepo: Path, said: s
     commit_all(monorepo)
     assert "models/d" in names(monorepo, "--base", base)
     assert "models/a" not in names(monorepo, "--base", base)
+
+
+@pytest.mark.parametrize("path", ["rules/team.yaml", "rules/company/all.yaml", "rules/company/vex/a.json"])
+def test_what_a_pack_extends_or_names_concerns_the_model(monorepo: Path, path: str) -> None:
+    write(monorepo, "rules/team.yaml", "extends: company/all.yaml\n")
+    write(monorepo, "rules/company/all.yaml", "extends: ../team.yaml\nvex: [vex/a.json]\n")
+    write(monorepo, "models/d/pipeline.yaml", "image: team/d\npolicies: ../../rules/team.yaml\n")
+    base = commit_all(monorepo)
+    write(monorepo, path, "changed: yes")
+    commit_all(monorepo)
+    assert names(monorepo, "--base", base) == ["models/d"]
 
 
 def test_remote_weights_and_places_outside_are_no_files_of_the_repository(monorepo: Path) -> None:
@@ -292,3 +308,9 @@ def test_the_template_knows_what_a_child_pipeline_gives_it(monorepo: Path) -> No
     given = {name for include in child["include"] for name in include["inputs"]}
     assert given
     assert given <= spec["spec"]["inputs"].keys()
+
+
+def test_a_folder_that_is_not_there_is_no_empty_matrix(monorepo: Path) -> None:
+    done = matrix(monorepo, "modles")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no folder modles here" in done.stderr

@@ -61,10 +61,39 @@ def image(**changes: Any) -> dict[str, Any]:
         ({"products": [{"@id": f"pkg:oci/digits@{Digest.of(b'another')}"}]}, False),
         ({"products": [{"@id": "x", "hashes": {"sha-256": OURS.encoded}}]}, True),
         ({"products": []}, False),
+        ({"products": [{"@id": "pkg:pypi/%2A"}]}, False),
     ],
 )
 def test_openvex(changes: dict[str, Any], expected: bool, tmp_path: Path) -> None:
     assert accepted(openvex(**changes), tmp_path) is expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({}, {"status": "affected"}, False),
+        ({"status": "under_investigation"}, {}, True),
+        (
+            {"timestamp": "2026-03-01T00:00:00Z"},
+            {"status": "affected", "timestamp": "2026-02-01T00:00:00Z"},
+            True,
+        ),
+        (
+            {"status": "affected", "timestamp": "2026-03-01T00:00:00+01:00"},
+            {"timestamp": "2026-02-28T22:00:00.123456789Z"},
+            False,
+        ),
+        ({}, {"status": "affected", "products": [{"@id": "pkg:pypi/pyyaml"}]}, False),
+        ({}, {"status": "affected", "products": [{"@id": "pkg:pypi/other"}]}, True),
+        ({}, {"status": "affected", "vulnerability": {"name": "CVE-2024-2"}}, True),
+    ],
+)
+def test_of_two_statements_the_later_one_counts(
+    first: dict[str, Any], second: dict[str, Any], expected: bool, tmp_path: Path
+) -> None:
+    document = openvex(**first)
+    document["statements"] += openvex(**second)["statements"]
+    assert accepted(document, tmp_path) is expected
 
 
 def test_the_verdict_names_the_statement_and_its_reason(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_identity_follows_image_and_scanner(tmp_path: Path) -> None:
 
 
 def test_a_report_is_not_taken_again_on_another_day(tmp_path: Path) -> None:
-    """Rules about ages and about exceptions that end are judged as of the day of the scan."""
+    """The age of the database is judged as of the day of the scan."""
     have = Artifacts(built(*build(tmp_path)))
 
     def identity(now: datetime) -> str | None:

@@ -152,6 +152,16 @@ def test_outputs_are_for_programs() -> None:
     }
 
 
+def test_outputs_of_a_promotion_are_of_the_environment_that_it_reached() -> None:
+    pushed = next(made for made in delivered().made() if isinstance(made, PushedImage))
+    there = f"ghcr.io/team/prod@{pushed.digest}"
+    update = ManifestUpdate(status="committed", commit="c" * 40, image=there)
+    told = outputs(record(stage("push", pushed), stage("promote", update)), PATH)
+    assert (told["image"], told["digest"], told["tags"]) == (there, str(pushed.digest), "v1")
+    only_shown = ManifestUpdate(status="preview")
+    assert outputs(record(stage("push", pushed), stage("promote", only_shown)), PATH)["image"] == ""
+
+
 def test_of_a_run_that_made_nothing_only_the_verdict_is_known() -> None:
     told = outputs(record(status=Status.REFUSED), PATH)
     assert {name for name, value in told.items() if value} == {"verdict", "record"}

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import NotVerified
 from pipeline.model import Artifact, BuiltImage, ModelImage, Source
 from pipeline.reference import Digest
+from stages.attestations.bundle import Bundle
 from stages.attestations.evidence import embed, kept_in, portable
 from stages.attestations.statement import Statement
 from stages.attestations.types import CYCLONEDX, PROVENANCE, TEST_RESULT, VULNERABILITIES
@@ -38,6 +39,7 @@ def test_what_is_signed_can_be_read_again_and_is_the_same_bytes_every_time() -> 
     [
         b"no JSON",
         b"[]",
+        b"[" * 200_000,
         b'{"subject": [], "predicateType": "x"}',
         b'{"subject": [{"digest": {"sha512": "00"}}], "predicateType": "x"}',
         b'{"subject": [{"digest": {"sha256": "00"}}], "predicateType": "x"}',
@@ -47,6 +49,8 @@ def test_what_is_signed_can_be_read_again_and_is_the_same_bytes_every_time() -> 
 def test_what_is_no_statement_is_refused(content: bytes) -> None:
     with pytest.raises(NotVerified):
         Statement.parse(content)
+    with pytest.raises(NotVerified):
+        Bundle.parse(content)
 
 
 def test_times_and_durations_of_a_run_are_no_other_words() -> None:

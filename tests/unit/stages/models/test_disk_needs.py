@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
+from pipeline.disk import forecast
 from stages.models.disk_needs import benchmark_needs, export_needs
 from stages.models.fetch import fetch
 from stages.models.file import FolderFiles
@@ -17,6 +19,9 @@ from stages.models.lock import LockedFiles
 from stages.models.model import Model
 from stages.oci.layout import Layout
 from stages.oci.model_layer import stream
+from stages.scanners.model_files.addition import NAME, ModelFiles
+from stages.scanners.model_files.memory import Memory
+from stages.scanners.model_files.weights import Weights
 from tests.support.hub import Hub, running_hub
 
 SIZES = {"big.bin": 9_000_000, "small.bin": 5, "part/config.json": 2}
@@ -64,6 +69,21 @@ def test_weights_are_needed_until_they_are_fetched(hub: Hub, desk: Desk) -> None
     assert needed(model, desk) == ALL
     fetch(model.layers(desk), model.files, desk)
     assert needed(model, desk) == 0
+
+
+def test_the_scan_shares_them_with_the_benchmark_and_needs_none_that_it_knows(hub: Hub, desk: Desk) -> None:
+    model = remote(hub)
+    look = ModelFiles(weights=Weights(files=model.files), model=model)
+    assert look.disk_needs(Artifacts(), desk) == benchmark_needs(model, desk)
+    twice = (*look.disk_needs(Artifacts(), desk), *benchmark_needs(model, desk))
+    (check,) = forecast(twice)
+    assert check.disk is not None
+    assert check.disk.needed_bytes == ALL
+    look.weights.look(model.layers(desk), Memory(desk.cache / NAME), desk)
+    for path in (desk.cache / "weights/files").iterdir():
+        path.unlink()
+    assert look.disk_needs(Artifacts(), desk) == ()
+    assert needed(model, desk) == ALL
 
 
 def test_what_is_half_fetched_needs_the_other_half(hub: Hub, desk: Desk) -> None:
