@@ -10,7 +10,7 @@ divisor n-1 (T. Hesterberg, What Teachers Should Know About the Bootstrap, The A
 import math
 import random
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, geometric_mean
+from statistics import NormalDist, geometric_mean
 
 from pipeline.model import Metric, MetricComparison
 
@@ -66,7 +66,8 @@ def compare(metric: Metric, baseline: Sequence[float], candidate: Sequence[float
 def _means(logs: Sequence[float]) -> list[float]:
     draw = random.Random(SEED)  # noqa: S311 - resampling, no secrets
     count = len(logs)
-    return sorted(fmean(draw.choices(logs, k=count)) for _ in range(RESAMPLES))
+    drawn = draw.choices(logs, k=count * RESAMPLES)  # at once: ten thousand calls would take a second
+    return sorted(sum(drawn[begin : begin + count]) / count for begin in range(0, len(drawn), count))
 
 
 def _expanded_tail(count: int) -> float:
