@@ -59,4 +59,3 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
             task.add_done_callback(lambda _: slots.release())
     measured.elapsed_s = max(time.perf_counter() - begin, load.duration_s)
     measured.generator_cpu = (time.process_time() - cpu) / measured.elapsed_s
-
