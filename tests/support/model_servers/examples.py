@@ -70,7 +70,7 @@ class ServerExample:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=600,
         )
 
 
