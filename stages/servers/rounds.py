@@ -116,18 +116,21 @@ def take_turns(
 ) -> Rounds:
     """Let both take turns, A B B A A B …, so that what drifts meanwhile hits both alike.
 
-    It goes on after the fewest rounds while a limit is undecided, a further round is allowed, and the time
-    will do for it.
+    It goes on after the fewest rounds while a limit is undecided, by as many again until the next look, as
+    far as rounds are allowed and the time will do.
     """
     begin = clock()
     before: list[Turn] = []
     after: list[Turn] = []
+    undecided: tuple[str, ...] = ()
     while True:
         count = len(after)
         spent_s = clock() - begin
         rounds = Rounds(before, after, "")
-        undecided = rounds.undecided(plan.limits) if count >= plan.fewest else ()
-        if count >= plan.fewest and not undecided:
+        # Seldom: each look at an undecided difference is another chance to take noise for a verdict.
+        looking = count >= plan.fewest and (count % plan.fewest == 0 or count >= plan.most)
+        undecided = rounds.undecided(plan.limits) if looking else undecided
+        if looking and not undecided:
             return rounds
         left = f": {', '.join(undecided)} undecided" if undecided else ""
         if count >= max(plan.fewest, plan.most):

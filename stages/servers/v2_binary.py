@@ -13,14 +13,14 @@ from typing import ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.connections import connections_to
-from stages.servers.http_client import excerpt, object_in, objects_in, session_to
+from stages.servers.http_client import ask, excerpt, object_in, objects_in, session_to
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import HttpServer
 from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
 
 LENGTH = "Inference-Header-Content-Length"
-NOT_UNDERSTOOD = frozenset({415, 422})
+EXTENSION = "binary_tensor_data"
 JSON_INSTEAD = (
     " (not every server takes binary tensors, MLServer does not: `benchmark.protocol: v2` sends JSON)"
 )
@@ -44,6 +44,9 @@ class _BinaryServer(HttpServer):
     async def prepare(self) -> None:
         """Turn the requests into bytes."""
         await super().prepare()
+        _, about = await ask(self.session, "GET", "/v2")
+        # Others take binary tensors too; MLServer breaks on them, with status 422 or 500.
+        self._hint = "" if EXTENSION in object_in(about).get("extensions", ()) else JSON_INSTEAD
         try:
             self._sent = {payload.body: _packed(payload) for payload in self.payloads}
         except ValueError as error:
@@ -60,7 +63,9 @@ class _BinaryServer(HttpServer):
             response = await self.connections.send(self.connections.request("POST", self.path, body, headers))
         except OSError as error:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
-        answer = _judged(response.status, response.body, response.headers.get(LENGTH.lower().encode()))
+        if response.status != 200:
+            return _refused(response.status, response.body, self._hint)
+        answer = _judged(response.body, response.headers.get(LENGTH.lower().encode()))
         return replace(answer, at=response.at)
 
     def same(self, expected: bytes, answer: bytes) -> str:
@@ -86,12 +91,12 @@ def _packed(payload: Payload) -> tuple[int, bytes]:
     return len(header), header + b"".join(tensor.raw for tensor in tensors)
 
 
-def _judged(status: int, body: bytes, length: bytes | None) -> Answer:
-    if status != 200:
-        said = f"{status} {excerpt(body)}".rstrip()
-        if status in NOT_UNDERSTOOD:
-            said += JSON_INSTEAD
-        return Answer(said, temporary=status >= 500, kind=f"HTTP {status}")
+def _refused(status: int, body: bytes, hint: str) -> Answer:
+    said = f"{status} {excerpt(body)}".rstrip()
+    return Answer(said + hint, temporary=status >= 500, kind=f"HTTP {status}")
+
+
+def _judged(body: bytes, length: bytes | None) -> Answer:
     size = int(length) if length is not None and length.isdigit() else len(body)
     header = object_in(body[:size])
     outputs = objects_in(header.get("outputs"))

@@ -78,8 +78,11 @@ class _Server:
         return missing
 
     async def advise(self) -> str:
-        if "NOT_FOUND" in self._missed:
-            return other_model(self.model, await self._list(), unknown=True)
+        unknown = "NOT_FOUND" in self._missed
+        if unknown or self._missed.startswith(
+            f"{self.model}: it says"
+        ):  # Triton's word for an unknown one too
+            return other_model(self.model, await self._list(), unknown=unknown)
         if "UNIMPLEMENTED" in self._missed or "UNAVAILABLE" in self._missed:
             return f"Is `benchmark.port` for gRPC (8001 for Triton, 8081 for MLServer and KServe)? {LONGER}"
         return f"Its log may say what it waits for. {LONGER}"

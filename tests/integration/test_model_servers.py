@@ -15,7 +15,10 @@ from tests.support.engine import Engine
 from tests.support.model_servers.examples import Benchmarked, ServerExample, copy_of, prepare
 from tests.support.model_servers.llama_image import ensure_llama_image
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]  # fetches wheels and builds images
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(900),  # wheels are fetched, images built, and only one benchmark runs at a time
+]
 
 QUICK = {"benchmark__starts": "1", "benchmark__warmup_s": "1"}
 
@@ -96,12 +99,12 @@ def test_triton_over_every_protocol(triton: ServerExample, protocol: str, port: 
 
 
 def test_kserve_over_http_counts_what_the_server_counts(kserve: ServerExample) -> None:
-    made = kserve.benchmark(**QUICK)
+    made = kserve.benchmark(benchmark__load__concurrency="1", **QUICK)  # no request waits for another
     report = agreed(made)
-    told_ms = [float(found) for found in re.findall(r"predict_ms: ([\d.]+)", made.log)]
+    told_ms = told(made.log, r"predict_ms: ([\d.]+)")
     assert len(told_ms) >= report.requests + report.warmup_requests
     assert report.service_time is not None
-    assert median(told_ms) < report.service_time.p50_ms < 3 * median(told_ms) + 20
+    assert median(told_ms) < report.service_time.p50_ms < 3 * median(told_ms) + 50
 
 
 def test_kserve_over_grpc_makes_its_own_request(kserve: ServerExample) -> None:
@@ -136,7 +139,7 @@ def test_a_language_model_is_timed_as_it_times_itself(llm: ServerExample) -> Non
     assert tokens.tokens_per_s > tokens.request_tokens_per_s > 1  # two at a time
     prompt_ms = median(told(made.log, r"prompt eval time = +([\d.]+) ms"))
     per_token_ms = median(told(made.log, r"\| +eval time = .*\( *([\d.]+) ms per token"))
-    assert tokens.per_token.p50_ms == pytest.approx(per_token_ms, rel=0.2, abs=2)
+    assert tokens.per_token.p50_ms == pytest.approx(per_token_ms, rel=0.25, abs=2)
     # The first token comes after the prompt, and the other answer's next tokens may come between.
     assert 0.8 * prompt_ms < tokens.first_token.p50_ms < 1.5 * prompt_ms + 4 * per_token_ms
 

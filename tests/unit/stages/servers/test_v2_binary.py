@@ -81,8 +81,14 @@ def test_a_payload_that_expects_an_answer_is_sent_like_the_one_that_it_was_made_
     assert talk(BinaryInference(), doubling(), scene, payloads=(PAYLOAD,), model="double").error == ""
 
 
-def test_a_server_that_takes_no_binary_tensors_is_told_apart() -> None:
-    answer = talk(
-        BinaryInference(), doubling(status=422), first_inference, payloads=(PAYLOAD,), model="double"
-    )
-    assert "`benchmark.protocol: v2` sends JSON" in answer.error
+@pytest.mark.parametrize("status", [422, 500])
+@pytest.mark.parametrize("extensions", [[], ["binary_tensor_data"]])
+def test_a_server_that_does_not_offer_binary_tensors_is_told_apart(
+    status: int, extensions: list[str]
+) -> None:
+    async def about(_: web.Request) -> web.Response:
+        return web.json_response({"name": "a server", "extensions": extensions})
+
+    routes = {**doubling(status=status), "GET /v2": about}
+    answer = talk(BinaryInference(), routes, first_inference, payloads=(PAYLOAD,), model="double")
+    assert ("`benchmark.protocol: v2` sends JSON" in answer.error) == (not extensions)

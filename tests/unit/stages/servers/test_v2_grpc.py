@@ -31,6 +31,8 @@ class Doubling(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return service_pb2.ServerReadyResponse(ready=self.loading < 0)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.name == "dull":
+            return service_pb2.ModelReadyResponse(ready=False)
         if request.name != "double":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
         return service_pb2.ModelReadyResponse(ready=True)
@@ -148,13 +150,14 @@ def test_several_models_need_a_name() -> None:
     assert "benchmark.model" in raised.value.advice
 
 
-def test_the_models_that_there_are_stand_in_the_advice() -> None:
+@pytest.mark.parametrize("model", ["triple", "dull"])
+def test_the_models_that_there_are_stand_in_the_advice(model: str) -> None:
     async def scene(server: ModelServer) -> str:
         assert await server.unready()
         return await server.advise()
 
-    advice = talk(Doubling(models=("double",)), scene, model="triple")
-    assert advice == "Mend `benchmark.model`: the server has double, and no triple."
+    advice = talk(Doubling(models=("double",)), scene, model=model)
+    assert advice == f"Mend `benchmark.model`: the server has double, and no {model}."
 
 
 def test_data_that_do_not_fit_are_refused_before_the_load() -> None:
