@@ -20,7 +20,7 @@ from tests.support.engine import Engine
 from tests.support.model_servers.examples import prepare
 from tests.support.model_servers.running import running, wait_for
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[1] / "data" / "triton"
