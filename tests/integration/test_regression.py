@@ -56,7 +56,8 @@ def test_a_planted_slowdown_is_refused_and_the_same_server_under_another_digest_
 def refused(project: Project) -> None:
     """A server that takes a fifth longer, with other weights: the sentence has every number."""
     weights = project.folder / "model" / "weight.txt"
-    weights.write_text("0.5 ")  # so the deployed ones have to be pulled
+    known = weights.read_text()
+    weights.write_text(f"{known} ")  # so the deployed ones have to be pulled
     server(project, SLEEP_S * 1.2)
     done = project.pipeline("run", "-v")
     assert done.returncode == 3, done.stdout
@@ -70,7 +71,7 @@ def refused(project: Project) -> None:
     assert (stages["benchmark"], stages["push"]) == (Status.REFUSED, Status.PLANNED)
     assert project.containers() == ""
     assert not list((project.folder / ".pipeline").rglob("baseline/weights/*"))
-    weights.write_text("0.5")
+    weights.write_text(known)
 
 
 def passed(project: Project) -> None:
