@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test unit lint bench bench-gitops bench-load bench-verdicts format requirements schema clean
+.PHONY: help demo demo-clean test test-servers unit lint bench bench-gitops bench-load bench-verdicts format requirements schema clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,8 +19,11 @@ demo: $(VENV)/installed ## Set up real parts on this machine and deliver example
 demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
-test: $(VENV)/installed ## Set up the same parts and run every test
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+test: $(VENV)/installed ## Set up the same parts and run the tests
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not servers"
+
+test-servers: $(VENV)/installed ## Run the tests that `make test` leaves out: Triton and KServe over every protocol
+	@$(BIN)/python -m pytest tests/integration -m servers
 
 unit: $(VENV)/installed ## Run the tests that need no container engine
 	@$(BIN)/python -m pytest tests/unit tests/test_layers.py

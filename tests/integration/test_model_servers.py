@@ -1,4 +1,7 @@
-"""Real model servers with real small models, each measured by `pipeline run --until benchmark`."""
+"""Real model servers with real small models, each measured by `pipeline run --until benchmark`.
+
+Only one benchmark runs on a machine at a time, so the heavy ones are marked: `make test-servers` runs them.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +90,7 @@ def test_onnx_runtime_behind_fastapi_is_sent_files_by_their_weights(onnx: Server
     assert report.load.requests == 100
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("protocol", "port"), [("v2-binary", "8000"), ("v2", "8000"), ("v2-grpc", "8001")])
 def test_triton_over_every_protocol(triton: ServerExample, protocol: str, port: str) -> None:
     made = triton.benchmark(benchmark__protocol=protocol, benchmark__port=port, **QUICK)
@@ -97,6 +101,7 @@ def test_triton_over_every_protocol(triton: ServerExample, protocol: str, port: 
     assert "Started GRPCInferenceService" in made.log
 
 
+@pytest.mark.servers
 def test_kserve_over_http_counts_what_the_server_counts(kserve: ServerExample) -> None:
     made = kserve.benchmark(benchmark__load__concurrency="1", **QUICK)  # no request waits for another
     report = agreed(made)
@@ -106,6 +111,7 @@ def test_kserve_over_http_counts_what_the_server_counts(kserve: ServerExample) -
     assert median(told_ms) < report.service_time.p50_ms < 3 * median(told_ms) + 50
 
 
+@pytest.mark.servers
 def test_kserve_over_grpc_makes_its_own_request(kserve: ServerExample) -> None:
     (kserve.folder / "request.expected.json").rename(kserve.folder / "kept.json")
     settings = {"benchmark__protocol": "v2-grpc", "benchmark__port": "8081", "benchmark__request": ""}
