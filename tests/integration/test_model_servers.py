@@ -1,4 +1,7 @@
-"""Real model servers with real small models, each measured by `pipeline run --until benchmark`."""
+"""Real model servers with real small models, each measured by `pipeline run --until benchmark`.
+
+Only one benchmark runs on a machine at a time, and the images are large: `make test-servers` runs them.
+"""
 
 from __future__ import annotations
 
