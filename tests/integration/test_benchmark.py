@@ -411,7 +411,7 @@ def asked(folder: Path, expected: str) -> Path:
 def test_a_ready_server_that_answers_something_else_is_refused(
     image: BuiltImage, desk: Desk, tmp_path: Path
 ) -> None:
-    with pytest.raises(StageFailed, match=r"request.json wrongly.*data\[0\] is '0.5', not '0.7'"):
+    with pytest.raises(StageFailed, match=r"request.json wrongly.*outputs.y\[0\] is .0.5., not .0.7."):
         run(benchmark(request=asked(tmp_path, WRONG)), image, desk)
 
 
