@@ -10,7 +10,7 @@ from pipeline.cascade import Configuration
 from pipeline.compose_records import Found, Records
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError, StageFailed
-from pipeline.handover import IMAGE, hand_over, seal
+from pipeline.handover import IMAGE, hand_over, seal, take_lists
 from pipeline.interface import Stage
 from pipeline.model import Artifact, BuiltImage, Check, PushedImage
 from pipeline.plan import Plan
@@ -124,6 +124,8 @@ def resumed(  # noqa: PLR0913 - each is a decision of the user's
     runs = Runs(configuration.root)
     records = Records.read(runs, names, key)
     records.require_source(plan.source)
+    for path, record in records.read_from:
+        take_lists(path.parent, record, runs.cache)
     taken = records.before(plan, begin)
     rest = [stage for stage in plan.working if stage not in taken]
     results = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.errors import ConfigurationError, DiskFull
-from pipeline.model import BuiltImage, PushedImage, Value
+from pipeline.model import BuiltImage, PushedImage, ScanReport, Value
 from pipeline.record import FILE_NAME, Record, Runs, read_record, write_text
 from pipeline.reference import Digest
 from pipeline.stored import by_name
@@ -22,6 +22,8 @@ from pipeline.stored import by_name
 FOLDER = "handover"
 IMAGE = "image"
 """The image's OCI layout in the folder."""
+LISTS = "sbom"
+"""What the image is made of: in the folder, and in the cache of the runs."""
 SEAL = "record.seal.json"
 KEY = "PIPELINE_RECORD_KEY"
 SHORTEST_KEY = 16
@@ -133,6 +135,10 @@ def hand_over(runs: Runs, record: Record, copy: Callable[[BuiltImage, Path], Non
             shutil.copyfile(path, work / path.name)
         if (image := _image(record)) is not None:
             copy(image, work / IMAGE)
+        for path in _lists(record):
+            if (runs.cache / path).is_file():  # somebody may have emptied the cache; who needs it will say so
+                (work / LISTS).mkdir(exist_ok=True)
+                shutil.copyfile(runs.cache / path, work / path)
         shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
     except OSError as error:
@@ -140,6 +146,30 @@ def hand_over(runs: Runs, record: Record, copy: Callable[[BuiltImage, Path], Non
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def take_lists(folder: Path, record: Record, cache: Path) -> None:
+    """Bring the SBOMs that came with a record into the cache; whoever reads them compares their digests.
+
+    Raises:
+        DiskFull: they cannot be written.
+    """
+    for path in _lists(record):
+        if not (folder / path).is_file() or (cache / path).is_file():
+            continue
+        try:
+            (cache / LISTS).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, cache / path)
+        except OSError as error:
+            raise DiskFull(
+                f"cannot write {cache / path}: {error.strerror}", advice="Free some disk."
+            ) from error
+
+
+def _lists(record: Record) -> tuple[Path, ...]:
+    """Return where the SBOMs of a record lie; a record from elsewhere may name any path, and gets none."""
+    reports = (one for one in record.made() if isinstance(one, ScanReport))
+    return tuple(one.path for report in reports for one in report.sboms if one.path.parent == Path(LISTS))
 
 
 def _image(record: Record) -> BuiltImage | None:

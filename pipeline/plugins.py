@@ -37,9 +37,16 @@ from stages.update import Update
 
 
 def compose(
-    configuration: Configuration, source: Source, *, until: str | None = None, forced: bool = False
+    configuration: Configuration,
+    source: Source,
+    *,
+    until: str | None = None,
+    forced: bool = False,
+    proposed: bool = False,
 ) -> Plan:
     """Return the plan of a delivery; `forced` writes the manifests whatever stands there.
+
+    For what is only `proposed` no registry is asked what its scanner found: none of them gets the image.
 
     Raises:
         ConfigurationError: a setting does not fit, or a policy cannot be read.
@@ -47,7 +54,9 @@ def compose(
     tags = _tags(configuration, source)
     return make_plan(
         source=source,
-        stages=tuple(_asked(stage, tags, forced=forced) for stage in _stages(configuration, source)),
+        stages=tuple(
+            _asked(stage, tags, forced=forced, proposed=proposed) for stage in _stages(configuration, source)
+        ),
         skip=configuration.values.skipped,
         policies=gitops.policies(configuration),
         settings=configuration.settings(),
@@ -91,8 +100,10 @@ def _model_version(configuration: Configuration) -> str:
     )
 
 
-def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool) -> Stage:
+def _asked(stage: Stage, tags: tuple[ImageTag, ...], *, forced: bool, proposed: bool) -> Stage:
     """Return a stage with what is decided for this run alone."""
+    if isinstance(stage, Scan):
+        return replace(stage, outside=None) if proposed else stage
     if isinstance(stage, Update):
         return replace(stage, destination=replace(stage.destination, forced=forced))
     if isinstance(stage, Build):

@@ -155,6 +155,7 @@ def _compose(options: argparse.Namespace, source: "Source") -> "Plan":
     from pipeline.plugins import compose
 
     configuration, forced = configuration_of(options), getattr(options, "force", False)
-    plan = compose(configuration, source, until=options.until, forced=forced)
-    dry_run = getattr(options, "dry_run", False) or detect().proposal is not None
+    proposed = detect().proposal is not None
+    plan = compose(configuration, source, until=options.until, forced=forced, proposed=proposed)
+    dry_run = getattr(options, "dry_run", False) or proposed
     return resumed(plan, configuration, options.resume, begin=options.begin, key=options.key, dry_run=dry_run)

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigurationError
-from pipeline.handover import KEY, SEAL, require_seal, seal, sealed, take_key
-from pipeline.record import Record, Runs, Status
+from pipeline.handover import KEY, SEAL, hand_over, require_seal, seal, sealed, take_key, take_lists
+from pipeline.model import Sbom
+from pipeline.record import Record, Runs, StageRecord, Status
+from pipeline.reference import Digest
+from tests.unit.policies import evidence
 
 SECRET = "a key of sixteen and more"
 
@@ -74,3 +77,45 @@ def test_a_record_to_promote_fits_the_key_and_its_seal_where_there_is_one(tmp_pa
     path.write_text(path.read_text().replace("passed", "failed"))
     with pytest.raises(ConfigurationError, match="not what the run wrote"):
         sealed(runs, str(path), SECRET)
+
+
+def scanned(*lists: str) -> Record:
+    """Return the record of a run whose scan names these lists of contents."""
+    sboms = tuple(
+        Sbom(
+            format="spdx",
+            platform="linux/amd64",
+            subject=Digest.of(b"image"),
+            path=Path(path),
+            digest=Digest.of(b"{}"),
+            components=1,
+        )
+        for path in lists
+    )
+    report = evidence.scan().model_copy(update={"sboms": sboms})
+    scan = StageRecord(
+        name="scan", gives="ScanReport", status=Status.PASSED, artifact=report.model_dump(mode="json")
+    )
+    return Record(run="a", pipeline_version="1", stages=(scan,), started_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_lists_of_contents_go_along_to_the_next_machine(tmp_path: Path) -> None:
+    here, there = Runs(tmp_path / "here"), Runs(tmp_path / "there")
+    record = scanned("sbom/a.spdx.json", "sbom/gone.spdx.json")
+    for path, text in ((here.path("a"), "{}"), (here.cache / "sbom" / "a.spdx.json", "the list")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    seal(here.path("a"), None)
+    folder = hand_over(here, record, lambda _image, _folder: None)
+    take_lists(folder, record, there.cache)
+    assert [path.name for path in (there.cache / "sbom").iterdir()] == ["a.spdx.json"]
+    assert (there.cache / "sbom" / "a.spdx.json").read_text() == "the list"
+
+
+@pytest.mark.parametrize("path", ["../secret", "sbom/../../secret", "/etc/passwd"])
+def test_a_record_from_elsewhere_gets_no_other_path_written(tmp_path: Path, path: str) -> None:
+    folder, cache = tmp_path / "handover", tmp_path / "cache"
+    (folder / "sbom").mkdir(parents=True)
+    (tmp_path / "secret").write_text("x")
+    take_lists(folder, scanned(path), cache)
+    assert not cache.exists()

@@ -94,10 +94,10 @@ def test_every_key_of_a_target_reaches_the_edit(tmp_path: Path) -> None:
     )
 
 
-def scan(folder: Path, text: str) -> Scan:
+def scan(folder: Path, text: str, *, proposed: bool = False) -> Scan:
     (folder / "pipeline.yaml").write_text(text)
     source = Source(root=folder, commit=COMMIT, committed_at=datetime(2026, 1, 2, tzinfo=UTC))
-    plan = compose(read_config(folder / "pipeline.yaml", environment={}), source)
+    plan = compose(read_config(folder / "pipeline.yaml", environment={}), source, proposed=proposed)
     (found,) = (stage for stage in plan.stages if isinstance(stage, Scan))
     return found
 
@@ -109,3 +109,8 @@ def test_registries_are_asked_for_their_findings_only_where_somebody_wants_it(tm
     assert isinstance(outside, RegistryFindings)
     assert outside.registries.repositories == ("a.io/digits",)
     assert outside.model_repositories == ("a.io/digits-model",)
+
+
+def test_for_a_proposal_no_registry_is_asked_because_none_gets_the_image(tmp_path: Path) -> None:
+    wanted = "{image: digits, registries: a.io, scan: {registry_findings: true}}"
+    assert scan(tmp_path, wanted, proposed=True).outside is None
