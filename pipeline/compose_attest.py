@@ -11,12 +11,13 @@ from pipeline import compose_gitops as gitops
 from pipeline.artifacts import Artifacts
 from pipeline.attest_section import AttestSection, VerifySection
 from pipeline.cascade import Configuration
+from pipeline.compose_policies import lacking
 from pipeline.compose_verify import attested, believed, file, key_path, program, public_half
 from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy
 from pipeline.judgement import judge
-from pipeline.model import Artifact, Verdict, Verification
+from pipeline.model import Artifact, BuiltImage, Verdict, Verification
 from pipeline.reference import Digest, Reference
 from policies import load_policies
 from stages.attest import Attest, Judge
@@ -82,13 +83,16 @@ def verify(
     else:
         values = configuration.values
         believe, root = believed(values.attest, values.verify), configuration.root
-    judges = judge_by(_rules(configuration, policies, here))
+    rules = _rules(configuration, policies, here)
+    judges = judge_by(rules)
     found = attested(reference, _registries(reference, configuration), believe, root, desk)
     have = Artifacts(*found.evidence)
     return Verification(
         image=found.image,
         evidence=tuple(type(each).__name__ for each in found.evidence),
         verdicts=tuple(verdict for made in have for verdict in judges(made, have)),
+        # the weights' own image has a provenance alone: all else is attested of the image that they serve
+        missing=lacking(found.evidence, rules) if BuiltImage in have else (),
     )
 
 

@@ -1,7 +1,7 @@
 """What the commands about policies need: packs, recorded runs judged again, what each rule is."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,18 +89,20 @@ def judge_again(record: Record, policies: tuple[Policy, ...], name: str, now: da
             for verdict in judge(one, policies, have=have, now=now)
         ]
         judged.append(Judged(stage=stage.name, verdicts=tuple(verdicts)))
-    missing = tuple(_missing(record, policies))
+    missing = lacking(record.made(), policies)
     return Judgement(run=record.run, policies=name, judged_at=now, stages=tuple(judged), missing=missing)
 
 
-def _missing(record: Record, policies: tuple[Policy, ...]) -> Iterator[str]:
-    """Yield what the policies judge of every delivery, and a run that ended before has not made."""
-    made = record.made()
+def lacking(made: Collection[Artifact], policies: Collection[Policy]) -> tuple[str, ...]:
+    """Return what the policies judge of every delivery, and nobody has made or left out for a reason."""
     left_out = {one.gives for one in made if isinstance(one, Skipped) and not one.out_of_reach}
-    for kind, told in EVIDENCE.items():
-        judged = any(issubclass(kind, policy.judges) for policy in policies)
-        if judged and kind.__name__ not in left_out and not any(isinstance(one, kind) for one in made):
-            yield told
+    return tuple(
+        told
+        for kind, told in EVIDENCE.items()
+        if any(issubclass(kind, policy.judges) for policy in policies)
+        and kind.__name__ not in left_out
+        and not any(isinstance(one, kind) for one in made)
+    )
 
 
 def _bound(stage: str, made: Artifact) -> Iterator[Destinations]:

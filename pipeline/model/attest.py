@@ -79,8 +79,11 @@ class Verification(Value):
     image: VerifiedImage
     evidence: tuple[str, ...] = Field(description="names of the types that were attested")
     verdicts: tuple[Verdict, ...] = ()
+    missing: tuple[str, ...] = Field(
+        default=(), description="what a policy judges, and nobody has attested or left out for a reason"
+    )
 
     @property
     def passed(self) -> bool:
-        """Tell whether no policy refuses it."""
-        return not any(verdict.refuses for verdict in self.verdicts)
+        """Tell whether no policy refuses it, and all that they judge is there."""
+        return not self.missing and not any(verdict.refuses for verdict in self.verdicts)

@@ -22,12 +22,17 @@ def print_verification(console: Console, found: Verification) -> None:
         console.print(f"[yellow]-[/] ignored: {escape(note)}", soft_wrap=True)
     for verdict in found.verdicts:
         _print_verdict(console, verdict)
+    if found.missing:
+        told = ", ".join(found.missing)
+        console.print(
+            f"[bold red]refused[/]: the policies judge {told}, and none was attested", soft_wrap=True
+        )
     refused = sum(verdict.refuses for verdict in found.verdicts)
     if not found.verdicts:
         console.print("no policy judges what was attested", style="dim")
     elif refused:
         console.print(f"[bold red]refused[/] by {plural(refused, 'rule')}")
-    else:
+    elif not found.missing:
         console.print(f"[green]✔[/] {plural(len(found.verdicts), 'verdict')}, none refuses it")
 
 
