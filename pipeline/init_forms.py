@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PROJECT = "model-image-pipeline/model-image-pipeline"
-"""The repository of the action and of the component; the guides and examples name the same."""
+from pipeline import PROJECT
+
 PLACEHOLDER = "0" * 40
 """Where the commit of a release belongs: the reader has to put it there, and cannot overlook it."""
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"

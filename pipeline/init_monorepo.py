@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 
+from pipeline import PROJECT
 from pipeline.errors import ConfigurationError
-from pipeline.init_forms import PLACEHOLDER, PROJECT, Needs, pin, to_do
+from pipeline.init_forms import PLACEHOLDER, Needs, pin, to_do
 
 HANDED_ON = ("GITOPS_USERNAME", "GITOPS_PASSWORD", "GITOPS_SSH_KEY", "GITOPS_GITHUB_APP_KEY")
 """Secrets that the reusable workflow takes, beside those of a registry."""

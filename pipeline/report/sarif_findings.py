@@ -48,7 +48,7 @@ _TOOLS = {
     "trivy": ("Trivy", "https://trivy.dev"),
     "hadolint": ("hadolint", "https://github.com/hadolint/hadolint"),
 }
-_OURS = "https://pypi.org/project/model-image-pipeline/"
+_OURS = f"https://github.com/{pipeline.PROJECT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

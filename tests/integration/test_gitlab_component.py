@@ -11,7 +11,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pipeline.init_forms import PLACEHOLDER, PROJECT
+from pipeline import PROJECT
+from pipeline.init_forms import PLACEHOLDER
 from pipeline.record import Record
 from tests.support.git_server import run_git
 from tests.support.gitlab_ci_local import STATE, add_origin, artefacts, ensure_gitlab_ci_local, run_pipeline

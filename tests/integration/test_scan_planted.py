@@ -44,8 +44,7 @@ USER 0
 """
 METADATA = "Metadata-Version: 2.4\nName: {}\nVersion: {}\n{}"
 PACKAGES = "Package: bash\nStatus: install ok installed\nVersion: 5.0-4\nArchitecture: amd64\n\n"
-FORMAT = "https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/"
-COPYRIGHT = f"Format: {FORMAT}\n\nFiles: *\nLicense: GPL-3+\n"
+COPYRIGHT = "Format: 1.0\n\nFiles: *\nLicense: GPL-3+\n"
 POD = "kind: Pod\nspec: {containers: [{name: a, image: a, securityContext: {privileged: true}}]}\n"
 PLANTED = {
     "etc/os-release": "ID=debian\n",

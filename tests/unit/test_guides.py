@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import init_monorepo
+from pipeline import PROJECT, init_monorepo
 from pipeline.cascade import read_config
 from pipeline.cli import COMMANDS
 from pipeline.handover import KEY, SHORTEST_KEY
-from pipeline.init_forms import PLACEHOLDER, PROJECT, Needs
+from pipeline.init_forms import PLACEHOLDER, Needs
 from pipeline.parser import make_parser
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.init_forms import PLACEHOLDER, PROJECT
+from pipeline import PROJECT
+from pipeline.init_forms import PLACEHOLDER
 from tests.support.git_server import run_git
 
 ROOT = Path(__file__).parents[3]

@@ -17,7 +17,7 @@ from tests.unit.policies.evidence import image, scan, suite
 
 DIGEST = Digest.of(b"manifest")
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-SOURCE = Source(root=Path("/work/model"), commit="a" * 40, committed_at=NOW)
+SOURCE = Source(root=Path("/home/someone/model"), commit="a" * 40, committed_at=NOW)
 
 
 def statement(kind: str, predicate: dict[str, Any], *subjects: Digest) -> Statement:
@@ -74,7 +74,7 @@ def test_another_day_result_type_or_image_is_another_statement() -> None:
 
 def test_evidence_is_kept_whole_and_without_the_folders_of_the_machine() -> None:
     built = image()
-    layer = built.model_layers[0].model_copy(update={"source": "/work/model/weights"})
+    layer = built.model_layers[0].model_copy(update={"source": "/home/someone/model/weights"})
     remote = built.model_layers[0].model_copy(update={"source": "s3://bucket/model"})
     own = ModelImage(
         **{name: getattr(built, name) for name in ("name", "tag", "digest", "media_type", "layout")},
@@ -83,7 +83,7 @@ def test_evidence_is_kept_whole_and_without_the_folders_of_the_machine() -> None
         mounted_at="/mnt",
     )
     built = built.model_copy(
-        update={"layout": Path("/work/cache"), "model_layers": (layer,), "model_image": own}
+        update={"layout": Path("/home/someone/cache"), "model_layers": (layer,), "model_image": own}
     )
 
     (kept,) = kept_in({"modelimagepipeline_evidence": embed([portable(built, SOURCE)], NOW)})
@@ -94,7 +94,7 @@ def test_evidence_is_kept_whole_and_without_the_folders_of_the_machine() -> None
     assert again.model_layers[0].source == "weights"
     assert again.model_image is not None
     assert again.model_image.model_layers[0].source == "s3://bucket/model"
-    assert "/work" not in str(kept.content)
+    assert "/home/someone" not in str(kept.content)
     assert portable(SOURCE, SOURCE).model_dump(mode="json")["root"] == "."
 
 
