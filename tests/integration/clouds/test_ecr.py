@@ -446,11 +446,15 @@ def test_a_permission_that_the_registry_misses_is_named(
 
 
 def test_a_region_that_does_not_exist_is_told_with_the_nearest(
-    cloud: Amazon, logged_in: Keys, desk: Desk
+    cloud: Amazon, logged_in: Keys, desk: Desk, online: Internet
 ) -> None:
-    found = check(push_to("models/x", host=HOST.replace("eu-west-1", "eu-wst-1")), desk)
+    host = HOST.replace("eu-west-1", "eu-wst-1")
+    found = check(push_to("models/x", host=host), desk)
     assert found.problem is Problem.REMOTE
     assert "AWS has no region 'eu-wst-1': did you mean 'eu-west-1'?" in found.advice
+    refused = online.proxy.refused
+    assert set(refused) == {host}
+    refused.clear()  # the other tests' internet is the same one, and they expect that nobody else is asked
 
 
 def test_a_repository_of_another_region_is_missing_there(cloud: Amazon, logged_in: Keys, desk: Desk) -> None:
