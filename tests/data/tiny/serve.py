@@ -1,6 +1,8 @@
 """A model server that speaks the Open Inference Protocol and multiplies by the model's weight."""
 
 import json
+import signal
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -33,4 +35,11 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("0.0.0.0", 8080), Server).serve_forever()
+def stop(*_: object) -> None:
+    threading.Thread(target=server.shutdown).start()
+
+
+server = ThreadingHTTPServer(("0.0.0.0", 8080), Server)
+# TERM does nothing to the first process of a container that has no handler for it.
+signal.signal(signal.SIGTERM, stop)
+server.serve_forever()
