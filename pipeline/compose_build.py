@@ -9,7 +9,7 @@ from pipeline import compose_gitops as gitops
 from pipeline.build_section import BuildSection
 from pipeline.cache_section import CacheSection, cache_of
 from pipeline.cascade import Configuration
-from pipeline.ci.branches import base_branches, is_for_tag
+from pipeline.ci.branches import base_branches
 from pipeline.compose_model import model_of, own_image
 from pipeline.errors import ConfigurationError
 from pipeline.model import Source
@@ -103,7 +103,6 @@ def _registry_cache(
     branches = dict.fromkeys(filter(None, (source.branch, *base_branches(environment))))
     target, platforms = values.build.target or "", values.build.platforms
     tags = {branch: cache_tag(branch, image=image, target=target, platforms=platforms) for branch in branches}
-    written = source.branch if source.branch and not is_for_tag(environment) else None
     return RegistryCache(
         repository=repository,
         registries=Registries(
@@ -111,7 +110,7 @@ def _registry_cache(
             insecure=values.insecure_registries,
             options={repository: _cache_options(configuration, repository)},
         ),
-        tag=tags[written] if written is not None else None,
+        tag=tags[source.branch] if source.branch else None,
         read=tuple(tags.values()),
         mode=cache.mode,
     )

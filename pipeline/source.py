@@ -8,6 +8,7 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.ci.branches import git_tag
 from pipeline.errors import ConfigurationError
 from pipeline.git import FOREIGN_VARIABLES
 from pipeline.model import Source
@@ -162,6 +163,8 @@ def _branch(root: Path) -> str | None:
     name = _git(root, "rev-parse", "--abbrev-ref", "HEAD").stdout.strip()
     if name != "HEAD":
         return name
+    if git_tag(os.environ) is not None:  # anybody may call one `main`, and no branch has to hold its commit
+        return None
     return next((os.environ[variable] for variable in CI_BRANCHES if os.environ.get(variable)), None)
 
 

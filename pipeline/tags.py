@@ -1,9 +1,11 @@
 """Tags from templates such as `{version}` or `{branch}`: rendered once for a run, before anything starts."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 
+from pipeline.ci.branches import git_tag
 from pipeline.errors import ConfigurationError
 from pipeline.model import ImageTag, Source
 from pipeline.reference import Tag
@@ -84,17 +86,19 @@ def _known(source: Source) -> dict[str, Callable[[], str]]:
 
 
 def _branch(source: Source) -> str:
-    if source.branch is None:
+    """Return the branch; in a job for a git tag, which has none, the tag: the same templates serve both."""
+    name = source.branch or git_tag(os.environ)
+    if not name:
         raise ConfigurationError(
             "tags: {branch} has no value: the commit is checked out without a branch",
             advice="Check a branch out (`git switch`), or leave {branch} out of `tags`.",
         )
-    if _COMMIT.fullmatch(_fit(source.branch).lstrip(NO_BEGINNING)):
+    if _COMMIT.fullmatch(_fit(name).lstrip(NO_BEGINNING)):
         raise ConfigurationError(
-            f"tags: the branch {source.branch!r} is called like a commit, whose tag it could move",
+            f"tags: the branch {name!r} is called like a commit, whose tag it could move",
             advice="Rename the branch, or write it with a prefix: `branch-{branch}`.",
         )
-    return source.branch
+    return name
 
 
 def _fit(value: str) -> str:

@@ -13,9 +13,11 @@ def base_branches(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (*named, _default_branch(environment)))))
 
 
-def is_for_tag(environment: Mapping[str, str]) -> bool:
-    """Tell whether the job runs for a git tag, whose name CI puts where a branch's would be."""
-    return environment.get("GITHUB_REF_TYPE") == "tag" or bool(environment.get("CI_COMMIT_TAG"))
+def git_tag(environment: Mapping[str, str]) -> str | None:
+    """Return the git tag that the job runs for; CI puts its name where a branch's would be."""
+    if environment.get("GITHUB_REF_TYPE") == "tag":
+        return environment.get("GITHUB_REF_NAME", "")
+    return environment.get("CI_COMMIT_TAG") or None
 
 
 def _default_branch(environment: Mapping[str, str]) -> str | None:

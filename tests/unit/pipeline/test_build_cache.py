@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import Configuration, read_config
-from pipeline.ci.branches import base_branches, is_for_tag
+from pipeline.ci.branches import base_branches, git_tag
 from pipeline.compose_build import external_cache
 from pipeline.errors import ConfigurationError
 from pipeline.model import Source
@@ -65,10 +65,8 @@ def test_a_branch_reads_its_base_and_writes_its_own(tmp_path: Path) -> None:
 
 def test_a_tag_and_a_detached_commit_write_nothing(tmp_path: Path) -> None:
     text = f"{FILE}build: {{cache: registry}}\n"
-    of_tag = registry_cache(tmp_path, text, branch="v1", GITHUB_REF_TYPE="tag", CI_DEFAULT_BRANCH="main")
-    assert of_tag.tag is None
-    assert "main" in of_tag.read
-    assert registry_cache(tmp_path, text, branch=None).tag is None
+    detached = registry_cache(tmp_path, text, branch=None, CI_DEFAULT_BRANCH="main")
+    assert (detached.tag, detached.read) == (None, ("main",))
 
 
 def test_its_tags_move_where_those_of_the_image_do_not(tmp_path: Path) -> None:
@@ -125,5 +123,5 @@ def test_the_base_is_what_ci_tells(tmp_path: Path) -> None:
         event.write_text(content)
         assert base_branches(job) == ()
     assert base_branches({"GITHUB_EVENT_PATH": str(tmp_path / "none")}) == ()
-    assert is_for_tag({"CI_COMMIT_TAG": "v1"})
-    assert not is_for_tag({"GITHUB_REF_TYPE": "branch"})
+    assert git_tag({"CI_COMMIT_TAG": "v1"}) == "v1"
+    assert git_tag({"GITHUB_REF_TYPE": "branch", "GITHUB_REF_NAME": "v1"}) is None

@@ -66,6 +66,24 @@ def test_a_job_that_checked_a_commit_out_knows_its_branch(
     assert read_source(repository).branch == "feature"
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": "main"},
+        {"CI_COMMIT_TAG": "main", "CI_COMMIT_REF_NAME": "main"},
+    ],
+)
+def test_a_git_tag_is_no_branch_whatever_it_is_called(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, job: dict[str, str]
+) -> None:
+    git(repository, "checkout", "--quiet", "--detach")
+    for name in ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    assert read_source(repository).branch is None
+
+
 def test_a_password_in_the_remotes_address_is_dropped(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "https://ada:secret@git.example.com:8443/team/model.git")
     assert read_source(repository).repository_url == "https://git.example.com:8443/team/model.git"
