@@ -1,7 +1,5 @@
 """The benchmark stage: runs the image as it will be run, and measures the model server inside it."""
 
-import asyncio
-import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +9,7 @@ from typing import ClassVar, Literal
 from pipeline import process
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
-from pipeline.errors import PipelineError, StageFailed
+from pipeline.errors import PipelineError
 from pipeline.model import (
     BenchmarkReport,
     BuiltImage,
@@ -22,7 +20,7 @@ from pipeline.model import (
     Problem,
     Pull,
 )
-from pipeline.reference import Digest
+from stages.benchmark_identity import asked_of_a_server, digest_of
 from stages.buildkit.disk_needs import loading_need
 from stages.load.open_loop import OpenLoop
 from stages.load.sweep import SweepPlan
@@ -47,7 +45,7 @@ from stages.servers.checks import (
 from stages.servers.engine import Engine, EngineFacts
 from stages.servers.evidence import report_of
 from stages.servers.found import FoundImage, Near
-from stages.servers.interface import LOOPBACK, Payload, ServerProtocol
+from stages.servers.interface import Payload, ServerProtocol
 from stages.servers.limits import Limits, ReadLimits
 from stages.servers.loading import Load, shortened
 from stages.servers.machine import Watch, kind_of
@@ -57,10 +55,8 @@ from stages.servers.serving import Serving
 from stages.servers.session import Measurement, Session, Workload
 from stages.servers.sidecars import Sidecar
 from stages.servers.site import our_site
-from stages.servers.start import is_open
+from stages.servers.start import refuse_taken
 from stages.servers.turn import our_turn
-
-MEASURES = 2  # raised whenever what is measured, or how, changes: an older record is then not taken again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,29 +161,20 @@ class Benchmark:
         if (self.limits is not None and self.limits.known is None) or self.contest is not None:
             return None  # what is deployed is not known beforehand
         image = have[BuiltImage]
-        known = {
-            **self._asked(payloads),
-            "digest": image.digest,
-            "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
-            "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
-            "machine": [kind_of(facts, reach), platform.release()],
-            "limits": None if self.limits is None else self.limits.known,
-            "measures": MEASURES,
-        }
-        return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
+        return digest_of(
+            {
+                **self._asked(payloads),
+                "digest": image.digest,
+                "model": [[layer.descriptor.digest, layer.path] for layer in image.as_mounted(image.weights)],
+                "engine": [facts.version, facts.platform, facts.cpus, reach.kind],
+                "machine": [kind_of(facts, reach), platform.release()],
+                "limits": None if self.limits is None else self.limits.known,
+            }
+        )
 
     def _asked(self, payloads: Sequence[Payload]) -> dict[str, object]:
-        """Return what is asked of a server, whatever its image; what the digests tell of is left out."""
-        told_otherwise = {
-            *("protocols", "environment", "expect", "limits", "contest"),
-            *("files", "registries", "weights", "platforms"),
-        }
-        options = {name: getattr(self, name) for name in self.__slots__ if name not in told_otherwise}
-        return {
-            **options,
-            "environment": dict(self.environment),
-            "request": [[each.body, each.expected, each.weight, each.content_type] for each in payloads],
-        }
+        options = {name: getattr(self, name) for name in self.__slots__}
+        return asked_of_a_server(options, self.environment, payloads)
 
     def usable(self, made: BenchmarkReport) -> bool:
         """Tell whether recorded numbers may be taken again; those that must not be trusted may not."""
@@ -232,7 +219,7 @@ class Benchmark:
         site, facts = our_site(desk)
         subject = image.place(Near(), facts, site)
         if self.network == "host":
-            _refuse_taken(self.port)
+            refuse_taken(self.port)
         serving = self._serving(self._limits(desk))
         session = Session(site=site, subject=subject, serving=serving)
         with our_turn(desk.say) as doubts, Watch(kind_of(facts, site.reach)) as watch:
@@ -258,9 +245,8 @@ class Benchmark:
         return self.contest.held(session, image.digests, near, self._workload(), facts)
 
     def _settings(self, serving: Serving) -> str:
-        limits = [serving.memory_bytes, serving.cpus]
-        known = {**self._asked(serving.payloads), "limits": limits, "measures": MEASURES}
-        return Digest.of(json.dumps(known, sort_keys=True, default=repr).encode())
+        """Return a digest of all that is asked but the image: numbers of other settings do not compare."""
+        return digest_of({**self._asked(serving.payloads), "limits": [serving.memory_bytes, serving.cpus]})
 
     def _measure(self, session: Session) -> tuple[Measurement, tuple[ColdStart, ...]]:
         """Return what was measured, and every start; in the last one a client keeps its connection."""
@@ -304,12 +290,4 @@ class Benchmark:
             sweep=self.sweep,
             sweep_step_s=self.sweep_step_s,
             shutdown=True,
-        )
-
-
-def _refuse_taken(port: int) -> None:
-    if asyncio.run(is_open(LOOPBACK, port)):
-        raise StageFailed(
-            f"port {port} of this machine is taken, so the server in the container could not have it",
-            advice="Stop what listens there, or set `benchmark.network: publish`.",
         )

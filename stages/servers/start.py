@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.errors import StageFailed
 from pipeline.model import ColdStart
 from stages.servers.causes import LONGER
-from stages.servers.interface import Answer, ModelServer, Target
+from stages.servers.interface import LOOPBACK, Answer, ModelServer, Target
 
 ASK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
@@ -175,6 +175,19 @@ async def is_open(host: str, port: int, held_s: float = HELD_S) -> bool:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def refuse_taken(port: int) -> None:
+    """Refuse a port of this machine at which somebody listens already.
+
+    Raises:
+        StageFailed: so it is.
+    """
+    if asyncio.run(is_open(LOOPBACK, port)):
+        raise StageFailed(
+            f"port {port} of this machine is taken, so the server in the container could not have it",
+            advice="Stop what listens there, or set `benchmark.network: publish`.",
+        )
 
 
 class _Narrator:
