@@ -101,8 +101,8 @@ def test_a_branch_that_gives_no_tag_is_refused(branch: str | None, message: str)
 
 def test_a_job_for_a_git_tag_has_its_name_where_a_branch_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI_COMMIT_TAG", "v1.2")
-    assert rendered("{commit}", "{branch}", branch=None) == [COMMIT, "v1.2"]
-    assert rendered("{commit}", "{branch}") == [COMMIT, "main"]
+    assert rendered("{commit}", "{branch}", branch=None) == [COMMIT, "v1.2 (moves)"]
+    assert rendered("{commit}", "{branch}") == [COMMIT, "main (moves)"]
     monkeypatch.setenv("CI_COMMIT_TAG", COMMIT[:8])
     with pytest.raises(ConfigurationError, match="called like a commit"):
         rendered("{commit}", "{branch}", branch=None)
