@@ -25,6 +25,8 @@ PROJECT = "model-image-pipeline"
 OLDEST = (3, 11)
 ALWAYS = ("trivy", "hadolint")
 """What every delivery uses without being asked; the GitLab component installs the same."""
+CLIENTS = {"GITHUB_ACTIONS": "github", "GITLAB_CI": "gitlab"}
+"""The extra that writes the comment on a pull or merge request, by the variable that names its CI host."""
 BUILD = "hatchling"  # builds the package itself, without an isolated environment of unhashed packages
 
 PASSED_ON = {"run": ("config", "environment", "until"), "promote": ("config", "from", "to", "record")}
@@ -78,7 +80,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def find_places(environment: Mapping[str, str]) -> Places:
     """Return what this runner gets, and where."""
-    extras = tuple(sorted(set(re.split(r"[\s,]+", environment.get("INPUT_EXTRAS", "").strip(" ,\n")))))
+    asked = re.split(r"[\s,]+", environment.get("INPUT_EXTRAS", "").strip(" ,\n"))
+    here = [extra for variable, extra in CLIENTS.items() if environment.get(variable) == "true"]
+    extras = tuple(sorted({*asked, *here}))
     requirements = select(
         (ACTION / "requirements-all.txt").read_text(encoding="utf-8"),
         wanted(tomllib.loads((ACTION / "pyproject.toml").read_text(encoding="utf-8")), extras),

@@ -29,7 +29,7 @@ def script(*arguments: str, **inputs: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def prepared(folder: Path, extras: str) -> dict[str, str]:
+def prepared(folder: Path, extras: str, **job: str) -> dict[str, str]:
     (folder / "output").write_text("")
     done = script(
         "prepare",
@@ -37,6 +37,7 @@ def prepared(folder: Path, extras: str) -> dict[str, str]:
         RUNNER_TOOL_CACHE=str(folder / "tools"),
         GITHUB_OUTPUT=str(folder / "output"),
         INPUT_EXTRAS=extras,
+        **job,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(line.split("=", 1) for line in (folder / "output").read_text().splitlines())
@@ -109,6 +110,13 @@ def test_extras_decide_what_is_installed(tmp_path: Path) -> None:
     ]
     assert keys[1] == keys[4] != keys[0]
     assert keys[2] == keys[3] not in keys[:2]
+
+
+@pytest.mark.parametrize(("variable", "client"), [("GITHUB_ACTIONS", "github"), ("GITLAB_CI", "gitlab")])
+def test_a_job_can_comment_without_asking_for_it(tmp_path: Path, variable: str, client: str) -> None:
+    job = {variable: "true"}
+    assert prepared(tmp_path, "aws", **job)["key"] == prepared(tmp_path, f"aws,{client}")["key"]
+    assert prepared(tmp_path, "aws", **job)["key"] != prepared(tmp_path, "aws")["key"]
 
 
 def test_an_unknown_extra_is_named() -> None:
