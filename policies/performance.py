@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ByteSize, Field, PositiveFloat
+from pydantic import ByteSize, Field, NonNegativeInt, PositiveFloat
 
 from pipeline.model import Artifact, BenchmarkReport, Metric, Reason, RegressionLimit, Verdict
 from policies import regression
@@ -21,9 +21,13 @@ class PerformanceRule(Rule):
     maximum_p99_ms: PositiveFloat | None = None
     """Latency that 99 % of the requests stay below."""
     minimum_throughput_rps: PositiveFloat | None = None
-    """Good answers per second."""
+    """Good answers per second that some load has to reach, or the rate that a sweep found."""
     maximum_error_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of requests without a good answer, from 0 to 1."""
+    """Share of requests without a good answer, from 0 to 1, of each load but the sweep's."""
+    maximum_wrong_answers: NonNegativeInt = 0
+    """Answers under load that are not the expected ones, of all that were compared."""
+    maximum_memory_kills: NonNegativeInt = 0
+    """Processes in the container that were killed for want of memory while the server lived on."""
     maximum_cold_start_ms: PositiveFloat | None = None
     """Time from the start of the container to its first answer."""
     maximum_peak_memory: ByteSize | None = None
@@ -64,6 +68,7 @@ maximum_peak_memory: 3GiB
         reasons = (
             *_untrusted(artifact),
             *self._of_errors(artifact),
+            *self._of_answers(artifact),
             *self._of_latency(artifact),
             *self._of_throughput(artifact),
             *self._of_container(artifact),
@@ -99,13 +104,31 @@ maximum_peak_memory: 3GiB
                 advice="Raise `benchmark.duration_s` or `rate_rps`.",
             )
             return
-        share = report.errors / report.requests
+        samples = f": {'; '.join(report.error_samples[:2])}" if report.error_samples else ""
+        yield from self._of_share("", report.errors, report.requests, samples)
+        for load in report.further_loads:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in load.errors_by_kind.items())
+            yield from self._of_share(f"with {load} ", load.errors, load.requests, f": {kinds}" * bool(kinds))
+
+    def _of_share(self, where: str, errors: int, requests: int, samples: str) -> Iterator[Reason]:
+        share = errors / max(1, requests)
         if share > self.maximum_error_share:
-            samples = f": {'; '.join(report.error_samples[:2])}" if report.error_samples else ""
             yield Reason(
-                message=f"{report.errors} of {report.requests} requests failed ({share:.2%});"
+                message=f"{where}{errors} of {requests} requests failed ({share:.2%});"
                 f" at most {self.maximum_error_share:.2%} may{samples}",
                 advice="The log of the container says why the server failed.",
+            )
+
+    def _of_answers(self, report: BenchmarkReport) -> Iterator[Reason]:
+        """Yield what is wrong, however quick: a share of errors that may be allows no wrong answers."""
+        wrong = [load for load in report.all_loads if load.wrong_answers]
+        if sum(load.wrong_answers for load in wrong) > self.maximum_wrong_answers:
+            told = ", ".join(f"{load.wrong_answers} of {load.checked_answers} with {load}" for load in wrong)
+            yield Reason(
+                message=f"of the answers that were compared {told} are wrong; "
+                f"{_at_most(self.maximum_wrong_answers)}",
+                advice="A server that is right when it is asked alone mixes up requests, or shares what it "
+                "must not share. Where answers may vary, set `benchmark.check_answers: false`.",
             )
 
     def _of_latency(self, report: BenchmarkReport) -> Iterator[Reason]:
@@ -127,13 +150,17 @@ maximum_peak_memory: 3GiB
                 )
 
     def _of_throughput(self, report: BenchmarkReport) -> Iterator[Reason]:
-        least = self.minimum_throughput_rps
-        if least is None or report.throughput_rps >= least:
+        least, most = self.minimum_throughput_rps, _highest(report)
+        if least is None or most >= least:
             return
-        due = f"; only {report.rate_rps:g} were asked for" if report.rate_rps < least else ""
+        asked = _asked_for(report)
+        due = f"; only {asked:g} were asked for" if asked is not None and asked < least else ""
         yield Reason(
-            message=f"{report.throughput_rps:.1f} good answers/s; at least {least:g} are needed{due}",
-            advice="Raise `benchmark.rate_rps`." if due else "Give the server more workers or processors.",
+            message=f"{most:.1f} good answers/s; at least {least:g} are needed{due}",
+            advice="Raise `benchmark.rate_rps`, or let clients ask for all that they can get: "
+            "`further_loads: [{concurrency: 8}]`."
+            if due
+            else "Give the server more workers or processors.",
         )
 
     def _of_container(self, report: BenchmarkReport) -> Iterator[Reason]:
@@ -149,6 +176,13 @@ maximum_peak_memory: 3GiB
                 message=f"peak memory is {size(memory)}; at most {size(self.maximum_peak_memory)} is allowed",
                 advice="Use fewer workers or a smaller model, or raise the limit here and in the manifest.",
             )
+        kills = (report.resources.out_of_memory_kills or 0) if report.resources is not None else 0
+        if kills > self.maximum_memory_kills:
+            yield Reason(
+                message=f"{kills} of the container's processes were killed for want of memory, while the "
+                f"server lived on; {_at_most(self.maximum_memory_kills)}",
+                advice="Raise `benchmark.memory_limit` and the deployment's limit, or use fewer workers.",
+            )
 
 
 def _untrusted(report: BenchmarkReport) -> Iterator[Reason]:
@@ -162,3 +196,21 @@ def _untrusted(report: BenchmarkReport) -> Iterator[Reason]:
 def _summary(report: BenchmarkReport) -> str:
     latency = f"p99 {report.latency.p99_ms:.1f} ms, " if report.latency else ""
     return f"{latency}{report.throughput_rps:.1f} requests/s, {report.errors} errors"
+
+
+def _highest(report: BenchmarkReport) -> float:
+    """Return the most good answers per second that were seen; a slow generator can only have seen too few."""
+    seen = [load.throughput_rps for load in report.further_loads]
+    found = report.sweep.best_rps if report.sweep is not None else None
+    return max(report.throughput_rps, *seen, found or 0.0)
+
+
+def _asked_for(report: BenchmarkReport) -> float | None:
+    """Return the highest rate that was due; None where something asked for as much as there was."""
+    if report.sweep is not None or any(load.shape == "closed" for load in report.all_loads):
+        return None
+    return max(report.rate_rps, *(load.rate_rps or 0.0 for load in report.further_loads), 0.0)
+
+
+def _at_most(count: int) -> str:
+    return f"at most {count} may be" if count else "none may be"

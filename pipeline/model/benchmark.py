@@ -23,6 +23,18 @@ class ColdStart(Value):
         description="answers are no slower than later ones; None: not in the warm-up",
     )
 
+    def steps(self) -> tuple[tuple[str, float], ...]:
+        """Return the steps that were seen, in their order, and when each was done."""
+        known = (
+            ("container", self.container_ms),
+            ("port", self.port_open_ms),
+            ("live", self.live_ms),
+            ("ready", self.ready_ms),
+            ("first answer", self.first_answer_ms),
+            ("steady", self.steady_ms),
+        )
+        return tuple((name, ms) for name, ms in known if ms is not None)
+
 
 class Pull(Value):
     """What a node has to fetch before it can start the container, compressed."""
@@ -81,6 +93,11 @@ class LoadResult(Value):
     send_lag_p99_ms: float = 0.0
     generator_cpu: float = Field(default=0.0, description="share of one core")
     invalid: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.shape == "closed":
+            return f"{self.concurrency or 0} client{'' if self.concurrency == 1 else 's'}"
+        return f"{self.rate_rps or 0:g}/s{' at random' if self.shape == 'poisson' else ''}"
 
 
 class Sweep(Value):
@@ -194,3 +211,9 @@ class BenchmarkReport(Evidence):
     )
     comparison: Comparison | None = None
     comparison_missing: str = Field(default="", description="why there is none, where one was wanted")
+
+    @property
+    def all_loads(self) -> tuple[LoadResult, ...]:
+        """Every load that was on the server after the warm-up, those of the sweep last."""
+        first = () if self.load is None else (self.load,)
+        return (*first, *self.further_loads, *(self.sweep.steps if self.sweep is not None else ()))

@@ -1,9 +1,18 @@
 """What a benchmark measured, row by row: for the job's summary, and wherever one line is too little."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
-from pipeline.model import BenchmarkReport, ColdStart, Latency, LoadResult, Pull, Resources, Shutdown
+from pipeline.model import (
+    BenchmarkReport,
+    ColdStart,
+    Latency,
+    LoadResult,
+    Pull,
+    Resources,
+    Shutdown,
+    TokenTimes,
+)
 from pipeline.report.phrases import duration, plural, size
 
 Row = tuple[str, str]
@@ -19,7 +28,9 @@ def benchmark_rows(report: BenchmarkReport) -> Iterator[Row]:
         yield "warm starts", f"{len(warm)}, first answer after {first:.0f} ms (median)"
     loads = (*(() if report.load is None else (report.load,)), *report.further_loads)
     for load in loads:
-        yield _name(load), _load(load)
+        yield str(load), _load(load)
+    if report.load is not None:
+        yield "generator", _generator(loads)
     if (sweep := report.sweep) is not None:
         best = "no rate" if sweep.best_rps is None else f"{sweep.best_rps:.0f} requests/s"
         yield "sweep", f"{best} within p99 {sweep.budget_p99_ms:g} ms; then {sweep.limit}"
@@ -41,21 +52,7 @@ def _pull(pull: Pull) -> str:
 
 
 def _start(start: ColdStart) -> str:
-    steps = (
-        ("container", start.container_ms),
-        ("port", start.port_open_ms),
-        ("live", start.live_ms),
-        ("ready", start.ready_ms),
-        ("first answer", start.first_answer_ms),
-        ("steady", start.steady_ms),
-    )
-    return " → ".join(f"{name} {ms:.0f} ms" for name, ms in steps if ms is not None)
-
-
-def _name(load: LoadResult) -> str:
-    if load.shape == "closed":
-        return f"{plural(load.concurrency or 0, 'client')}"
-    return f"{load.rate_rps:g}/s{' at random' if load.shape == 'poisson' else ''}"
+    return " → ".join(f"{name} {ms:.0f} ms" for name, ms in start.steps())
 
 
 def _load(load: LoadResult) -> str:
@@ -67,10 +64,22 @@ def _load(load: LoadResult) -> str:
             f"{plural(load.checked_answers, 'answer')} compared, {load.wrong_answers or 'none'} wrong"
         )
     if (tokens := load.tokens) is not None:
-        first = f"first after p50 {tokens.first_token.p50_ms:.0f} ms, p99 {tokens.first_token.p99_ms:.0f} ms"
-        parts.append(f"{tokens.tokens_per_s:.0f} tokens/s, {first}")
+        parts.append(", ".join(_tokens(tokens)))
     parts += [f"not to be trusted: {why}" for why in load.invalid]
     return "; ".join(parts)
+
+
+def _generator(loads: Sequence[LoadResult]) -> str:
+    """Return how honest the loads were: how late they were sent, and what that cost."""
+    lag, cores = max(load.send_lag_p99_ms for load in loads), max(load.generator_cpu for load in loads)
+    return f"sent at most {lag:.1f} ms late (p99), {cores:.0%} of a core"
+
+
+def _tokens(tokens: TokenTimes) -> Iterator[str]:
+    yield f"{tokens.tokens_per_s:.0f} tokens/s, {tokens.request_tokens_per_s:.0f} of one request"
+    yield f"first after p50 {tokens.first_token.p50_ms:.0f} ms, p99 {tokens.first_token.p99_ms:.0f} ms"
+    if (each := tokens.per_token) is not None:
+        yield f"each further one after p50 {each.p50_ms:.1f} ms, p99 {each.p99_ms:.1f} ms"
 
 
 def _latency(latency: Latency | None) -> str:
@@ -136,6 +145,8 @@ def _machine(report: BenchmarkReport) -> Iterator[Row]:
         parts.append(f"the same work took {machine.calibration_spread:.0%} more or less")
     if machine.steal_share is not None:
         parts.append(f"{machine.steal_share:.1%} of the time taken away by its host")
+    if machine.frequency_mhz is not None:
+        parts.append(f"{machine.frequency_mhz:.0f} MHz")
     if machine.load_before is not None:
         parts.append(f"load {machine.load_before:.1f} before")
     yield "machine", ", ".join(parts)

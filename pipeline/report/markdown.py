@@ -16,6 +16,7 @@ from pipeline.model import (
 from pipeline.record import Record, StageRecord, Status
 from pipeline.report import comparison
 from pipeline.report.benchmark import benchmark_rows
+from pipeline.report.benchmark_charts import charts
 from pipeline.report.chart import chart
 from pipeline.report.news import news
 from pipeline.report.phrases import describe, duration, plural, size
@@ -163,6 +164,7 @@ def _benchmark(record: Record) -> Iterator[str]:
         if isinstance(made, BenchmarkReport):
             rows = (f"| **{plain(name)}** | {plain(text)} |" for name, text in benchmark_rows(made))
             yield "\n".join(("| | |", "|---|---|", *rows)) + "\n"
+            yield from charts(made)
 
 
 def _manifests(record: Record, room: int) -> Iterator[str]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.model import ColdStart, LoadResult, Resources, Shutdown, Sweep
+from pipeline.model import ColdStart, GpuUse, LoadResult, Resources, Shutdown, Sweep
+from stages.load.open_files import many_open_files
 from stages.load.sweep import SweepPlan
 from stages.servers.container import Container, ContainerSettings
 from stages.servers.dialogue import Dialogue
 from stages.servers.gpus import GpuWatch
 from stages.servers.interface import Target
-from stages.servers.loading import Done, Load, Loads
+from stages.servers.loading import Done, Load, Loads, unwatched
 from stages.servers.memory import find_source
 from stages.servers.resources import Sampler, resources_of
 from stages.servers.serving import Serving
@@ -52,7 +53,7 @@ class Measurement:
     """Of the first load, redacted."""
     sweep: Sweep | None
     resources: Resources
-    """Over the first load."""
+    """Over the first load, but for the kills: of the whole life."""
     peak_memory_bytes: int
     memory_source: str
     shutdown: Shutdown | None
@@ -111,9 +112,16 @@ class Running:
         compare = self._serving.check_answers
         self._dialogue.run(self._loads.ask_alone(compare=compare))
 
-    def load(self, load: Load, what: str = "load") -> Done:
+    def load(self, load: Load, what: str = "load", *, watched: bool = False) -> Done:
         """Put the server under one load; once more where something else kept this machine busy."""
-        return self._dialogue.run(self._loads.steady(load, what))
+        watch = self.sampler.window if watched else unwatched
+        return self._dialogue.run(self._loads.steady(load, what, watch))
+
+    def used(self, done: Done, gpus: tuple[GpuUse, ...] = ()) -> Resources:
+        """Return what was used over a load that was watched."""
+        return resources_of(
+            done.window, good=done.good, elapsed_s=done.elapsed_s, source=self.sampler.source, gpus=gpus
+        )
 
     def sweep(self, plan: SweepPlan, step_s: float) -> Sweep:
         """Look for the highest rate within a budget."""
@@ -166,6 +174,7 @@ class Session:
             container_ms = clock.since_start_ms()
             source = find_source(container.id, container.state().pid)
             with (
+                many_open_files(),
                 Sampler(source) as sampler,
                 Dialogue(
                     container,
@@ -202,8 +211,8 @@ class Session:
             warmup_requests = 0 if work.warmup is None else running.warm_up(work.warmup)
             running.expect_answers()
             gpus = GpuWatch(wanted=self.serving.gpus is not None)
-            with gpus, running.sampler.window() as window:
-                first = running.load(work.loads[0])
+            with gpus:
+                first = running.load(work.loads[0], watched=True)
             further = tuple(running.load(each, "further load").result for each in work.loads[1:])
             swept = None if work.sweep is None else running.sweep(work.sweep, work.sweep_step_s)
             usual = first.result.service_time
@@ -217,12 +226,8 @@ class Session:
                 loads=(first.result, *further),
                 error_samples=tuple(map(self.site.desk.redact, first.samples)),
                 sweep=swept,
-                resources=resources_of(
-                    window,
-                    good=first.good,
-                    elapsed_s=first.elapsed_s,
-                    source=running.sampler.source,
-                    gpus=gpus.used(),
+                resources=running.used(first, gpus.used()).model_copy(
+                    update={"out_of_memory_kills": running.sampler.kills}
                 ),
                 peak_memory_bytes=running.sampler.peak_bytes,
                 memory_source=running.sampler.source,

@@ -11,8 +11,10 @@ from pipeline.model import (
     Shutdown,
     Sizing,
     Sweep,
+    TokenTimes,
 )
 from pipeline.report.benchmark import benchmark_rows
+from pipeline.report.benchmark_charts import charts
 from pipeline.report.phrases import describe
 from tests.unit.policies.evidence import benchmark
 
@@ -41,7 +43,17 @@ WHOLE = benchmark().model_copy(
             estimated_s=16,
         ),
         "load": LOAD,
-        "further_loads": (LOAD.model_copy(update={"shape": "closed", "concurrency": 8, "rate_rps": None}),),
+        "further_loads": (
+            LOAD.model_copy(
+                update={
+                    "shape": "closed",
+                    "concurrency": 8,
+                    "rate_rps": None,
+                    "send_lag_p99_ms": 2.5,
+                    "generator_cpu": 0.3,
+                }
+            ),
+        ),
         "sweep": Sweep(budget_p99_ms=100, best_rps=180, limit="latency: p99 130.0 ms"),
         "resources": Resources(
             steady_memory_bytes=200_000_000,
@@ -57,7 +69,9 @@ WHOLE = benchmark().model_copy(
         "shutdown": Shutdown(
             duration_s=1.25, exit_code=0, killed=False, in_flight=4, finished=3, with_connection_s=10.1
         ),
-        "machine": Machine(kind="AMD EPYC, 2 cores, 24 GiB", calibration_spread=0.08, steal_share=0.02),
+        "machine": Machine(
+            kind="AMD EPYC, 2 cores, 24 GiB", calibration_spread=0.08, steal_share=0.02, frequency_mhz=2445.4
+        ),
     }
 )
 
@@ -87,6 +101,7 @@ def test_every_measurement_has_its_row() -> None:
                 "3 errors (2 HTTP 500, 1 wrong answer); 50 answers compared, 1 wrong"
             ),
         ),
+        ("generator", "sent at most 2.5 ms late (p99), 30% of a core"),
         ("sweep", "180 requests/s within p99 100 ms; then latency: p99 130.0 ms"),
         (
             "memory",
@@ -109,9 +124,66 @@ def test_every_measurement_has_its_row() -> None:
             "machine",
             (
                 "AMD EPYC, 2 cores, 24 GiB, the same work took 8% more or less, 2.0% of the time "
-                "taken away by its host"
+                "taken away by its host, 2445 MHz"
             ),
         ),
+    ]
+
+
+def test_a_language_model_has_its_tokens_times() -> None:
+    tokens = TokenTimes(
+        tokens=1600,
+        tokens_per_s=52.4,
+        first_token=LATENCY,
+        per_token=LATENCY,
+        request_tokens_per_s=27.1,
+        counted_by="usage",
+    )
+    rows = dict(benchmark_rows(WHOLE.model_copy(update={"load": LOAD.model_copy(update={"tokens": tokens})})))
+    assert rows["50/s at random"].endswith(
+        "52 tokens/s, 27 of one request, first after p50 5 ms, p99 40 ms, "
+        "each further one after p50 5.0 ms, p99 40.0 ms"
+    )
+
+
+def test_starts_are_drawn_as_waterfalls_after_the_pull() -> None:
+    (chart,) = charts(WHOLE.model_copy(update={"sweep": None}))
+    assert chart.splitlines() == [
+        "```mermaid",
+        "gantt",
+        "  dateFormat x",
+        "  axisFormat %M:%S.%L",
+        "  section first start",
+        "  pull (estimated) :0, 16000",
+        "  container :16000, 16090",
+        "  port :16090, 16500",
+        "  live :16500, 16600",
+        "  ready :16600, 16800",
+        "  first answer :16800, 16900",
+        "  steady :16900, 17500",
+        "  section warm start",
+        "  container :0, 90",
+        "  port :90, 500",
+        "  live :500, 600",
+        "  ready :600, 601",
+        "  first answer :600, 601",
+        "```",
+    ]
+
+
+def test_a_sweep_is_drawn_rate_by_rate() -> None:
+    slow = LATENCY.model_copy(update={"p99_ms": 320.0})
+    steps = tuple(
+        LOAD.model_copy(update={"shape": "constant", "rate_rps": rate, "latency": latency, "errors": 0})
+        for rate, latency in ((90.0, LATENCY), (360.0, None), (180.0, LATENCY), (200.0, slow))
+    )
+    swept = Sweep(budget_p99_ms=100, best_rps=180, limit="latency: p99 320.0 ms", steps=steps)
+    *_, table = charts(WHOLE.model_copy(update={"sweep": swept}))
+    assert table.splitlines()[2:] == [
+        "| 90 | 5.0 | 40.0 | 0 | ▂ |",
+        "| 180 | 5.0 | 40.0 | 0 | ▂ the highest that fits |",
+        "| 200 | 5.0 | 320.0 | 0 | █ |",
+        "| 360 |   |   | 0 | ▁ |",
     ]
 
 
