@@ -13,6 +13,8 @@ from stages.servers.expectations import difference
             {"id": "x", "outputs": [{"data": [1.00001, 2.5]}]},
         ),
         ([1], [1.0]),
+        ([float("nan")], [float("nan")]),
+        ([1e308], [10**308]),
         ("seven", "seven"),
         ({"label": None, "sure": True}, {"label": None, "sure": True}),
     ],
@@ -37,6 +39,9 @@ def test_the_same_but_for_rounding(expected: object, answer: object) -> None:
         (0, None, "$ is null, not 0"),
         ("7", 7, "$ is 7, not '7'"),
         (1.0, float("nan"), "$ is nan, not 1.0"),
+        ([50256], [50257], "$[0] is 50257, not 50256"),
+        (10**18, 10**18 + 1, "$ is 1000000000000000001, not 1000000000000000000"),
+        (1.0, 10**400, f"$ is {str(10**400)[:59]}…, not 1.0"),
     ],
 )
 def test_a_difference_says_where_and_what(expected: object, answer: object, words: str) -> None:
