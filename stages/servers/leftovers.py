@@ -36,8 +36,11 @@ def remove_leftovers(engine: Engine, ourselves: Owner, say: Say) -> int:
     found = tuple(_found(engine))
     if not found:
         return 0
-    running = engine.attempt("ps", "--quiet", "--no-trunc").stdout.split()
-    dead = [each for each in found if each.owner.is_dead(ourselves, running)]
+    running = engine.attempt("ps", "--quiet", "--no-trunc")
+    if not running.succeeded:  # no list is not an empty one
+        return 0
+    alive = running.stdout.split()
+    dead = [each for each in found if each.owner.is_dead(ourselves, alive)]
     removed = sum(engine.attempt(*_REMOVE[each.kind], each.name).succeeded for each in dead)
     if removed:
         what = "containers, images, networks, volumes"

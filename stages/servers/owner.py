@@ -15,6 +15,7 @@ from typing import Self
 FIRST_NAMESPACE = "4026531836"
 """The number of a machine's own process namespace (Linux, include/linux/proc_ns.h: PROC_PID_INIT_INO)."""
 _IN_CONTAINER = "c"
+UNKNOWN = "0"  # a system that does not tell when a process began does not tell whether it lives either
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Owner:
         """Return who we are; `job` is the engine's container that we run in."""
         process = str(os.getpid())
         place = _namespace(root) if job is None else f"{_IN_CONTAINER}{job[:12]}"
-        return cls(_machine(root), _boot(root), place, process, _begun(process, root) or "0")
+        return cls(_machine(root), _boot(root), place, process, _begun(process, root) or UNKNOWN)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -56,7 +57,7 @@ class Owner:
             return False
         if self.boot != seen_by.boot:
             return self.place == FIRST_NAMESPACE  # other namespaces may have the number by chance
-        return _begun(self.process, root) != self.begun
+        return self.begun != UNKNOWN and _begun(self.process, root) != self.begun
 
 
 def _machine(root: Path) -> str:

@@ -64,3 +64,8 @@ def test_a_job_in_a_container_lives_as_long_as_that(ourselves: Owner) -> None:
     assert not job.is_dead(ourselves, [JOB])
     assert job.is_dead(ourselves, ["0" * 64])
     assert job.is_dead(Owner.ourselves(JOB), [JOB])  # within the same container the process tells
+
+
+def test_a_system_that_does_not_tell_when_a_process_began_leaves_it_alive(tmp_path: Path) -> None:
+    ourselves = Owner.ourselves(None, tmp_path)  # no /proc, as on macOS
+    assert not ourselves.is_dead(ourselves, (), tmp_path)
