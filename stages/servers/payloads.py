@@ -78,9 +78,17 @@ def _payloads(file: RequestFile) -> Iterator[Payload]:
         return
     if path.suffix == ".json":
         _check_json(content, path)
-    expected = None if golden is None else _content(golden, _mend_expected(golden))
+    expected = None if golden is None else _expected(golden)
     kind = mimetypes.guess_type(path.name)[0] or BYTES
     yield Payload(body=content, name=path.name, weight=file.weight, content_type=kind, expected=expected)
+
+
+def _expected(golden: Path) -> bytes:
+    advice = _mend_expected(golden)
+    content = _content(golden, advice)
+    if golden.suffix == ".json":
+        _check_json(content, golden, advice=advice)
+    return content
 
 
 def _lines(file: RequestFile, golden: Path | None) -> Iterator[Payload]:
@@ -129,6 +137,8 @@ def _check_json(content: bytes, path: Path, first_line: int = 1, advice: str = M
     except json.JSONDecodeError as error:
         at = f"{path}:{first_line + error.lineno - 1}"
         problem = f"{at}: not valid JSON: {error.msg} at column {error.colno}"
+    except RecursionError:
+        problem = f"{path} is nested too deeply"
     except UnicodeDecodeError as error:
         problem = f"{path} is not UTF-8: {error.reason} at byte {error.start}"
     else:

@@ -95,3 +95,15 @@ def test_as_many_answers_as_requests_are_needed(tmp_path: Path) -> None:
     write(tmp_path, chats__jsonl=b"{}\n{}\n", answers__jsonl=b"{}\n")
     check = check_request(tmp_path / "chats.jsonl", tmp_path / "answers.jsonl")
     assert check.found.endswith("answers.jsonl: 1 answers, but chats.jsonl has 2 requests")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[" * 100_000], ids=["cut", "deep"])
+def test_a_file_that_is_no_json_is_named_whether_it_asks_or_answers(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, request__json=content)
+    asked = check_request(tmp_path / "request.json", None)
+    assert asked.problem is Problem.CONFIGURATION
+    assert "request.json" in asked.found
+    write(tmp_path, request__json=b"{}", request__expected__json=content)
+    expected = check_request(tmp_path / "request.json", None)
+    assert expected.problem is Problem.CONFIGURATION
+    assert "request.expected.json" in expected.found
