@@ -4,7 +4,7 @@ Source: the protocol's "Tensor Data Types" and the binary tensor data extension.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 FORMATS = {
@@ -50,15 +50,17 @@ class Tensor:
             raise ValueError(f"{self.name}: {len(self.raw)} bytes are no {self.datatype}: {error}") from error
 
 
-def tensor_of(name: str, datatype: str, shape: Sequence[int], data: object) -> Tensor:
+def tensor_of(name: str, datatype: str, shape: object, data: object) -> Tensor:
     """Return a tensor of elements that may be nested in lists.
 
     Raises:
-        ValueError: an element does not fit the data type.
+        ValueError: the shape is none, or an element does not fit the data type.
     """
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"{name}: the shape {shape!r} is no list of whole numbers")
     try:
         raw = _packed(datatype, [*flat(data)])
-    except (struct.error, TypeError, ValueError) as error:
+    except (struct.error, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: the data are no {datatype}: {error}") from error
     return Tensor(name=name, datatype=datatype, shape=tuple(shape), raw=raw)
 

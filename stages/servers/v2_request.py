@@ -11,6 +11,7 @@ from stages.servers.interface import Payload
 from stages.servers.tensors import Tensor, flat, tensor_of
 
 GENERATED_ID = "benchmark"  # some servers answer 500 to a request without one
+MOST_ELEMENTS = 10_000_000
 
 
 def request_from(metadata: Mapping[str, Any]) -> bytes:
@@ -19,12 +20,12 @@ def request_from(metadata: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: the metadata does not describe the inputs.
     """
-    tensors = objects_in(metadata.get("inputs")) if isinstance(metadata, Mapping) else []
+    tensors = objects_in(metadata.get("inputs"))
     if not tensors:
         raise ValueError("it names no inputs")
     try:
         inputs = [_zeros(str(one["name"]), str(one["datatype"]), one["shape"]) for one in tensors]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"an input has no usable name, datatype or shape ({error})") from error
     return json.dumps({"id": GENERATED_ID, "inputs": inputs}).encode()
 
@@ -62,5 +63,7 @@ def _by_name(outputs: object) -> dict[str, object]:
 
 def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
     fixed = [max(1, int(size)) for size in shape]
+    if math.prod(fixed) > MOST_ELEMENTS:
+        raise ValueError(f"{name} has more than {MOST_ELEMENTS:,} elements, too many for a request of zeros")
     zero: object = {"BYTES": "", "BOOL": False}.get(datatype, 0.0 if datatype.startswith(("FP", "BF")) else 0)
     return {"name": name, "datatype": datatype, "shape": fixed, "data": [zero] * math.prod(fixed)}

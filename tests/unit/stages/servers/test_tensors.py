@@ -28,6 +28,9 @@ def test_the_bytes_are_little_endian() -> None:
         ("UINT8", [300], "x: the data are no UINT8"),
         ("FP32", ["seven"], "x: the data are no FP32"),
         ("FP8", [1], "'FP8' is no data type"),
+        ("FP16", [1e6], "x: the data are no FP16"),
+        ("FP32", [1e40], "x: the data are no FP32"),
+        ("INT64", [2**70], "x: the data are no INT64"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(datatype: str, data: list[object], words: str) -> None:
@@ -39,3 +42,9 @@ def test_data_that_do_not_fit_are_refused(datatype: str, data: list[object], wor
 def test_text_that_is_cut_off_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="cut off"):
         Tensor(name="x", datatype="BYTES", shape=(1,), raw=raw).values()
+
+
+@pytest.mark.parametrize("shape", [4, "12", None, ["1"], [True], [-1], [1.0]], ids=repr)
+def test_a_shape_that_is_none_is_refused(shape: object) -> None:
+    with pytest.raises(ValueError, match=r"x: the shape .* is no list of whole numbers"):
+        tensor_of("x", "FP32", shape, [1.0])
