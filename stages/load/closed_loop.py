@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from stages.load.sending import Sender
+from stages.load.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,20 +22,15 @@ class ClosedLoop:
 
 async def drive_closed(sender: Sender, load: ClosedLoop) -> None:
     """Let every client send until the time is over; ends within the duration and one time limit."""
-    cpu = time.process_time()
-    begin = time.perf_counter()
+    stopwatch = Stopwatch(load.duration_s)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(load.concurrency):
-            tasks.create_task(_client(sender, begin + load.duration_s))
-    measured = sender.measured
-    measured.elapsed_s = max(time.perf_counter() - begin, load.duration_s)
-    measured.generator_cpu = (time.process_time() - cpu) / measured.elapsed_s
+            tasks.create_task(_client(sender, stopwatch.begin + load.duration_s))
+    stopwatch.stop(sender.measured)
 
 
 async def _client(sender: Sender, end: float) -> None:
     while (now := time.perf_counter()) < end:
         sender.measured.due += 1
-        failed = sender.measured.failed
-        await sender.send(now, now)
-        if sender.measured.failed > failed:
+        if not await sender.send(now, now):
             await asyncio.sleep(0.001)  # a server that refuses at once is no reason to hammer it

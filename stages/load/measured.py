@@ -1,5 +1,6 @@
 """What came of a load, in histograms: the memory that they take does not grow with the number of requests."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from stages.servers.interface import Tokens
 
 KINDS_OF_ERRORS = 100  # each message is kept once, and a server may put something unique into every one
+LONGEST_ERROR = 500  # characters
 LONGEST_US = 3_600_000_000
 DIGITS = 3  # the error of a percentile is at most 0.1 %
 
@@ -35,9 +37,13 @@ class Durations:
 
     def percentile_ms(self, percent: float) -> float:
         """Return the duration that `percent` of them do not exceed; 0 where there are none."""
-        if not len(self):
+        count = len(self)
+        if not count:
             return 0.0
-        return min(self._largest_ms, float(self._histogram.get_value_at_percentile(percent)) / 1000)
+        # The library takes the nearest rank, above which more than the rest may lie: give it the next one.
+        rank = max(1, math.ceil(percent * count / 100 - 1e-9))
+        value_us = self._histogram.get_value_at_percentile(100 * rank / count)
+        return min(self._largest_ms, float(value_us) / 1000)
 
     def summary(self) -> Latency | None:
         """Return the percentiles, or None where there are none."""
@@ -61,8 +67,6 @@ class TokenCounts:
     tokens: int = 0
     first: Durations = field(default_factory=Durations)
     each: Durations = field(default_factory=Durations)
-    rates: list[float] = field(default_factory=list)
-    """Tokens per second of each request that generated more than one."""
     counted_by_server: bool = True
 
     def add(self, found: "Tokens", due: float) -> None:
@@ -73,15 +77,15 @@ class TokenCounts:
         spent = found.last_at - found.first_at
         if found.count > 1 and spent > 0:
             self.each.add(spent / (found.count - 1) * 1000)
-            self.rates.append((found.count - 1) / spent)
 
 
 @dataclass(slots=True)
 class Measured:
     """What came of a load.
 
-    `latencies` and `service` hold the good answers and the requests whose time ran out (with the time that
-    they waited, which is less than they would have needed). A quick error has no place among them.
+    `latencies` holds the good answers and the requests whose time ran out, sent or not (with the time that
+    they waited, which is less than they would have needed). A quick error has no place among them. `service`
+    holds those of them that were sent.
     """
 
     due: int = 0
@@ -94,7 +98,10 @@ class Measured:
     errors: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     tokens: TokenCounts | None = None
+    answered_at: float = 0.0
+    """When the last good answer had come (time.perf_counter)."""
     elapsed_s: float = 0.0
+    """Until the last good answer, and the duration at least."""
     generator_cpu: float = 0.0
 
     @property
@@ -109,6 +116,7 @@ class Measured:
 
     def note(self, error: str, kind: str = "", times: int = 1) -> None:
         """Count an error."""
+        error = error[:LONGEST_ERROR]
         known = error in self.errors or len(self.errors) < KINDS_OF_ERRORS
         self.errors[error if known else "other errors"] += times
         name = kind or error

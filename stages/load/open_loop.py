@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 
 from stages.load.alarm import Alarm
+from stages.load.measured import Measured
 from stages.load.schedule import Shape, due_times
 from stages.load.sending import Sender
+from stages.load.stopwatch import Stopwatch
 
 NOT_SENT = "not sent: the server had not kept up when the time was over"
 
@@ -36,8 +38,8 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
     """Send what is due when it is due; ends within the duration and two time limits."""
     measured = sender.measured
     slots = asyncio.Semaphore(load.in_flight)
-    cpu = time.process_time()
-    begin = free_since = time.perf_counter()
+    stopwatch = Stopwatch(load.duration_s)
+    begin = free_since = stopwatch.begin
     cutoff = begin + load.duration_s + sender.request_timeout_s
     moments = due_times(load.shape, load.rate_rps, load.duration_s)
     async with Alarm() as alarm, asyncio.TaskGroup() as tasks:
@@ -51,11 +53,18 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
             else:
                 await slots.acquire()
             if time.perf_counter() > cutoff:
-                left = 1 + sum(1 for _ in moments)
-                measured.due += left - 1
-                measured.note(NOT_SENT, "not sent", left)
+                _give_up(measured, due, [begin + later for later in moments])
                 break
             task = tasks.create_task(sender.send(due, max(due, free_since)))
             task.add_done_callback(lambda _: slots.release())
-    measured.elapsed_s = max(time.perf_counter() - begin, load.duration_s)
-    measured.generator_cpu = (time.process_time() - cpu) / measured.elapsed_s
+        stopwatch.sent()
+    stopwatch.stop(measured)
+
+
+def _give_up(measured: Measured, due: float, further: list[float]) -> None:
+    """Count what is not sent any more: it has waited for longer than any request may."""
+    now = time.perf_counter()
+    measured.due += len(further)
+    measured.note(NOT_SENT, "not sent", 1 + len(further))
+    for each in (due, *further):
+        measured.latencies.add((now - each) * 1000)

@@ -1,7 +1,5 @@
 """From what was counted to the evidence."""
 
-from statistics import median
-
 from pipeline.model import LoadResult, TokenTimes
 from stages.load.closed_loop import ClosedLoop
 from stages.load.measured import Measured, TokenCounts
@@ -32,14 +30,14 @@ def result_of(load: OpenLoop | ClosedLoop, measured: Measured) -> LoadResult:
 
 
 def _tokens(found: TokenCounts, elapsed_s: float) -> TokenTimes | None:
-    first = found.first.summary()
+    first, each = found.first.summary(), found.each.summary()
     if first is None:
         return None
     return TokenTimes(
         tokens=found.tokens,
         tokens_per_s=found.tokens / elapsed_s,
         first_token=first,
-        per_token=found.each.summary(),
-        request_tokens_per_s=median(found.rates) if found.rates else 0.0,
+        per_token=each,
+        request_tokens_per_s=1000 / each.p50_ms if each is not None else 0.0,
         counted_by="usage" if found.counted_by_server else "chunks",
     )

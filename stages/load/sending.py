@@ -1,13 +1,13 @@
 """One request: sent, timed, and its answer counted as what it is."""
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stages.load.measured import Measured, TokenCounts
-from stages.servers.interface import Answer, ModelServer, Payload
+from stages.servers.asking import asked, compared
+from stages.servers.interface import TIMEOUT, Answer, ModelServer, Payload
 
 SEED = 20_261
 CHECKED_EVERY = 10  # answers whose content is compared: each would cost the generator what it needs to send
@@ -29,31 +29,26 @@ class Sender:
     def __post_init__(self) -> None:
         self._choose = chooser(self.payloads or self.server.payloads)
 
-    async def send(self, due: float, possible: float) -> None:
-        """Send one request; it was due at `due` and could be sent from `possible` on (time.perf_counter)."""
+    async def send(self, due: float, possible: float) -> bool:
+        """Send one request, and return whether its answer was good.
+
+        It was due at `due` and could be sent from `possible` on (time.perf_counter).
+        """
         payload = self._choose()
         number, self._sent = self._sent, self._sent + 1
         sent = time.perf_counter()
         measured = self.measured
         measured.lags.add((sent - possible) * 1000)
-        arrived = 0.0
-        try:
-            async with asyncio.timeout(self.request_timeout_s):
-                answer = await self.server.infer(payload)
-        except TimeoutError:
-            measured.note(f"no answer within {self.request_timeout_s:g} s", "timeout")
-        except Exception as error:  # a protocol from elsewhere may raise anything; it must not end the run
-            measured.note(f"{type(error).__name__}: {error}", type(error).__name__)
-            return
-        else:
-            if not self._is_good(answer, payload, number):
-                return
+        answer = await asked(self.server, payload, self.request_timeout_s)
+        good = self._is_good(answer, payload, number)
+        if good:
             measured.good += 1
+            measured.answered_at = max(measured.answered_at, answer.at)
             self._count_tokens(answer, due)
-            arrived = answer.at
-        now = arrived or time.perf_counter()
-        measured.latencies.add((now - due) * 1000)
-        measured.service.add((now - sent) * 1000)
+        if good or answer.kind == TIMEOUT:
+            measured.latencies.add((answer.at - due) * 1000)
+            measured.service.add((answer.at - sent) * 1000)
+        return good
 
     def _is_good(self, answer: Answer, payload: Payload, number: int) -> bool:
         if answer.error:
@@ -62,7 +57,7 @@ class Sender:
         if payload.expected is None or number % self.check_every:
             return True
         self.measured.checked += 1
-        if difference := self.server.same(payload.expected, answer.body):
+        if difference := compared(self.server, payload.expected, answer.body):
             self.measured.wrong += 1
             self.measured.note(
                 f"wrong answer to {payload.name or 'the request'}: {difference}", "wrong answer"

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipeline.model import LoadResult, Sweep
+from stages.load.validity import latency_doubt
 
 Try = Callable[[float], Awaitable[LoadResult]]
 GROWTH = 2.0
@@ -68,7 +69,7 @@ def _misfit(plan: SweepPlan, result: LoadResult) -> str:
     if result.latency is None:
         return "errors: no answer"
     if result.latency.p99_ms > plan.budget_p99_ms:
-        if result.invalid:
-            return f"the generator: {result.invalid[0]}"
+        if doubt := latency_doubt(result):
+            return f"the generator: {doubt}"
         return f"latency: p99 {result.latency.p99_ms:.1f} ms"
     return ""

@@ -2,11 +2,13 @@
 
 from pipeline.model import LoadResult
 from stages.load.measured import Measured
+from stages.servers.interface import LACKING
 
 LAG_LIMIT_MS = 10.0  # below, it is what any shared machine does to a process now and then
 LAG_LIMIT_SHARE = 0.25
 CPU_LIMIT = 0.85
 FEWEST_FOR_P99 = 100
+FAILED_SHARE = 0.01  # of requests, beyond which throughput is no longer that of the same work
 
 
 def is_late(measured: Measured) -> bool:
@@ -20,12 +22,30 @@ def latency_doubt(load: LoadResult) -> str:
         return f"none of {load.requests} requests got a good answer"
     if _is_late(load.send_lag_p99_ms, load.latency.p99_ms):
         return "the load generator was late"
-    return throughput_doubt(load)
+    return _bottleneck(load)
+
+
+def percentile_doubt(load: LoadResult, percent: float) -> str:
+    """Return why one percentile must not be compared; nothing where it may.
+
+    Requests that fail at once are in no percentile. A tenth of those that may lie above it hardly changes it.
+    """
+    return latency_doubt(load) or _failures(load, (100 - percent) / 1000)
 
 
 def throughput_doubt(load: LoadResult) -> str:
     """Return why the throughput of a load that is over must not be compared; nothing where it may."""
+    return _bottleneck(load) or _failures(load, FAILED_SHARE)
+
+
+def _bottleneck(load: LoadResult) -> str:
     return "the load generator may be the bottleneck" if load.generator_cpu > CPU_LIMIT else ""
+
+
+def _failures(load: LoadResult, allowed_share: float) -> str:
+    if load.errors <= allowed_share * load.requests:
+        return ""
+    return f"{load.errors} of {load.requests} requests failed, and the others alone are no measure"
 
 
 def _is_late(lag_ms: float, p99_ms: float) -> bool:
@@ -41,6 +61,10 @@ def doubts(measured: Measured) -> tuple[str, ...]:
         found.append(
             f"the p99 of {len(measured.latencies)} answers is no more than the slowest of them: at least "
             f"{FEWEST_FOR_P99} are needed, so raise `benchmark.duration_s` or `benchmark.rate_rps`"
+        )
+    if lacking := measured.kinds[LACKING]:
+        found.append(
+            f"{lacking} requests were not sent, for want of open files or ports on this machine (`ulimit -n`)"
         )
     if is_late(measured):
         found.append(

@@ -1,10 +1,10 @@
 """What is expected of answers under load: what the user says, else what the server says when asked alone."""
 
-import asyncio
 import time
 from dataclasses import replace
 
 from pipeline.errors import StageFailed
+from stages.servers.asking import asked, compared
 from stages.servers.interface import Answer, ModelServer, Payload
 
 MOST_PAYLOADS = 100
@@ -30,12 +30,12 @@ async def with_expectations(
             continue
         if time.perf_counter() > give_up:
             break
-        first = await _ask(server, payload, request_timeout_s)
+        first = await asked(server, payload, request_timeout_s)
         if payload.expected is not None:
             _refuse_wrong(server, payload, first)
         elif not first.error and first.body:
-            second = await _ask(server, payload, request_timeout_s)
-            if not second.error and not server.same(first.body, second.body):
+            second = await asked(server, payload, request_timeout_s)
+            if not second.error and not compared(server, first.body, second.body):
                 name = f"{payload.name or 'the request'} {ALONE}"
                 found[number] = replace(payload, expected=first.body, name=name)
     return tuple(found)
@@ -44,20 +44,10 @@ async def with_expectations(
 def _refuse_wrong(server: ModelServer, payload: Payload, answer: Answer) -> None:
     if payload.expected is None or answer.error:  # an error under load is counted there
         return
-    if difference := server.same(payload.expected, answer.body):
+    if difference := compared(server, payload.expected, answer.body):
         raise StageFailed(
             f"the server answers {payload.name or 'the request'} wrongly, although nothing else was asked: "
             f"{difference}",
             advice="Mend the model or the server; where the model was meant to change, mend the expected "
             "answer (`benchmark.expect`).",
         )
-
-
-async def _ask(server: ModelServer, payload: Payload, request_timeout_s: float) -> Answer:
-    try:
-        async with asyncio.timeout(request_timeout_s):
-            return await server.infer(payload)
-    except TimeoutError:
-        return Answer(f"no answer within {request_timeout_s:g} s", kind="timeout")
-    except Exception as error:  # a protocol from elsewhere may raise anything
-        return Answer(f"{type(error).__name__}: {error}", kind=type(error).__name__)

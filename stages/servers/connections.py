@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -18,8 +19,11 @@ from stages.servers.interface import Target
 if TYPE_CHECKING:
     import httptools
 
-# Below the 5 s after which common servers close an idle connection: a request that meets the closing fails.
-IDLE_S = 2.0
+# Below the 2 s and more after which common servers close an idle connection: a request that meets the closing
+# fails, and counts as an error of the server.
+IDLE_S = 1.0
+LARGEST_HEAD_BYTES = 2**20
+LARGEST_ANSWER_BYTES = 2**28
 KEPT = "/?&=%:;,@!$'()*+~"  # a path may come with its query, and quoted already
 BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
@@ -39,9 +43,9 @@ class Response:
 class Connections:
     """All connections to one server; more are opened when none is free."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, target: Target, largest_bytes: int = LARGEST_ANSWER_BYTES) -> None:
+        self._target = target
+        self._largest_bytes = largest_bytes
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
 
@@ -49,7 +53,7 @@ class Connections:
         """Return a request as it is sent."""
         lines = [
             f"{method} {quote(path, safe=KEPT)} HTTP/1.1",
-            f"Host: {self._host}:{self._port}",
+            f"Host: {self._target.authority}",
             "Accept: */*",
         ]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -91,7 +95,8 @@ class Connections:
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(_Connection, self._host, self._port)
+        made = partial(_Connection, self._largest_bytes)
+        _, connection = await loop.create_connection(made, self._target.host, self._target.port)
         self._open.add(connection)
         return connection
 
@@ -103,7 +108,7 @@ class Connections:
 @asynccontextmanager
 async def connections_to(target: Target) -> AsyncIterator[Connections]:
     """Lend connections to the target; all are closed at the end."""
-    connections = Connections(target.host, target.port)
+    connections = Connections(target)
     try:
         yield connections
     finally:
@@ -114,11 +119,13 @@ async def connections_to(target: Target) -> AsyncIterator[Connections]:
 class _Connection(asyncio.Protocol):
     """One connection, which the parser tells what it reads by the methods that begin with `on_`."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest_bytes: int) -> None:
         from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
         self._parser: httptools.HttpResponseParser = HttpResponseParser(self)
         self._parser_errors = (HttpParserError, HttpParserUpgrade)
+        self._largest_bytes = largest_bytes
+        self._left_bytes = 0
         self._waiting: asyncio.Future[Response] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
@@ -131,6 +138,7 @@ class _Connection(asyncio.Protocol):
         """Send a request and return its answer."""
         self.reusable = False
         self._ends_with_headers = request.startswith(b"HEAD ")
+        self._left_bytes = LARGEST_HEAD_BYTES
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiting
@@ -154,13 +162,19 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except self._parser_errors as error:
             self._fail(f"the answer is no HTTP: {error}")
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            self._fail("the answer has no end, or is larger than any that is read")
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.Protocol."""
         if self._ends_with_connection and error is None:
             self.on_message_complete()
         self.reusable = False
-        self._fail(str(error or "the server closed the connection before it had answered"))
+        kept = self.used_at and self._left_bytes == LARGEST_HEAD_BYTES
+        told = str(error or "the server closed the connection before it had answered")
+        self._fail(f"{told} (it was kept from an earlier request)" if kept else told)
 
     def on_message_begin(self) -> None:
         """Begin an answer."""
@@ -173,6 +187,7 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Learn how the end of the body will be known."""
+        self._left_bytes = self._largest_bytes
         told = b"content-length" in self._headers or b"transfer-encoding" in self._headers
         self._ends_with_connection = not told
         if self._ends_with_headers:

@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 LOOPBACK = "127.0.0.1"
+TIMEOUT = "timeout"
+"""The kind of an error: there was no answer in time."""
+LACKING = "not sent by us"
+"""The kind of an error: this machine had no open files or ports left to send with."""
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: version 6 of IP has colons of its own."""
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +44,11 @@ class Target:
     """What is sent; nothing: one request is made from what the server says of the model."""
     options: dict[str, str] = field(default_factory=dict)
     """What the protocol alone understands, such as the path of a plain HTTP server."""
-    connections: int = 1024
-    """How many requests may be on their way at once."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as they stand in a URL."""
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from pipeline.model import LoadResult, Sweep
 from stages.load.closed_loop import ClosedLoop, drive_closed
@@ -15,9 +17,12 @@ from stages.load.sweep import SweepPlan, sweep
 from stages.load.validity import is_late
 from stages.servers.answers import with_expectations
 from stages.servers.interface import ModelServer, Payload
+from stages.servers.resources import Window
 from stages.servers.warming import Timed
 
 Load = OpenLoop | ClosedLoop
+
+Watch = Callable[[], AbstractContextManager[Window]]
 
 ATTEMPTS = 3  # a machine that was busy with something else for a moment is no reason to fail
 SHOWN_ERRORS = 5
@@ -32,6 +37,8 @@ class Done:
     """The commonest errors in words, with their numbers."""
     good: int
     elapsed_s: float
+    window: Window
+    """What the server used meanwhile, where somebody watched."""
 
 
 @dataclass(slots=True)
@@ -52,14 +59,15 @@ class Loads:
         timed = Timed(self.server)
         return timed, (await self._drive(load, "warm-up", timed)).due
 
-    async def steady(self, load: Load, what: str) -> Done:
+    async def steady(self, load: Load, what: str, watch: Watch) -> Done:
         """Return the first load during which nothing else kept this machine busy, or the last one."""
-        for _ in range(ATTEMPTS - 1):
-            measured = await self._drive(load, what, self.server)
-            if not is_late(measured):
-                return _done(load, measured)
+        for attempt in count(1):
+            with watch() as window:  # what an attempt that does not count used is not charged to the next one
+                measured = await self._drive(load, what, self.server)
+            if attempt == ATTEMPTS or not is_late(measured):
+                break
             self.say(f"the load generator was late (p99 {measured.send_lag_p99_ms:.0f} ms): once more")
-        return _done(load, await self._drive(load, what, self.server))
+        return _done(load, measured, window)
 
     async def sweep(self, plan: SweepPlan, step_s: float) -> Sweep:
         """Return the highest rate that fits, of open loops of so many seconds."""
@@ -97,16 +105,22 @@ class Loads:
             await asyncio.sleep(1.0)
 
 
+def unwatched() -> AbstractContextManager[Window]:
+    """Watch nobody."""
+    return nullcontext(Window())
+
+
 def shortened(load: Load, duration_s: float) -> Load:
     """Return the load with another duration: that of its warm-up."""
     return replace(load, duration_s=duration_s)
 
 
-def _done(load: Load, measured: Measured) -> Done:
+def _done(load: Load, measured: Measured, window: Window) -> Done:
     samples = measured.errors.most_common(SHOWN_ERRORS)
     return Done(
         result=result_of(load, measured),
         samples=tuple(f"{count} times: {message}" for message, count in samples),
         good=measured.good,
         elapsed_s=measured.elapsed_s,
+        window=window,
     )

@@ -1,5 +1,6 @@
 """The network of a server that is not on this machine: made for one run, with a way to us and nobody else."""
 
+from stages.servers.interface import bracketed
 from stages.servers.site import Site
 
 # Whoever asks is answered; but with an address of the engine's own, nothing comes back from anywhere else.
@@ -12,7 +13,7 @@ def network_options(site: Site, *ports: int) -> tuple[str, ...]:
     Raises:
         StageFailed: the engine refuses the network, or does not let the job's container in.
     """
-    address = _in_brackets(site.reach.address or "")
+    address = bracketed(site.reach.address or "")
     published = tuple(word for port in ports for word in ("--publish", f"{address}::{port}/tcp"))
     if site.reach.kind == "loopback":
         return published
@@ -33,7 +34,3 @@ def _join(site: Site, container: str) -> None:
 
 def _leave(site: Site, container: str) -> None:
     site.engine.attempt("network", "disconnect", "--force", site.name, container)
-
-
-def _in_brackets(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
-from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, session_to
+from stages.servers.connections import LARGEST_ANSWER_BYTES
+from stages.servers.http_client import (
+    JSON,
+    ask,
+    excerpt,
+    named,
+    object_in,
+    objects_in,
+    read,
+    session_to,
+    unsent,
+)
 from stages.servers.interface import Answer, ModelServer, Payload, Target, Tokens
 
 if TYPE_CHECKING:
@@ -23,6 +34,7 @@ CHAT, COMPLETIONS, MODELS, HEALTH = "/v1/chat/completions", "/v1/completions", "
 PROMPT = "Say in one sentence what a container image is."
 MOST_TOKENS = 32
 END = b"[DONE]"
+MOST_COUNTED = 10_000_000
 
 
 class OpenAI:
@@ -66,7 +78,7 @@ class _Server:
         if not names:
             return f"{MODELS} names no model yet"
         self.model = self.model or names[0]
-        return "" if self.model in names else f"the server has {', '.join(names)}, and no {self.model}"
+        return "" if self.model in names else f"the server has {named(names)}, and no {self.model}"
 
     async def advise(self) -> str:
         path, status = self._missed
@@ -97,13 +109,18 @@ class _Server:
                 request.path, data=request.body, headers=JSON, allow_redirects=False
             ) as response:
                 if response.status != 200:
-                    return _refused(response.status, await response.read())
+                    return _refused(response.status, await read(response, LARGEST_ANSWER_BYTES))
                 if not request.streamed:
-                    return _whole(await response.read())
-                stream = Stream()
+                    return _whole(await read(response, LARGEST_ANSWER_BYTES), time.perf_counter())
+                stream, left_bytes = Stream(), LARGEST_ANSWER_BYTES
                 async for line in response.content:
                     stream.take(line, time.perf_counter())
+                    left_bytes -= len(line)
+                    if left_bytes < 0:
+                        return Answer("the stream has no end", kind="form")
                 return stream.answer()
+        except OSError as error:
+            return unsent(error)
         except (aiohttp.ClientError, ValueError) as error:  # a line beyond all limits is a ValueError
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
 
@@ -130,7 +147,7 @@ def _request(payload: Payload, model: str | None) -> _Request:
     document.setdefault("model", model)
     streamed = document.setdefault("stream", True) is True
     if streamed:
-        document["stream_options"] = {"include_usage": True, **document.get("stream_options", {})}
+        document["stream_options"] = {"include_usage": True, **(document.get("stream_options") or {})}
     path = CHAT if "messages" in document else COMPLETIONS
     return _Request(path, json.dumps(document).encode(), streamed)
 
@@ -161,9 +178,7 @@ class Stream:
         event = object_in(data)
         if error := event.get("error"):
             self.error = excerpt(str(error).encode())
-        usage = event.get("usage")
-        if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
-            self.counted = usage["completion_tokens"]
+        self.counted = _counted(event) or self.counted
         for choice in objects_in(event.get("choices")):
             self.ended = self.ended or choice.get("finish_reason") is not None
             if piece := _text(choice):
@@ -189,7 +204,7 @@ class Stream:
             last_at=self.last_at,
             counted_by_server=self.counted is not None,
         )
-        return Answer(body="".join(self.text).encode(), tokens=tokens)
+        return Answer(body="".join(self.text).encode(errors="replace"), tokens=tokens)
 
 
 def _text(choice: dict[str, Any]) -> str:
@@ -209,16 +224,22 @@ def _refused(status: int, body: bytes) -> Answer:
     return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
 
 
-def _whole(body: bytes) -> Answer:
+def _whole(body: bytes, now: float) -> Answer:
     """Return an answer that was not streamed: its tokens have no times of their own."""
-    document, now = object_in(body), time.perf_counter()
+    document = object_in(body)
     choices = objects_in(document.get("choices"))
     if not choices:
         return Answer(f"200 without choices: {excerpt(body)}", kind="form")
     message = choices[0].get("message")
     text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
-    counted = document.get("usage", {}).get("completion_tokens")
-    tokens = None
-    if isinstance(counted, int) and counted:
+    counted, tokens = _counted(document), None
+    if counted is not None:
         tokens = Tokens(count=counted, first_at=now, last_at=now, counted_by_server=True)
-    return Answer(body=str(text or "").encode(), tokens=tokens)
+    return Answer(body=str(text or "").encode(errors="replace"), tokens=tokens, at=now)
+
+
+def _counted(document: dict[str, Any]) -> int | None:
+    """Return the tokens that the server says it generated; None where it says none that can be."""
+    usage = document.get("usage")
+    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return told if isinstance(told, int) and 0 < told <= MOST_COUNTED else None

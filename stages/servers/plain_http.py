@@ -13,7 +13,7 @@ from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import Connections, Response, connections_to
 from stages.servers.expectations import difference
-from stages.servers.http_client import ask, excerpt, parsed, session_to
+from stages.servers.http_client import ask, excerpt, parsed, session_to, unsent
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class _Server:
     def __init__(self, session: "aiohttp.ClientSession", connections: Connections, target: Target) -> None:
         self._session = session
         self._connections = connections
-        self._path = target.options.get("path", "/")
-        self._ready_path = target.options.get("ready_path")
+        self._path = _from_root(target.options.get("path", "/"))
+        ready_path = target.options.get("ready_path")
+        self._ready_path = None if ready_path is None else _from_root(ready_path)
         self._method = target.options.get("method", "POST" if target.payloads else "GET").upper()
         self._status = target.options.get("status")
         self._missed = 0
@@ -79,7 +80,7 @@ class _Server:
         try:
             return self._judge(await self._connections.send(request))
         except OSError as error:
-            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+            return unsent(error)
 
     def same(self, expected: bytes, answer: bytes) -> str:
         wanted, found = parsed(expected), parsed(answer)
@@ -94,3 +95,7 @@ class _Server:
         if good:
             return Answer(body=body, at=response.at)
         return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
+
+
+def _from_root(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"

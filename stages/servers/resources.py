@@ -31,6 +31,7 @@ class Sampler:
         self.source = source.name
         self.peak_bytes = 0
         self.kills: int | None = None
+        """Processes killed for want of memory since the start; None where its source does not tell."""
         self._reads = 0
         self._failures = 0
         self._last_failed = False
@@ -103,7 +104,7 @@ def resources_of(
     """Return what one load used; `good` is the number of its good answers."""
     used = [each for each in (window.before, *window.samples, window.after) if each is not None]
     caches = [each.page_cache_bytes for each in used if each.page_cache_bytes is not None]
-    cores = _cores(window, used, elapsed_s)
+    cores = _cores(window, elapsed_s)
     return Resources(
         steady_memory_bytes=round(median(each.memory_bytes for each in used)) if used else None,
         page_cache_bytes=round(median(caches)) if caches else None,
@@ -116,11 +117,11 @@ def resources_of(
     )
 
 
-def _cores(window: Window, used: list[Usage], elapsed_s: float) -> float | None:
+def _cores(window: Window, elapsed_s: float) -> float | None:
     before, after = window.before, window.after
     if before is not None and after is not None and before.cpu_s is not None and after.cpu_s is not None:
         return (after.cpu_s - before.cpu_s) / elapsed_s
-    told = [each.cores for each in used if each.cores is not None]
+    told = [each.cores for each in window.samples if each.cores is not None]  # before and after, it was idle
     return fmean(told) if told else None
 
 

@@ -22,9 +22,8 @@ from pipeline.model import (
 )
 from stages.load.closed_loop import ClosedLoop
 from stages.load.comparing import FEWEST_ROUNDS, compare
-from stages.load.validity import FEWEST_FOR_P99, latency_doubt, throughput_doubt
+from stages.load.validity import FEWEST_FOR_P99, percentile_doubt, throughput_doubt
 from stages.servers.loading import Load
-from stages.servers.resources import resources_of
 from stages.servers.session import Session
 
 CLIENTS = 8
@@ -168,14 +167,10 @@ class TurnTaker:
         with self.session.running() as running:
             if self.warmup is not None:
                 running.warm_up(self.warmup)
-            with running.sampler.window() as window:
-                steady = running.load(self.load)
+            steady = running.load(self.load, watched=True)
             full = steady if self.capacity is None else running.load(self.capacity, "full load")
-            used = resources_of(
-                window, good=steady.good, elapsed_s=steady.elapsed_s, source=running.sampler.source
-            )
             peak_bytes = running.sampler.peak_bytes
-            return turn_of(steady.result, full.result, used, peak_bytes, running.cold_start)
+            return turn_of(steady.result, full.result, running.used(steady), peak_bytes, running.cold_start)
 
 
 def turn_of(
@@ -189,10 +184,10 @@ def turn_of(
         "cold_start_ms": cold_start.first_answer_ms,
     }
     lacking: dict[Metric, str] = {}
-    percentiles: tuple[Metric, ...] = ("p50_ms", "p95_ms", "p99_ms")
-    for metric in percentiles:
+    percentiles: dict[Metric, float] = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99}
+    for metric, percent in percentiles.items():
         values[metric] = getattr(steady.latency, metric, None)
-        if doubt := latency_doubt(steady):
+        if doubt := percentile_doubt(steady, percent):
             lacking[metric] = doubt
     if steady.requests - steady.errors < FEWEST_FOR_P99:
         lacking.setdefault("p99_ms", f"a round has fewer than {FEWEST_FOR_P99} answers")

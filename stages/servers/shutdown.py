@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipeline.model import Shutdown
+from stages.servers.asking import asked
 from stages.servers.container import Container
 from stages.servers.interface import ModelServer, Payload
 
@@ -24,7 +25,6 @@ class _Requests:
     timeout_s: float
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing is sent from now on: what fails was sent before the signal."""
-    on_their_way: int = 0
     lost: int = 0
     """Failed since the server was asked."""
     good_at_last: int = 0
@@ -34,22 +34,13 @@ class _Requests:
     async def client(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
         while not self.asked.is_set():
-            self.on_their_way += 1
-            good = await self._send()
-            self.on_their_way -= 1
+            good = not (await asked(self.server, self.payload, self.timeout_s)).error
             if self.asked.is_set() and not good:
                 self.lost += 1
             if self.signalled and good:
                 self.good_at_last += 1
             if not good:
                 await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _send(self) -> bool:
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                return not (await self.server.infer(self.payload)).error
-        except Exception:  # whatever it is: the request was lost
-            return False
 
 
 @dataclass(slots=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pipeline.errors import StageFailed
 from pipeline.model import ColdStart
+from stages.servers.asking import asked
 from stages.servers.causes import LONGER
-from stages.servers.interface import LOOPBACK, Answer, ModelServer, Target
+from stages.servers.interface import LOOPBACK, TIMEOUT, Answer, ModelServer, Target
 
 ASK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
@@ -150,11 +151,10 @@ async def _first_answer(server: ModelServer, clock: Clock) -> None:
 
 
 async def _try_once(server: ModelServer, clock: Clock) -> Answer:
-    try:
-        async with asyncio.timeout(max(clock.left_s, 1.0)):
-            return await server.infer(server.payloads[0])
-    except TimeoutError:
+    answer = await asked(server, server.payloads[0], max(clock.left_s, 1.0))
+    if answer.kind == TIMEOUT:
         return Answer(f"no answer until the deadline of {clock.timeout_s:g} s")
+    return answer
 
 
 async def is_open(host: str, port: int, held_s: float = HELD_S) -> bool:

@@ -4,7 +4,6 @@ Source: the protocol's REST specification (open-inference/open-inference-protoco
 and the model repository extension for the list of models.
 """
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +12,17 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import Connections, connections_to
-from stages.servers.http_client import JSON, ask, excerpt, object_in, objects_in, parsed, session_to
+from stages.servers.http_client import (
+    JSON,
+    ask,
+    excerpt,
+    named,
+    object_in,
+    objects_in,
+    parsed,
+    session_to,
+    unsent,
+)
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.v2_request import outputs_differ, request_from
 
@@ -100,7 +109,7 @@ class HttpServer:
         try:
             if status != 200:
                 raise ValueError(f"the server answers {status or 'nothing'}")
-            self.payloads = (Payload(body=request_from(json.loads(body))),)
+            self.payloads = (Payload(body=request_from(object_in(body))),)
         except ValueError as error:
             advice = "Write an inference request into a JSON file and name it by `benchmark.request`."
             if status == 404:  # some servers call every model ready
@@ -117,7 +126,7 @@ class HttpServer:
         try:
             response = await self.connections.send(request)
         except OSError as error:
-            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+            return unsent(error)
         return replace(self._judge(response.status, response.body), at=response.at)
 
     @property
@@ -151,7 +160,8 @@ class HttpServer:
         names = [entry.get("name") for entry in objects_in(parsed(body))]
         if status != 200:
             status, body = await self._get("/v2/models")
-            names = list(object_in(body).get("models", ()))
+            told = object_in(body).get("models")
+            names = told if isinstance(told, list) else []
         return [name for name in names if isinstance(name, str)] if status == 200 else None
 
     async def _get(self, path: str) -> tuple[int, bytes]:
@@ -181,7 +191,7 @@ def other_model(model: str | None, names: list[str] | None, *, unknown: bool) ->
     if names is not None and model in names:
         return f"The server knows the model, but does not get it ready. {LONGER}"
     if names:
-        return f"Mend `benchmark.model`: the server has {', '.join(sorted(names))}, and no {model}."
+        return f"Mend `benchmark.model`: the server has {named(names)}, and no {model}."
     if names is not None or unknown:
         return f"Mend `benchmark.model`: the server does not know {model}, and names no other."
     return f"Is `benchmark.model` right? {LONGER}"
@@ -196,6 +206,6 @@ def choose(names: list[str], image: str) -> str | None:
     if len(names) == 1 or image in names or not names:
         return image if image in names else next(iter(names), None)
     raise StageFailed(
-        f"the server has several models: {', '.join(sorted(names))}",
+        f"the server has several models: {named(names)}",
         advice="Say by `benchmark.model` which of them is measured.",
     )

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pipeline.errors import StageFailed
 from stages.servers.connections import connections_to
-from stages.servers.http_client import ask, excerpt, object_in, objects_in, session_to
+from stages.servers.http_client import ask, excerpt, object_in, objects_in, session_to, unsent
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import HttpServer
@@ -46,7 +46,8 @@ class _BinaryServer(HttpServer):
         await super().prepare()
         _, about = await ask(self.session, "GET", "/v2")
         # Others take binary tensors too; MLServer breaks on them, with status 422 or 500.
-        self._hint = "" if EXTENSION in object_in(about).get("extensions", ()) else JSON_INSTEAD
+        extensions = object_in(about).get("extensions")
+        self._hint = "" if isinstance(extensions, list) and EXTENSION in extensions else JSON_INSTEAD
         try:
             self._sent = {payload.body: _packed(payload) for payload in self.payloads}
         except ValueError as error:
@@ -62,7 +63,7 @@ class _BinaryServer(HttpServer):
         try:
             response = await self.connections.send(self.connections.request("POST", self.path, body, headers))
         except OSError as error:
-            return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
+            return unsent(error)
         if response.status != 200:
             return _refused(response.status, response.body, self._hint)
         answer = _judged(response.body, response.headers.get(LENGTH.lower().encode()))
@@ -111,12 +112,12 @@ def _judged(body: bytes, length: bytes | None) -> Answer:
 def _size(output: dict[str, object]) -> int:
     parameters = output.get("parameters")
     size = parameters.get("binary_data_size", 0) if isinstance(parameters, dict) else 0
-    return size if isinstance(size, int) else 0
+    return max(0, size) if isinstance(size, int) else 0
 
 
 def _outputs(kept: bytes) -> object:
     """Return the outputs of an answer with their data as lists; an expectation may be written as JSON."""
-    if kept.lstrip().startswith(b"{"):
+    if not kept[:1].isdigit():
         document, rest = object_in(kept), b""
     else:
         size, _, body = kept.partition(b"\n")
@@ -126,7 +127,6 @@ def _outputs(kept: bytes) -> object:
         length = _size(output)
         raw, rest = rest[:length], rest[length:]
         name, datatype = str(output.get("name")), str(output.get("datatype"))
-        shape = tuple(output.get("shape", ()))
-        tensor = Tensor(name=name, datatype=datatype, shape=shape, raw=raw)
+        tensor = Tensor(name=name, datatype=datatype, shape=(), raw=raw)  # compared without
         found.append({"name": name, "data": output["data"] if "data" in output else tensor.values()})
     return found

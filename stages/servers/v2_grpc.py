@@ -5,14 +5,14 @@ they are turned into messages once, before the load.
 Source: the protocol's gRPC specification (open-inference/open-inference-protocol, open_inference_grpc.proto).
 """
 
-import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from pipeline.errors import StageFailed, ToolMissing
 from stages.servers.causes import LONGER
-from stages.servers.http_client import parsed
+from stages.servers.http_client import excerpt, parsed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import choose, other_model
@@ -42,11 +42,15 @@ class GrpcInference:
                 f"`benchmark.protocol: v2-grpc` needs what is not installed: {error.name}",
                 advice="Install the extra: pip install 'model-image-pipeline[grpc]'.",
             ) from error
-        sizes = [
+        options = [
             ("grpc.max_send_message_length", LARGEST_MESSAGE),
             ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+            (
+                "grpc.enable_http_proxy",
+                0,
+            ),  # the server is beside us, whatever the environment says of the web
         ]
-        async with grpc.aio.insecure_channel(f"{target.host}:{target.port}", options=sizes) as channel:
+        async with grpc.aio.insecure_channel(target.authority, options=options) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             yield _Server(stub, service_pb2, target)
 
@@ -106,10 +110,11 @@ class _Server:
         except grpc.aio.AioRpcError as error:
             name = error.code().name
             temporary = name in {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED"}
-            return Answer(f"{name} {error.details()}".strip(), temporary=temporary, kind=f"gRPC {name}")
+            return Answer(_said(error), temporary=temporary, kind=f"gRPC {name}")
+        at = time.perf_counter()
         if not response.outputs:
             return Answer("an answer without outputs", kind="form")
-        return Answer(body=response.SerializeToString())
+        return Answer(body=response.SerializeToString(), at=at)
 
     def same(self, expected: bytes, answer: bytes) -> str:
         return outputs_differ(self._outputs(expected), self._outputs(answer))
@@ -120,7 +125,7 @@ class _Server:
         try:
             answer = await question
         except grpc.aio.AioRpcError as error:
-            return f"{error.code().name} {error.details()}".strip()
+            return _said(error)
         return "" if getattr(answer, field) else f"it says that it is not {field}"
 
     async def _list(self) -> list[str] | None:
@@ -142,7 +147,7 @@ class _Server:
                 self._messages.ModelMetadataRequest(name=self.model), timeout=QUESTION_S
             )
         except grpc.aio.AioRpcError as error:
-            raise ValueError(f"ModelMetadata: {error.code().name} {error.details()}".strip()) from error
+            raise ValueError(f"ModelMetadata: {_said(error)}") from error
         inputs = [{"name": one.name, "datatype": one.datatype, "shape": [*one.shape]} for one in found.inputs]
         return {"inputs": inputs}
 
@@ -158,9 +163,8 @@ class _Server:
 
     def _outputs(self, kept: bytes) -> object:
         """Return the outputs of an answer with their data as lists; an expectation may be written as JSON."""
-        if kept.lstrip().startswith(b"{"):
-            document = json.loads(kept)
-            return [{"name": one.get("name"), "data": one.get("data")} for one in document.get("outputs", ())]
+        if isinstance(document := parsed(kept), dict | list):
+            return document.get("outputs") if isinstance(document, dict) else None
         response = self._messages.ModelInferResponse.FromString(kept)
         found = []
         for index, output in enumerate(response.outputs):
@@ -173,6 +177,11 @@ class _Server:
                 data = [*_contents(output)]
             found.append({"name": output.name, "data": data})
         return found
+
+
+def _said(error: Any) -> str:
+    """Return a call's error in a few words."""
+    return f"{error.code().name} {excerpt(str(error.details() or '').encode())}".strip()
 
 
 def _contents(output: Any) -> Iterator[object]:

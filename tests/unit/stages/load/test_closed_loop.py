@@ -38,3 +38,24 @@ def test_a_server_that_refuses_is_not_hammered() -> None:
     asyncio.run(drive_closed(sender, ClosedLoop(concurrency=1, duration_s=0.2)))
     assert 0 < sender.measured.failed <= 201
     assert set(sender.measured.kinds) == {"HTTP 503"}
+
+
+def test_one_request_that_hangs_at_the_end_takes_nothing_from_the_throughput_of_the_others() -> None:
+    hung = False
+
+    async def answer(_: Payload) -> Answer:
+        nonlocal hung
+        await asyncio.sleep(0.01)
+        if not hung and sender.measured.good > 20:
+            hung = True
+            await asyncio.sleep(60)
+        return GOOD
+
+    sender = Sender(server=Answering(answer), request_timeout_s=1.5, measured=Measured())
+    load = ClosedLoop(concurrency=4, duration_s=0.5)
+    asyncio.run(drive_closed(sender, load))
+    result = result_of(load, sender.measured)
+    assert result.errors_by_kind == {"timeout": 1}
+    assert (
+        result.throughput_rps > sender.measured.good
+    )  # in two seconds, half as many would have come in each

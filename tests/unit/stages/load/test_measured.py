@@ -67,3 +67,19 @@ def test_numbers_that_must_not_be_trusted_say_why(measured: Measured, words: str
 
 def test_a_lag_that_is_small_beside_the_latency_is_no_doubt() -> None:
     assert doubts(measured_of(200, 400.0, lag_ms=25.0)) == ()
+
+
+def test_no_more_than_the_rest_lies_above_a_percentile() -> None:
+    quick = [1.0] * 158  # of 160, 1 % is one and a half
+    assert durations(*quick, 50.0, 60.0).percentile_ms(99) == pytest.approx(50, rel=0.001)
+    for count in range(1, 400):
+        found = durations(*map(float, range(1, count + 1)))
+        for percent in (50, 90, 95, 99, 99.9):
+            above = count - round(found.percentile_ms(percent))
+            assert above <= count * (100 - percent) / 100 + 1e-6, (count, percent)
+
+
+def test_an_error_of_any_length_is_kept_short() -> None:
+    measured = Measured()
+    measured.note("x" * 100_000)
+    assert len(next(iter(measured.errors))) < 1000

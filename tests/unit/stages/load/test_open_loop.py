@@ -118,6 +118,9 @@ def test_a_server_that_never_catches_up_ends_the_load_all_the_same() -> None:
     measured = run(answer, load, 0.2)
     assert measured.failed == load.requests == 20
     assert measured.errors[NOT_SENT] > 0
+    # What was never sent has waited for longer than any request may: without it, the others look quick.
+    assert len(measured.latencies) == 20
+    assert measured.latencies.percentile_ms(0) >= 199
 
 
 def test_a_wrong_answer_is_an_error_and_no_latency() -> None:

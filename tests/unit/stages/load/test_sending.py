@@ -60,4 +60,37 @@ def test_tokens_are_timed_from_when_the_request_was_due() -> None:
     assert found.tokens == 5
     assert found.first.percentile_ms(50) == pytest.approx(200, rel=0.05)
     assert found.each.percentile_ms(50) == pytest.approx(100, rel=0.01)
-    assert found.rates == [pytest.approx(10, rel=0.01)]
+
+
+class Unreadable(Answering):
+    """A protocol that cannot read the answer."""
+
+    def same(self, expected: bytes, answer: bytes) -> str:
+        raise RecursionError("maximum recursion depth exceeded")
+
+
+def test_an_answer_that_cannot_be_compared_is_wrong_and_ends_no_run() -> None:
+    async def answer(_: Payload) -> Answer:
+        return Answer(body=b"[[[[")
+
+    payload = Payload(body=b"", name="deep.json", expected=b"[]")
+    server = Unreadable(answer, payloads=(payload,))
+    sender = Sender(server=server, request_timeout_s=5, measured=Measured())
+    assert asyncio.run(sender.send(time.perf_counter(), time.perf_counter())) is False
+    assert sender.measured.kinds == {"wrong answer": 1}
+    assert "it cannot be compared: RecursionError" in next(iter(sender.measured.errors))
+
+
+def test_comparing_an_answer_is_not_the_servers_time() -> None:
+    class Slow(Answering):
+        def same(self, expected: bytes, answer: bytes) -> str:
+            time.sleep(0.2)
+            return ""
+
+    async def answer(_: Payload) -> Answer:
+        return Answer(body=b"7")
+
+    server = Slow(answer, payloads=(Payload(body=b"", expected=b"7"),))
+    sender = Sender(server=server, request_timeout_s=5, measured=Measured())
+    assert asyncio.run(sender.send(time.perf_counter(), time.perf_counter()))
+    assert sender.measured.service.percentile_ms(100) < 150

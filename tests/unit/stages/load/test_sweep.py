@@ -8,7 +8,9 @@ from pipeline.model import Latency, LoadResult, Sweep
 from stages.load.sweep import SweepPlan, sweep
 
 
-def result(rate: float, p99_ms: float, errors: int = 0, invalid: tuple[str, ...] = ()) -> LoadResult:
+def result(
+    rate: float, p99_ms: float, errors: int = 0, invalid: tuple[str, ...] = (), lag_ms: float = 0.0
+) -> LoadResult:
     latency = Latency(p50_ms=1, p95_ms=p99_ms, p99_ms=p99_ms, max_ms=p99_ms, mean_ms=1)
     return LoadResult(
         shape="constant",
@@ -19,14 +21,21 @@ def result(rate: float, p99_ms: float, errors: int = 0, invalid: tuple[str, ...]
         throughput_rps=rate,
         latency=latency,
         invalid=invalid,
+        send_lag_p99_ms=lag_ms,
     )
 
 
-def swept(limit_rps: float, begin_rps: float = 10, invalid: tuple[str, ...] = (), errors: int = 0) -> Sweep:
+def swept(
+    limit_rps: float,
+    begin_rps: float = 10,
+    invalid: tuple[str, ...] = (),
+    errors: int = 0,
+    lag_ms: float = 0.0,
+) -> Sweep:
     """Sweep a server that is fast up to a rate, and slow (or failing) above it."""
 
     async def attempt(rate: float) -> LoadResult:
-        return result(rate, 5) if rate <= limit_rps else result(rate, 500, errors, invalid)
+        return result(rate, 5) if rate <= limit_rps else result(rate, 500, errors, invalid, lag_ms)
 
     plan = SweepPlan(budget_p99_ms=50, begin_rps=begin_rps, highest_rps=5_000)
     return asyncio.run(sweep(plan, attempt))
@@ -45,7 +54,7 @@ def test_errors_are_a_limit_too() -> None:
 
 
 def test_a_generator_that_is_the_bottleneck_ends_the_sweep() -> None:
-    found = swept(100, invalid=("the load generator was late",))
+    found = swept(100, lag_ms=400)
     assert found.limit == "the generator: the load generator was late"
     assert found.best_rps == 80
 
@@ -60,3 +69,11 @@ def test_a_server_that_is_too_slow_for_anything_has_no_best_rate() -> None:
 def test_the_highest_rate_ends_the_sweep() -> None:
     found = swept(1e9)
     assert (found.best_rps, found.limit) == (5_000, "the end: 5000 requests/s was the highest rate to try")
+
+
+def test_a_step_with_few_answers_is_no_fault_of_the_generator() -> None:
+    few = ("the p99 of 50 answers is no more than the slowest of them: at least 100 are needed",)
+    found = swept(7, begin_rps=10, invalid=few)
+    assert found.best_rps is not None
+    assert 0.85 * 7 <= found.best_rps <= 7
+    assert found.limit == "latency: p99 500.0 ms"

@@ -10,7 +10,7 @@ from stages.load.measured import Measured
 from stages.load.open_loop import OpenLoop, drive
 from stages.load.result import result_of
 from stages.load.sending import Sender
-from stages.servers.interface import GOOD, Answer, Payload
+from stages.servers.interface import GOOD, LACKING, Answer, Payload
 from tests.support.answering import Answering
 
 LOAD = OpenLoop(rate_rps=100, duration_s=2)
@@ -52,3 +52,15 @@ def test_a_slow_server_is_no_doubt_about_the_generator() -> None:
     assert found.latency is not None
     assert found.latency.p50_ms >= 1500
     assert found.invalid == ()
+
+
+def test_a_machine_without_open_files_is_doubted_and_not_the_server() -> None:
+    async def answer(_: Payload) -> Answer:
+        return Answer("OSError: [Errno 24] Too many open files", kind=LACKING)
+
+    sender = Sender(server=Answering(answer), request_timeout_s=5, measured=Measured())
+    load = OpenLoop(rate_rps=100, duration_s=0.05)
+    asyncio.run(drive(sender, load))
+    assert "5 requests were not sent, for want of open files" in " ".join(
+        result_of(load, sender.measured).invalid
+    )

@@ -63,3 +63,17 @@ def test_of_many_payloads_the_first_ones_are_compared() -> None:
     many = [Payload(body=b"%d" % number) for number in range(MOST_PAYLOADS + 1)]
     found = learnt([Answer(body=b"1")], *many)
     assert [each.expected is None for each in found[-2:]] == [False, True]
+
+
+def test_an_expected_answer_that_cannot_be_read_is_the_users_to_mend() -> None:
+    class Strict(Answering):
+        def same(self, expected: bytes, answer: bytes) -> str:
+            raise ValueError("not a message")
+
+    async def answer(_: Payload) -> Answer:
+        return Answer(body=b"7")
+
+    server = Strict(answer, payloads=(Payload(body=b"ask", name="request.json", expected=b"?"),))
+    with pytest.raises(StageFailed, match="it cannot be compared: ValueError: not a message") as raised:
+        asyncio.run(with_expectations(server, 1.0, compare=True))
+    assert "benchmark.expect" in raised.value.advice

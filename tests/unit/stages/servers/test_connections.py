@@ -160,7 +160,7 @@ def test_requests_at_once_have_a_connection_each() -> None:
 
 
 def test_a_request_says_what_it_sends() -> None:
-    connections = Connections("127.0.0.1", 80)
+    connections = Connections(Target(port=80))
     posted = connections.request("POST", "/a", b"{}", {"Content-Type": "text/plain"})
     assert posted == (
         b"POST /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\nAccept: */*\r\nContent-Type: text/plain\r\n"
@@ -169,3 +169,66 @@ def test_a_request_says_what_it_sends() -> None:
     assert b"Content-Length" not in connections.request("GET", "/", b"", {})
     assert b"Content-Length: 0" in connections.request("POST", "/", b"", {})
     assert connections.request("GET", "/ö b?c=%20", b"", {}).startswith(b"GET /%C3%B6%20b?c=%20 HTTP/1.1\r\n")
+
+
+def test_an_address_of_version_6_stands_in_brackets() -> None:
+    assert b"Host: [::1]:80\r\n" in Connections(Target(host="::1", port=80)).request("GET", "/", b"", {})
+
+
+async def pour(begin: bytes, piece: bytes, largest_bytes: int) -> int:
+    """Answer with a beginning and then without end; return how many bytes went until we hung up."""
+    poured = 0
+    over = asyncio.Event()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal poured
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            writer.write(begin)
+            while True:
+                writer.write(piece)
+                poured += len(piece)
+                await writer.drain()
+        except OSError:
+            over.set()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server:
+        connections = Connections(Target(port=server.sockets[0].getsockname()[1]), largest_bytes)
+        with pytest.raises(ConnectionError, match="has no end, or is larger than any that is read"):
+            async with asyncio.timeout(20):
+                await get(connections)
+        await asyncio.wait_for(over.wait(), 5)
+    return poured
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65536 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Another: " + b"x" * 1000 + b"\r\n"),
+    ],
+    ids=["until-closed", "length", "chunked", "headers"],
+)
+def test_an_answer_without_end_is_given_up(begin: bytes, piece: bytes) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(pour(begin, piece, 2**22)) < 2**25
+
+
+def test_an_error_tells_that_its_connection_was_kept_from_an_earlier_request() -> None:
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(FULL)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        target = Target(port=server.sockets[0].getsockname()[1])
+        async with server, connections_to(target) as connections:
+            await get(connections)
+            await get(connections)
+
+    with pytest.raises(ConnectionError, match="kept from an earlier request"):
+        asyncio.run(play())

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from pipeline.errors import StageFailed
+from stages.load.open_files import many_open_files
 from stages.servers.interface import Answer, ModelServer, Payload
 from stages.servers.openai import OpenAI, Stream
 from tests.support.web_server import Handler, talk
@@ -159,3 +160,63 @@ def test_what_is_missing_is_said_with_advice(
     missing, said = talk(OpenAI(), routes, scene, model=model)
     assert words in missing
     assert advice in said
+
+
+def test_a_server_that_does_not_count_is_no_error() -> None:
+    async def whole(_: web.Request) -> web.Response:
+        return web.json_response({"choices": [{"message": {"content": "whole"}}], "usage": None})
+
+    body = json.dumps({"messages": [], "stream": False}).encode()
+    routes = {**server(), "POST /v1/chat/completions": whole}
+    answer = talk(OpenAI(), routes, first_inference, payloads=(Payload(body=body),))
+    assert (answer.error, answer.body, answer.tokens) == ("", b"whole", None)
+
+
+@pytest.mark.parametrize("count", [-5, 0, 10**400, "4", None])
+def test_a_count_that_cannot_be_is_not_taken(count: object) -> None:
+    tokens = answer_of(
+        chunk("one", finish="stop"), event(choices=[], usage={"completion_tokens": count})
+    ).tokens
+    assert tokens is not None
+    assert (tokens.count, tokens.counted_by_server) == (1, False)
+
+
+def test_a_request_may_leave_the_options_of_the_stream_empty() -> None:
+    body = json.dumps({"messages": [], "stream_options": None}).encode()
+    lines = (chunk("An", finish="stop"), DONE)
+    assert talk(OpenAI(), server(*lines), first_inference, payloads=(Payload(body=body),)).error == ""
+
+
+def test_no_answer_is_asked_for_compressed() -> None:
+    asked: list[str] = []
+
+    async def whole(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Accept-Encoding", ""))
+        return web.json_response({"choices": [{"text": "x"}]})
+
+    body = json.dumps({"prompt": "", "stream": False}).encode()
+    routes = {**server(), "POST /v1/completions": whole}
+    assert talk(OpenAI(), routes, first_inference, payloads=(Payload(body=body),)).error == ""
+    assert asked == ["identity"]
+
+
+def test_more_clients_than_a_thousand_do_not_wait_for_us() -> None:
+    count = 0
+
+    async def scene(found: ModelServer) -> list[Answer]:
+        await found.prepare()
+        return await asyncio.gather(*(found.infer(found.payloads[0]) for _ in range(1100)))
+
+    async def whole(_: web.Request) -> web.Response:
+        nonlocal count
+        count += 1
+        async with asyncio.timeout(40):  # nobody is answered before all have asked
+            while count < 1100:
+                await asyncio.sleep(0.1)
+        return web.json_response({"choices": [{"text": "x"}]})
+
+    body = json.dumps({"prompt": "", "stream": False}).encode()
+    routes: dict[str, Handler] = {"POST /v1/completions": whole}
+    with many_open_files():
+        answers = talk(OpenAI(), routes, scene, payloads=(Payload(body=body),))
+    assert [answer.error for answer in answers if answer.error] == []

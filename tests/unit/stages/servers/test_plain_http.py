@@ -1,5 +1,8 @@
 """Any server over HTTP: what is sent, and which answer is good."""
 
+import contextlib
+import tracemalloc
+
 import pytest
 from aiohttp import web
 
@@ -78,3 +81,34 @@ def test_documents_are_compared_as_documents_and_anything_else_by_its_bytes() ->
         ]
 
     assert talk(PlainHttp(), {}, scene) == ["", "$.a is 2, not 1", "", "it is 'other', not 'plain'"]
+
+
+def test_a_path_may_be_written_without_its_first_slash() -> None:
+    async def scene(server: ModelServer) -> tuple[str, str]:
+        await server.prepare()
+        return await server.unready(), (await server.infer(server.payloads[0])).error
+
+    options = {"path": "predict", "ready_path": "ready"}
+    routes = {"GET /predict": echo(), "GET /ready": echo()}
+    assert talk(PlainHttp(), routes, scene, options=options) == ("", "")
+
+
+def test_a_question_that_is_answered_without_end_is_not_kept_whole() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(bytes(2**20))
+        return response
+
+    async def scene(server: ModelServer) -> str:
+        return await server.unready()
+
+    tracemalloc.start()
+    try:
+        options = {"ready_path": "/ready"}
+        assert talk(PlainHttp(), {"GET /ready": endless}, scene, options=options) == ""
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()

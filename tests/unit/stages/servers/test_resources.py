@@ -93,3 +93,18 @@ def test_a_source_that_counts_no_time_tells_the_processors_in_use() -> None:
 def test_without_a_limit_nothing_is_throttled_and_nothing_said_of_it() -> None:
     same = Usage(memory_bytes=1, cpu_s=1, periods=0, throttled=0)
     assert resources_of(Window(same, same), good=1, elapsed_s=1, source="").throttled_share is None
+
+
+def test_what_was_in_use_before_and_after_a_load_is_not_averaged_into_it() -> None:
+    idle, busy = Usage(memory_bytes=1, cores=0.0), Usage(memory_bytes=1, cores=2.0)
+    window = Window(before=idle, samples=[busy, busy], after=idle)
+    assert resources_of(window, good=100, elapsed_s=10, source="engine statistics").cpu_cores == 2.0
+
+
+def test_a_kill_after_the_load_is_known_too() -> None:
+    source = Source(usage=Usage(memory_bytes=5, kills=0))
+    with Sampler(source) as sampler:
+        with sampler.window():
+            pass
+        source.usage = Usage(memory_bytes=5, kills=2)
+        wait_for(lambda: sampler.kills == 2)

@@ -108,6 +108,9 @@ def test_a_turn_has_every_metric() -> None:
         ({}, {"generator_cpu": 0.95}, {"throughput_rps"}),
         ({"send_lag_p99_ms": 30.0}, {}, {"p50_ms", "p95_ms", "p99_ms"}),
         ({"requests": 60}, {}, {"p99_ms"}),
+        ({"errors": 1}, {}, {"p99_ms"}),  # of 250: who fails at once is in no percentile
+        ({"errors": 100}, {}, {"p50_ms", "p95_ms", "p99_ms"}),
+        ({}, {"errors": 100}, {"throughput_rps"}),
         (
             {"latency": None, "errors": 250},
             {"throughput_rps": 0.0},

@@ -125,3 +125,12 @@ def test_a_proxy_that_takes_its_time_to_hang_up_is_no_server_that_is_silent() ->
 
     with pytest.raises(PortClosed, match="nothing listens"):
         start(Scripted(questions=10_000), handle=hang_up_late, timeout_s=0.3)
+
+
+def test_an_answer_that_breaks_its_protocol_is_told_and_is_no_crash() -> None:
+    class Breaking(Scripted):
+        async def infer(self, payload: Payload) -> Answer:
+            raise RecursionError("maximum recursion depth exceeded")
+
+    with pytest.raises(StageFailed, match="the first inference does not work: RecursionError"):
+        start(Breaking())

@@ -244,7 +244,24 @@ def test_a_model_that_has_no_metadata_may_have_another_name() -> None:
     assert raised.value.advice.startswith("Mend `benchmark.model`: the server has digits, and no other.")
 
 
-@pytest.mark.parametrize("metadata", [{}, {"inputs": [{"name": "x"}]}, {"inputs": "x"}, []], ids=str)
+def with_shape(shape: object) -> object:
+    return {"inputs": [{"name": "x", "datatype": "FP32", "shape": shape}]}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"inputs": [{"name": "x"}]},
+        {"inputs": "x"},
+        [],
+        with_shape([10**11]),
+        with_shape([10**40]),
+        with_shape([1e400]),
+        with_shape(5),
+    ],
+    ids=str,
+)
 def test_metadata_without_inputs_asks_for_a_request_file(metadata: object) -> None:
     with pytest.raises(StageFailed) as raised:
         talk(Behaviour(metadata=metadata), first_inference)
@@ -317,3 +334,37 @@ def test_a_long_answer_is_cut_and_put_on_one_line() -> None:
     problem = problem_of(500, b"line\n" * 1000)
     assert problem.startswith("500 line line")
     assert len(problem) < 250
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [{"models": 5}, {"models": None}, ["digits"], "digits"],
+    ids=str,
+)
+def test_a_list_of_models_that_is_none_names_nobody(listed: object) -> None:
+    class Odd(Behaviour):
+        async def list_of_models(self, _: web.Request) -> web.Response:
+            return web.json_response(listed)
+
+    assert talk(Odd(index=False), lambda server: server.unready()) == "the server lists no model yet"
+
+
+def test_of_thousands_of_models_a_few_are_named() -> None:
+    behaviour = Behaviour(models=[f"model-{number:04}" for number in range(3000)])
+    with pytest.raises(StageFailed, match=r"several models: model-0000, .* and 2980 others") as raised:
+        talk(behaviour, lambda server: server.unready())
+    assert len(raised.value.message) < 1000
+
+
+def test_metadata_that_are_nested_without_end_are_none() -> None:
+    class Deep(Behaviour):
+        async def model(self, request: web.Request) -> web.Response:
+            return web.Response(text="[" * 100_000)
+
+    with pytest.raises(StageFailed, match="it names no inputs"):
+        talk(Deep(), first_inference)
+
+
+def test_an_answer_that_is_nested_without_end_is_an_error_of_form() -> None:
+    found = talk(Behaviour(answer='{"outputs": ' + "[" * 100_000), first_inference)
+    assert (found.kind, found.temporary) == ("form", False)

@@ -92,3 +92,22 @@ def test_a_server_that_does_not_offer_binary_tensors_is_told_apart(
     routes = {**doubling(status=status), "GET /v2": about}
     answer = talk(BinaryInference(), routes, first_inference, payloads=(PAYLOAD,), model="double")
     assert ("`benchmark.protocol: v2` sends JSON" in answer.error) == (not extensions)
+
+
+@pytest.mark.parametrize("extensions", [5, None, "binary_tensor_data"])
+def test_a_server_that_names_its_extensions_oddly_has_none(extensions: object) -> None:
+    async def about(_: web.Request) -> web.Response:
+        return web.json_response({"extensions": extensions})
+
+    routes = {**doubling(status=422), "GET /v2": about}
+    answer = talk(BinaryInference(), routes, first_inference, payloads=(PAYLOAD,), model="double")
+    assert "`benchmark.protocol: v2` sends JSON" in answer.error
+
+
+@pytest.mark.parametrize("golden", [b"[1]", b"{", b'{"outputs": 5}', b""])
+def test_an_expected_answer_that_is_none_is_said_to_be_none(golden: bytes) -> None:
+    async def scene(server: ModelServer) -> str:
+        return server.same(golden, (await first_inference(server)).body)
+
+    said = talk(BinaryInference(), doubling(), scene, payloads=(PAYLOAD,), model="double")
+    assert said == "the expected answer has no `outputs`"

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -163,3 +166,33 @@ def test_the_models_that_there_are_stand_in_the_advice(model: str) -> None:
 def test_data_that_do_not_fit_are_refused_before_the_load() -> None:
     with pytest.raises(StageFailed, match="cannot make a request for double: x: the data are no FP32"):
         talk(Doubling(), first_inference, payloads=(Payload(body=of().body.replace(b"[]", b'["a", 1]')),))
+
+
+@pytest.mark.parametrize("golden", [b"[1]", b'{"outputs": 5}', b'{"outputs": [7]}'])
+def test_an_expected_answer_that_is_none_is_said_to_be_none(golden: bytes) -> None:
+    async def scene(server: ModelServer) -> str:
+        return server.same(golden, (await first_inference(server)).body)
+
+    assert talk(Doubling(), scene) == "the expected answer has no `outputs`"
+
+
+def test_a_shape_that_is_none_is_refused_before_the_load() -> None:
+    body = of(1, 2).body.replace(b"[1, 2]", b'["1", 2]', 1)
+    with pytest.raises(StageFailed, match=r"x: the shape .* is no list of whole numbers"):
+        talk(Doubling(), first_inference, payloads=(Payload(body=body),))
+
+
+PROXIED = """
+import asyncio
+from tests.unit.stages.servers.test_v2_grpc import Doubling, first_inference, talk
+print(repr(talk(Doubling(), first_inference).error))
+"""
+
+
+def test_a_proxy_for_the_web_has_no_part_in_it() -> None:
+    nowhere = "http://127.0.0.1:1"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), nowhere)
+    environment = {**{k: v for k, v in os.environ.items() if "proxy" not in k.lower()}, **proxies}
+    command = [sys.executable, "-c", PROXIED]
+    probe = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert probe.stdout == "''\n", probe.stderr
