@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.support.hostile_archives import torch_archive, zipped
+from tests.support.hostile_archives import tar, torch_archive, zipped
+from tests.support.hostile_disguises import joblib_array
 from tests.support.hostile_models import gguf, gguf_text, keras_archive, keras_config, safetensors, tensor
 from tests.support.protobuf_bytes import message, number, text, varint
 
@@ -108,6 +109,8 @@ def _arrays(_: Path) -> Iterator[_Made]:
     yield "plain.npz", "npz", lambda path: np.savez(path, a=numbers, b=objects)
     yield "packed.npz", "npz", lambda path: np.savez_compressed(path, a=numbers)
     mixed = {"objects": objects, "records": records, "masked": np.ma.masked_array([1, 2]), "more": numbers}
+    before = joblib_array(b"f8", count=12) + numbers.tobytes() + b"."
+    yield "before_alignment.joblib", "joblib", before
     yield "mixed.joblib", "joblib", lambda path: joblib.dump(mixed, path)
     table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": pd.to_datetime(["2020-01-01"] * 2)})
     yield "table.pkl", "pickle", table.to_pickle
@@ -186,6 +189,9 @@ def _torch(_: Path) -> Iterator[_Made]:
     pickled = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n" + storage + b"Rs."
     yield "torch.pt", "torch", torch_archive(pickled)
     yield "pytorch_model.bin", "torch", _streamed(pickled)
+    # zeros of 4-bit weights, which would be 200,000 values on a pickle's stack
+    yield "packed.pt", "torch", torch_archive(pickled, ("archive/data/1", b"\x88" * 200_000))
+    yield "vocabulary.tar", "tar", tar(("Vocabulary.txt", b"(\nt\nR.\n"))
     script = b"\x80\x02c__torch__\nNet\n)\x81}b."
     source = ("archive/code/__torch__.py", b"def forward(self, x): ...")
     code = (("archive/constants.pkl", b"\x80\x02)."), source)

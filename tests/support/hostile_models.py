@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from tests.support.hostile_archives import archives, zipped
+from tests.support.hostile_disguises import disguises
 from tests.support.hostile_pickles import HARMLESS, MEBIBYTE, MODERN, SYSTEM, Sample, compressed, pickles
 from tests.support.hostile_readers import readers
 from tests.support.protobuf_bytes import message, number, text
@@ -182,5 +183,5 @@ def torch_legacy(pickled: bytes) -> bytes:
 
 def corpus() -> tuple[Sample, ...]:
     """Return every hostile file."""
-    makers = (pickles, compressed, archives, headers, graphs, keras, others, readers)
+    makers = (pickles, compressed, archives, headers, graphs, keras, others, readers, disguises)
     return tuple(sample for maker in makers for sample in maker())

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import PipelineError
-from pipeline.model import BuiltImage, Check, DiskNeed, ModelFilesReport, ScannedModelFile, ScanReport, Tool
+from pipeline.model import (
+    BuiltImage,
+    Check,
+    DiskNeed,
+    ModelFileFinding,
+    ModelFilesReport,
+    ScannedModelFile,
+    ScanReport,
+    Tool,
+)
 from stages.models.disk_needs import fetched_needs
 from stages.models.model import Model
 from stages.scanners.model_files.application import Application
@@ -16,7 +25,7 @@ from stages.scanners.model_files.weights import Looked, Weights
 
 NAME = "model-files"
 MOST_REPORTED = 2_000
-"""Findings in the evidence; whatever the rest is, these refuse the model already."""
+"""Findings in the evidence; where there are more, the last one says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,5 +95,16 @@ def _report(looked: tuple[Looked, ...]) -> ModelFilesReport:
             )
             for one in looked
         ),
-        findings=findings[:MOST_REPORTED],
+        findings=_some(findings),
     )
+
+
+def _some(findings: tuple[ModelFileFinding, ...]) -> tuple[ModelFileFinding, ...]:
+    """Return the first findings; whoever has accepted those has not accepted the others."""
+    if len(findings) <= MOST_REPORTED:
+        return findings
+    message = f"and {len(findings) - MOST_REPORTED + 1} more findings, in this file and others"
+    rest = findings[MOST_REPORTED - 1].model_copy(
+        update={"kind": "unread", "code": "too-many-findings", "subject": "", "message": message}
+    )
+    return (*findings[: MOST_REPORTED - 1], rest)

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from stages.scanners.model_files import zip_directory
 from stages.scanners.model_files.content import PIECE_BYTES, Content, Part, read_exactly
 from stages.scanners.model_files.keras import report_lambda_layers
-from stages.scanners.model_files.look import MOST_READ_BYTES, Place, Stop
+from stages.scanners.model_files.look import LONGEST_NAME_BYTES, MOST_READ_BYTES, Place, Stop
 from stages.scanners.model_files.pickle_globals import judge
-from stages.scanners.model_files.pickles import calls_something, is_pickled, scan_torch_pickle
+from stages.scanners.model_files.pickles import is_pickled, runs_something, scan_torch_pickle
 from stages.scanners.model_files.texts import parse_json
 from stages.scanners.model_files.unpacked import Unpacked
 from stages.scanners.model_files.zip_directory import Member
 
 Scan = Callable[[Content, Place], str]
+_KERAS_WEIGHTS = {"model.weights.h5", "model.weights.npz"}
 _TENSOR = re.compile(r"[^/]+/(data|constants|tensors|extra/data)/[^/]+")
 _FILE_ACCESS = re.compile(rb"\b(from_file|torch\.save|torch\.load|aten::save|_load_pickle)\b|prim::PythonOp")
 
@@ -39,7 +40,7 @@ def _kind(found: tuple[Member, ...]) -> str:
     for root in roots:
         if f"{root}/data.pkl" in names:
             return "torchscript" if f"{root}/constants.pkl" in names else "torch"
-    if "config.json" in names and ({"model.weights.h5", "metadata.json"} & names):
+    if "config.json" in names and ("metadata.json" in names or _KERAS_WEIGHTS & names):
         return "keras"
     if "schema.json" in names:
         return "skops"
@@ -60,8 +61,7 @@ def _scan_member(content: Content, member: Member, kind: str, place: Place, scan
         unpacked = Unpacked(packed, "deflate", place.look, member.size)
     torch = kind in {"torch", "torchscript"}
     if torch and member.method == zip_directory.STORED and _TENSOR.fullmatch(member.name):
-        if unpacked.read_at(0, 2)[:1] == b"\x80" or unpacked.read_at(0, 4) == zip_directory.MAGIC:
-            _scan_disguised(unpacked, place, scan)
+        _scan_disguised(unpacked, place, scan)
         return  # numbers, which nothing interprets: their checksum is not read
     _check_sum(unpacked, member)
     if torch and member.name.endswith(".pkl"):
@@ -80,8 +80,8 @@ def _scan_member(content: Content, member: Member, kind: str, place: Place, scan
 
 
 def _scan_disguised(content: Content, place: Place, scan: Scan) -> None:
-    """Look into numbers that begin as a pickle or an archive; by chance one in some ten thousand does."""
-    if content.read_at(0, 4) == zip_directory.MAGIC or calls_something(content):
+    """Look into numbers that are a pickle or an archive in truth."""
+    if content.read_at(0, 4) == zip_directory.MAGIC or runs_something(content, numbers=True):
         scan(content, place)
 
 
@@ -174,6 +174,8 @@ def scan_tar(content: Content, place: Place, scan: Scan) -> str:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it would remember every header
                 place.look.count_member()
+                if len(member.name) > LONGEST_NAME_BYTES:
+                    raise Stop("malformed", "archive-name", f"has a name of {len(member.name)} characters")
                 if member.name in names:
                     place.malformed("archive-duplicate", f"has {member.name} more than once")
                 names.add(member.name)

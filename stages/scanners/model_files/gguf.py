@@ -10,6 +10,8 @@ from stages.scanners.model_files.texts import report_template
 
 MAGIC = b"GGUF"
 MOST_ENTRIES = 1_000_000
+MOST_NAMES_BYTES = 32 * 1024 * 1024
+"""Of all keys, and of all names of tensors: each is kept to see that there is no other."""
 _MOST_DIMENSIONS = 8
 _LONGEST_KEY = 65_535
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -33,11 +35,12 @@ def scan_gguf(content: Content, place: Place) -> str:
         raise Stop("malformed", "gguf-bounds", f"says that it has {max(tensors, pairs)} entries")
     alignment = 32
     names: set[str] = set()
+    kept = 0
     for _ in range(pairs):
         key = _text(reader, _LONGEST_KEY)
         if key in names:
             place.malformed("gguf-duplicate", f"has {key!r} twice")
-        names.add(key)
+        _add(names, key, kept := kept + len(key))
         value = _value(reader, reader.number(4), template=key.startswith("tokenizer.chat_template"))
         if isinstance(value, str):
             report_template(value, place)
@@ -45,6 +48,12 @@ def scan_gguf(content: Content, place: Place) -> str:
             alignment = value
     _check_tensors(reader, tensors, alignment, place)
     return "gguf"
+
+
+def _add(names: set[str], name: str, kept: int) -> None:
+    if kept > MOST_NAMES_BYTES:
+        raise Stop("malformed", "gguf-bounds", f"has names of more than {MOST_NAMES_BYTES} bytes")
+    names.add(name)
 
 
 def _text(reader: Forward, longest: int) -> str:
@@ -75,19 +84,19 @@ def _value(reader: Forward, kind: int, *, template: bool, depth: int = 0) -> str
         raise Stop("malformed", "gguf-bounds", f"says that it has a list of {count} values")
     for number in range(count):
         if number % 4096 == 0:
-            reader.content.read_at(0, 1)  # looks at the time limit
+            reader.content.read_at(reader.position, 1)  # looks at the time limit
         _value(reader, inner, template=False, depth=depth + 1)
     return None
 
 
 def _check_tensors(reader: Forward, count: int, alignment: int, place: Place) -> None:
     names: set[str] = set()
-    furthest = 0
+    furthest = kept = 0
     for _ in range(count):
         name = _text(reader, _LONGEST_KEY)
         if name in names:
             place.malformed("gguf-duplicate", f"has tensor {name!r} twice")
-        names.add(name)
+        _add(names, name, kept := kept + len(name))
         dimensions = reader.number(4)
         if dimensions > _MOST_DIMENSIONS:
             raise Stop("malformed", "gguf-bounds", f"has a tensor of {dimensions} dimensions")

@@ -23,6 +23,8 @@ _FILE_OPERATORS = frozenset({"ReadFile", "WriteFile", "MatchingFiles", "DebugIde
                              "DebugNanCount", "LoadDataset", "SaveDataset", "SaveDatasetV2",
                              "SnapshotDataset", "DistributedSave"})  # fmt: skip
 _OPERATOR = re.compile(r"[A-Za-z_]\w{0,200}")
+_BEYOND = 64
+"""Stands for every larger number of a field: no model has any that tells what it is."""
 _MOST_TOP_FIELDS = 5_000_000
 _DEEPEST = 16
 
@@ -33,7 +35,7 @@ def recognise(content: Content) -> str | None:
     mixed = False
     try:
         for count, field in enumerate(fields(content)):
-            mixed |= seen.setdefault(field.number, field.wire) != field.wire
+            mixed |= seen.setdefault(min(field.number, _BEYOND), field.wire) != field.wire
             if count > _MOST_TOP_FIELDS:
                 return None
     except Stop as stop:
@@ -79,7 +81,7 @@ def _repeated(content: Content, seen: dict[int, int]) -> str | None:
 def _is_vocabulary(content: Content) -> bool:
     """Tell whether the first piece is a text and its score."""
     for piece in messages(content, 1):
-        head = {field.number: field.wire for field in fields(piece)}
+        head = {min(field.number, _BEYOND): field.wire for field in fields(piece)}
         return {1, 2} <= head.keys() <= {1, 2, 3} and (head[1], head[2]) == (BYTES, FIXED32)
     return False
 
@@ -151,7 +153,7 @@ def _scan_attribute(attribute: Content, place: Place, depth: int) -> None:
 def _scan_tensor(tensor: Content, place: Place) -> None:
     """Report a tensor whose data is in a file that is not beside the model."""
     for entry in messages(tensor, 13):
-        pair = {field.number: field for field in fields(entry) if field.wire == BYTES}
+        pair = {field.number: field for field in fields(entry) if field.wire == BYTES and field.number <= 2}
         if 1 in pair and 2 in pair and pair[1].text() == "location":
             _report_location(pair[2], place)
 
@@ -173,7 +175,8 @@ def _report_location(field: Field, place: Place) -> None:
 
 def _report_operators(graph: Content, place: Place) -> None:
     """Report the operators of a TensorFlow graph, and of its functions, that run Python or reach files."""
-    for operator in sorted({*_operators(graph)} & (_PYTHON_OPERATORS | _FILE_OPERATORS)):
+    wanted = _PYTHON_OPERATORS | _FILE_OPERATORS
+    for operator in sorted({name for name in _operators(graph) if name in wanted}):
         what = "runs Python" if operator in _PYTHON_OPERATORS else "reaches files"
         place.unsafe("tensorflow-operator", f"has an operator {operator}, which {what}", subject=operator)
 

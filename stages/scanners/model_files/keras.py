@@ -17,9 +17,12 @@ _PIECE_BYTES = 4 * 1024 * 1024
 _OVERLAP_BYTES = 4096
 _KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "tf", "builtins")
 _CODE = ("Lambda", "__lambda__", "function", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
-_IN_BYTES = re.compile(
-    rb'"class_name"\s*:\s*"(?P<name>Lambda|__lambda__|TorchModuleWrapper|TFSMLayer|JaxLayer|FlaxLayer)"'
-)
+_NAMES = rb"Lambda|__lambda__|TorchModuleWrapper|TFSMLayer|JaxLayer|FlaxLayer"
+_IN_BYTES = re.compile(rb'"class_name"\s*:\s*"(?P<name>' + _NAMES + rb')"')
+_IN_TEXT = re.compile(rb'"class_name"\s*:\s*"(?P<name>function|' + _NAMES + rb')"')
+"""HDF5 of today has functions too, by their names alone."""
+_PARTED = re.compile(rb'"class_name"(\s{256}|\s{0,255}:\s{256})')
+"""A key and its value so far apart that no piece may have both; nothing writes so many blanks."""
 _ESCAPED = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
 _TEXT = re.compile(rb"[ -~]{16}")
 _COMPRESSED_HEAP = re.compile(rb"FRHP\x00..(?!\x00\x00)", re.DOTALL)
@@ -62,8 +65,10 @@ def search_configuration(content: Content, place: Place) -> None:
     position = 0
     while piece := content.read_at(position, _PIECE_BYTES):
         plain = _ESCAPED.sub(lambda match: bytes.fromhex(match[0][4:].decode()), piece)
-        for name in sorted({match["name"].decode() for match in _IN_BYTES.finditer(plain)}):
+        for name in sorted({match["name"].decode() for match in _IN_TEXT.finditer(plain)}):
             place.unsafe("keras-code", f"has a {name} object, which carries code of its own", subject=name)
+        if _PARTED.search(plain):
+            place.malformed("keras-parted", "has hundreds of blanks behind a class_name; Keras never does")
         if len(piece) < _PIECE_BYTES:
             return
         position += len(piece) - _OVERLAP_BYTES
@@ -82,6 +87,8 @@ def scan_hdf5(content: Content, place: Place) -> str:
             place.malformed(
                 "keras-escaped", "has letters in its JSON that are written as \\u00…; Keras never does"
             )
+        if _PARTED.search(piece):
+            place.malformed("keras-parted", "has hundreds of blanks behind a class_name; Keras never does")
         if _COMPRESSED_HEAP.search(piece):
             place.malformed("hdf5-compressed-attributes", "has compressed attributes, which nothing writes")
         if len(piece) < _PIECE_BYTES:

@@ -16,6 +16,8 @@ BOMB_RATIO = 200
 """What unpacks to more than so many times its size, and to more than `BOMB_BYTES`, is taken for a bomb."""
 MOST_UNPACKED_BYTES = 64 * 1024**3
 MOST_MEMBERS = 100_000
+LONGEST_NAME_BYTES = 4096
+"""Of a member of an archive, as file systems have it."""
 
 
 class Stop(Exception):
@@ -57,7 +59,17 @@ class Look:
     members: int = 0
 
     def add(self, found: Found) -> None:
-        """Keep a finding, each once; of very many only the first, which refuse the file already."""
+        """Keep a finding, each once; of very many the first, and that there are more.
+
+        The first ones need not refuse the file: somebody may have accepted them.
+        """
+        if found in self.found:
+            return
+        if len(self.found) == MOST_FINDINGS - 1:
+            message = f"has more findings than the {MOST_FINDINGS - 1} that are told"
+            found = Found(
+                member="", format=found.format, kind="unread", code="too-many-findings", message=message
+            )
         if len(self.found) < MOST_FINDINGS:
             self.found[found] = None
 

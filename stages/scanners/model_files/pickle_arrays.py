@@ -4,17 +4,17 @@ Source: joblib 1.6, numpy_pickle.py (NumpyArrayWrapper).
 """
 
 import math
-import re
 from collections.abc import Callable
 
 from stages.scanners.model_files.content import Content
-from stages.scanners.model_files.look import Place, Stop
+from stages.scanners.model_files.look import Look, Place, Stop
 from stages.scanners.model_files.pickle_machine import Hooks, Machine
-from stages.scanners.model_files.pickle_values import Items, Made, Value
+from stages.scanners.model_files.pickle_steps import walk
+from stages.scanners.model_files.pickle_types import element_bytes, unknown_array
+from stages.scanners.model_files.pickle_values import Items, Made
 
-_TYPE = re.compile(r"[<>|=]?([biufcSUVMm?O])(\d*)")
-_HAS_OBJECT = 0x01
-"""NPY_ITEM_REFCOUNT in the flags of a type: it holds references to objects, which are pickled."""
+_MOST_PADDING = 0x28
+"""No opcode is below: where so small a number stands, an unpickler that knows no arrays gives up."""
 
 
 class ArrayReader:
@@ -25,65 +25,85 @@ class ArrayReader:
         self.seen = False
 
     def __call__(self, machine: Machine, made: Made) -> None:
-        """Look whether an array's data follows an object that got its state."""
+        """Go past the array's data, which follow an object that got its state."""
         self.seen = True
-        self._pass(machine, made.state)
-
-    def _pass(self, machine: Machine, state: Value) -> None:
-        if not isinstance(state, Items):
-            raise _unknown()
-        shape, kind = state.values.get("shape"), state.values.get("dtype")
-        if not isinstance(shape, tuple) or not isinstance(kind, Made):
-            raise _unknown()
-        lengths = [length for length in shape if isinstance(length, int) and length >= 0]
-        if len(lengths) != len(shape):
-            raise _unknown()
-        size = _element_bytes(kind)
+        state = made.state
+        if machine.opaque or made.builds > 1 or not isinstance(state, Items) or not state.certain:
+            raise unknown_array()
+        if machine.bytes.position < machine.frame_end:  # joblib reads the data from behind the frame
+            raise Stop("malformed", "joblib-array", "has an array in the middle of a frame")
+        count, size = _count(state), _element_bytes(state)
         if size is None:
             self._objects(machine)
             return
-        if state.values.get("numpy_array_alignment_bytes") is not None:
-            machine.bytes.skip(machine.bytes.number(1, "an array"), "an array")
-        machine.bytes.skip(math.prod(lengths) * size, "an array")
+        if not _skip_padding(machine, state):
+            _follow_plainly(machine)
+        machine.bytes.skip(count * size, "an array")
 
     def _objects(self, machine: Machine) -> None:
         """Follow the pickle that stands in for the data."""
-        from stages.scanners.model_files.pickle_steps import walk
-
         place = machine.place.inside("objects of an array")
         inner = Machine(
             machine.bytes.content, place, machine.bytes.position, Hooks(built=self, nested=self._nested)
         )
         walk(inner)
+        machine.opaque = machine.opaque or inner.opaque
+        _follow_plainly(machine, frozenset(name.name for name in inner.names))
         machine.bytes.skip(inner.bytes.position - machine.bytes.position)
 
 
-def _element_bytes(kind: Made) -> int | None:
-    """Return the size of an element of a NumPy type; None where it is an object."""
-    spelled = kind.arguments[0] if isinstance(kind.arguments, tuple) and kind.arguments else None
-    if str(kind.callee) != "numpy.dtype" or not isinstance(spelled, str):
-        raise _unknown()
-    match = _TYPE.fullmatch(spelled)
-    if match is None:
-        raise _unknown()
-    if match[1] == "O":
-        return None
-    if match[1] == "V":
-        _refuse_objects(kind.state)
-    return int(match[2] or 1) * (4 if match[1] == "U" else 1)
+def _count(state: Items) -> int:
+    shape = state.values.get("shape")
+    if not isinstance(shape, tuple):
+        raise unknown_array()
+    lengths = [length for length in shape if isinstance(length, int) and length >= 0]
+    if len(lengths) != len(shape):
+        raise unknown_array()
+    return math.prod(lengths)
 
 
-def _refuse_objects(state: Value) -> None:
-    """Refuse a record type with objects in it, or one that does not tell."""
-    flags = state[7] if isinstance(state, tuple) and len(state) >= 8 else None
-    fields = state[4] if isinstance(state, tuple) and len(state) >= 8 else None
-    if not isinstance(flags, int) or flags & _HAS_OBJECT or not isinstance(fields, Items | None):
-        raise Stop("unread", "joblib-array", "has an array of records with objects in them")
-    for value in fields.values.values() if fields is not None else ():
-        inner = value[0] if isinstance(value, tuple) and value else None
-        if not isinstance(inner, Made) or _element_bytes(inner) is None:
-            raise Stop("unread", "joblib-array", "has an array of records with objects in them")
+def _element_bytes(state: Items) -> int | None:
+    kind = state.values.get("dtype")
+    if not isinstance(kind, Made):
+        raise unknown_array()
+    return element_bytes(kind)
 
 
-def _unknown() -> Stop:
-    return Stop("unread", "joblib-array", "describes an array of joblib in a way that cannot be followed")
+def _skip_padding(machine: Machine, state: Items) -> bool:
+    """Go past what puts the data at a round address; False where there is none."""
+    alignment = state.values.get("numpy_array_alignment_bytes")
+    if alignment is None:
+        return False
+    padding = machine.bytes.number(1, "an array")
+    if not isinstance(alignment, int) or padding >= _MOST_PADDING:
+        raise unknown_array()
+    machine.bytes.skip(padding, "an array")
+    return True
+
+
+def _follow_plainly(machine: Machine, own: frozenset[str] | None = None) -> None:
+    """Report what `pickle.load`, which knows no arrays, would take the data for: more of the pickle.
+
+    Numbers are no pickle, but for one that was put there. A pickle of objects is one, and what it refers to
+    by number is something else then: only a name that is none of its `own` and is known to run code tells.
+    """
+    look = Look(size_bytes=machine.place.look.size_bytes, deadline=machine.place.look.deadline)
+    plain = machine.forked(Place(look=look))
+    try:
+        walk(plain)
+    except Stop as stop:
+        machine.place.look.check_time()
+        if own is None and stop.kind == "unread" and stop.code in {"too-large", "pickle-stack"}:
+            raise
+    codes = {"pickle-import"} if own is not None else {"pickle-import", "pickle-unlisted-import"}
+    for one in look.found:
+        if one.code in codes and _is_plausible(one.subject, own or frozenset()):
+            machine.place.unsafe(
+                "embedded-pickle",
+                f"has an array that imports {one.subject} where it is loaded without joblib",
+                subject=one.subject,
+            )
+
+
+def _is_plausible(subject: str, own: frozenset[str]) -> bool:
+    return subject.rpartition(".")[2] not in own and all(part.isidentifier() for part in subject.split("."))

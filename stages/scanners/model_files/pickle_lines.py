@@ -38,14 +38,21 @@ def quoted(machine: Machine) -> None:
         raise Stop("malformed", "pickle-text", "has a text without quotes")
     unescape = codecs.escape_decode  # what pickle uses
     text = decoded(lambda: str(unescape(line[1:-1])[0], "latin-1"))
-    machine.push(text if len(text) <= LONGEST_TEXT else ANYTHING)
+    _push(machine, text)
 
 
 def escaped(machine: Machine) -> None:
     """Take a text with escapes."""
     line = machine.line()
     text = decoded(lambda: line.decode("raw-unicode-escape"))
-    machine.push(text if len(text) <= LONGEST_TEXT else ANYTHING)
+    _push(machine, text)
+
+
+def _push(machine: Machine, text: str) -> None:
+    if len(text) <= LONGEST_TEXT:
+        machine.push_text(text)
+    else:
+        machine.push(ANYTHING)
 
 
 def index(line: bytes) -> int:

@@ -77,6 +77,7 @@ SAFE: dict[str, str] = {
     "sklearn.neighbors._kd_tree": "newObj",
     "sklearn.neighbors._ball_tree": "newObj",
     "lightgbm.basic": "Booster",
+    "lightgbm.compat": "LGBMLabelEncoder _LGBMLabelEncoder",
     "catboost.core": "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker",
     "xgboost.core": "Booster",
 }
@@ -105,7 +106,6 @@ CLASSES = (
     "torch.nn.init",
     "torch.optim",
     "lightgbm.sklearn",
-    "lightgbm.compat",
     "xgboost.sklearn",
 )
 """Packages in which a name that begins with a capital is a class that only holds data."""

@@ -14,23 +14,31 @@ from stages.scanners.model_files.content import Content, Part
 from stages.scanners.model_files.forward import Forward
 from stages.scanners.model_files.look import Place, Stop
 from stages.scanners.model_files.pickle_globals import judge
+from stages.scanners.model_files.pickle_hidden import (
+    LOADER,
+    REBUILD,
+    WRAPPER,
+    handed_on,
+    holds_wrapper,
+    is_wrapper,
+    refuse_handed_on,
+    refuse_hidden,
+)
+from stages.scanners.model_files.pickle_memo import Memo, settled
+from stages.scanners.model_files.pickle_types import TYPE, require_plain_state
 from stages.scanners.model_files.pickle_values import ANYTHING, Blob, Items, Made, Name, Value
 
 LONGEST_TEXT = 200
+ADDRESSES = frozenset({"__array_interface__", "__array_struct__"})
+"""Attributes that NumPy looks for in everything it is given; what they say of addresses, it believes."""
 LONGEST_LINE = 4 * 1024 * 1024
+LONGEST_NAME = 64 * 1024
+MOST_NAMES = 1_000
 MOST_STACK = 100_000
-MOST_MEMO = 100_000
-"""Values that are remembered by what they are; of further ones only that they are there."""
 MOST_DIMENSIONS = 64
 MOST_FIELDS = 100_000
 """Of all record types together."""
-WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 WRAPPER_KEYS = frozenset({"shape", "dtype", "numpy_array_alignment_bytes"})
-
-
-LOADER = Name("torch.storage", "_load_from_bytes")
-"""Loads the bytes that it is given as another pickle; harmless only where these are in plain sight."""
-
 Hook = Callable[["Machine", Made], None]
 """Told of every array's description that is complete; it may read on where joblib would."""
 PersistentHook = Callable[["Machine", Value], None]
@@ -59,10 +67,22 @@ class Machine:
         self._hooks = hooks or Hooks()
         self._stack: list[Value] = []
         self._marks: list[int] = []
-        self._memo: dict[int, Value] = {}
-        self._memo_size = 0
-        self._memo_gaps = False
+        self._memo = Memo()
         self._fields = 0
+        self.names: set[Name] = set()
+        """What was imported, as far as that is not very much."""
+        self.opaque = False
+        """Something was called that gives back what it was given: it may have changed a NumPy type."""
+        self.frame_end = 0
+        """Where the last frame ends: joblib reads what follows from there."""
+
+    def forked(self, place: Place) -> "Machine":
+        """Return one that goes on from here for itself, as `pickle.load` would."""
+        other = Machine(self.bytes.content, place, self.bytes.position)
+        other._stack = [settled(value) for value in self._stack]
+        other._marks = self._marks.copy()
+        other._memo = Memo(self._memo)
+        return other
 
     # --- stack
 
@@ -108,21 +128,24 @@ class Machine:
 
     def gathered(self, values: list[Value]) -> Value:
         """Return a tuple with what of it describes something, in memory that a hostile one cannot fill."""
-        self.refuse_loader(values)
+        refuse_hidden(values)
         if len(values) > MOST_DIMENSIONS or (
             len(values) > 9 and not all(isinstance(one, int) for one in values)
         ):
+            if WRAPPER in values:
+                raise handed_on(WRAPPER)
             return ANYTHING
         return tuple(value if _is_kept(value) else ANYTHING for value in values)
 
     def store(self, target: Value, values: list[Value]) -> None:
         """Put keys and values into a dictionary."""
-        self.refuse_loader(values)
+        refuse_handed_on(values)
         if len(values) % 2:
             raise Stop("malformed", "pickle-stack", "has a key without a value")
         if not isinstance(target, Items):
             return
         for key, value in zip(values[::2], values[1::2], strict=True):
+            target.certain &= key is not ANYTHING
             is_field = isinstance(value, tuple) and bool(value) and isinstance(value[0], Made)
             if isinstance(key, str) and (key in WRAPPER_KEYS or is_field):
                 self._fields += is_field
@@ -136,26 +159,11 @@ class Machine:
 
     def remember(self, index: int | None) -> None:
         """Keep the last value under a number; None: under the next one."""
-        value = self.top()
-        if index is None:
-            if self._memo_gaps:
-                raise Stop("unread", "pickle-memo", "mixes two ways to number what it remembers")
-            index = self._memo_size
-        if index > self._memo_size + 1:
-            self._memo_gaps = True
-        self._memo_size = max(self._memo_size, index + 1)
-        known = index in self._memo
-        is_name = isinstance(value, Name)  # what is done to it counts, however many others there are
-        if not known and is_name and len(self._memo) >= 2 * MOST_MEMO:
-            raise Stop("unread", "pickle-memo", f"remembers more than {2 * MOST_MEMO} values")
-        if known or (value is not ANYTHING and (is_name or len(self._memo) < MOST_MEMO)):
-            self._memo[index] = value
+        self._memo.keep(index, self.top())
 
     def recall(self, index: int) -> None:
         """Put a remembered value on the stack."""
-        if not 0 <= index < self._memo_size:
-            raise Stop("malformed", "pickle-memo", f"recalls value {index}, which it never kept")
-        self.push(self._memo.get(index, ANYTHING))
+        self.push(self._memo.find(index))
 
     # --- imports and calls
 
@@ -165,6 +173,8 @@ class Machine:
             raise Stop("unread", "pickle-computed-name", "imports a name that it makes up while it is loaded")
         found = Name(module, name)
         self.imports += 1
+        if len(self.names) < MOST_NAMES:
+            self.names.add(found)
         own = module.partition(".")[0] in self._hooks.own_modules
         judgement = "listed" if own else judge(module, name)
         if judgement == "dangerous":
@@ -190,32 +200,30 @@ class Machine:
             return
         if callee == LOADER and not _is_blob(arguments):
             raise Stop("unread", "pickle-computed-bytes", f"gives {callee} bytes that it makes up")
-        if str(callee) == "numpy.dtype":
+        if holds_wrapper(arguments) and not is_wrapper(callee, arguments):
+            raise handed_on(WRAPPER)
+        self.opaque = self.opaque or callee.module == "torch.jit._pickle" or callee == REBUILD
+        if str(callee) == TYPE:
             self.push(Made(callee, arguments))
-        elif str(callee) == WRAPPER or _is_wrapper(callee, arguments):
-            self.push(Made(Name(*WRAPPER.rsplit(".", 1)), ANYTHING))
+        elif callee == WRAPPER or is_wrapper(callee, arguments):
+            self.push(Made(WRAPPER, ANYTHING))
         else:
             self.push(ANYTHING)
 
     def build(self) -> None:
         """Give an object its state."""
         state, target = self.pop(), self.top()
-        self.refuse_loader([state])
+        refuse_handed_on([state])
         if isinstance(target, Name):
             self.place.unsafe("pickle-build", f"changes {target} itself while it is loaded", str(target))
         if isinstance(target, Made):
             target.state = state
-            if self._hooks.built is not None and str(target.callee) == WRAPPER:
+            target.builds += 1
+            if target.callee != WRAPPER:
+                require_plain_state(target)
+            elif self._hooks.built is not None:
                 self._hooks.built(self, target)
-
-    def refuse_loader(self, values: list[Value]) -> None:
-        """Refuse to hand on what loads bytes: whoever gets it may call it with bytes that nobody sees.
-
-        Raises:
-            Stop: it is among the values.
-        """
-        if LOADER in values:
-            raise Stop("unread", "pickle-computed-bytes", f"hands {LOADER} on to something else")
+                self._stack[-1] = ANYTHING  # joblib puts the array there
 
     def extension(self, number: int) -> None:
         """Judge a name by a number that only the loading process knows."""
@@ -242,15 +250,23 @@ class Machine:
             self.bytes.skip(size, "a text in the pickle")
             self.push(ANYTHING)
             return
-        self.push(decoded(lambda: self.bytes.take(size, "a text").decode("utf-8", "surrogatepass")))
+        self.push_text(decoded(lambda: self.bytes.take(size, "a text").decode("utf-8", "surrogatepass")))
 
-    def line(self) -> bytes:
+    def push_text(self, text: str) -> None:
+        """Put a short text on the stack; one that no honest pickle has is reported."""
+        if text in ADDRESSES:
+            self.place.unsafe(
+                "pickle-address", f"gives an object {text}, by which NumPy reaches any memory", text
+            )
+        self.push(text)
+
+    def line(self, longest: int = LONGEST_LINE) -> bytes:
         """Take a line."""
-        return self.bytes.line(LONGEST_LINE)
+        return self.bytes.line(longest)
 
     def name_line(self) -> str:
         """Take a line that is a module or a name."""
-        return decoded(self.line().decode)
+        return decoded(self.line(LONGEST_NAME).decode)
 
 
 def _is_kept(value: Value) -> bool:
@@ -264,12 +280,6 @@ def _is_kept(value: Value) -> bool:
 
 def _is_blob(arguments: Value) -> bool:
     return isinstance(arguments, tuple) and len(arguments) == 1 and isinstance(arguments[0], Blob)
-
-
-def _is_wrapper(callee: Name, arguments: Value) -> bool:
-    """Tell whether this makes an array's description by `copyreg._reconstructor`, as old protocols do."""
-    made = arguments[0] if isinstance(arguments, tuple) and arguments else None
-    return callee.name == "_reconstructor" and str(made) == WRAPPER
 
 
 def decoded(decode: Callable[[], str]) -> str:

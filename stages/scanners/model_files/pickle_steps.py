@@ -6,8 +6,9 @@ Source: CPython 3.11, Lib/pickletools.py, whose table has the arguments of every
 from collections.abc import Callable
 
 from stages.scanners.model_files.look import Stop
+from stages.scanners.model_files.pickle_hidden import refuse_handed_on
 from stages.scanners.model_files.pickle_lines import escaped, index, quoted, text_float, text_number
-from stages.scanners.model_files.pickle_machine import LONGEST_TEXT, Machine
+from stages.scanners.model_files.pickle_machine import LONGEST_NAME, LONGEST_TEXT, Machine
 from stages.scanners.model_files.pickle_values import ANYTHING, Items, Value
 
 HIGHEST_PROTOCOL = 5
@@ -71,7 +72,7 @@ def _byte_string(count: int) -> Callable[[Machine], None]:
     def step(machine: Machine) -> None:
         size = machine.bytes.number(count)
         if size <= LONGEST_TEXT:
-            machine.push(machine.bytes.take(size, "a text").decode("latin-1"))
+            machine.push_text(machine.bytes.take(size, "a text").decode("latin-1"))
         else:
             machine.blob(size)
 
@@ -108,17 +109,17 @@ def _drop_marked(machine: Machine) -> None:
 
 def _gather(machine: Machine) -> None:
     """Make a container of what is on the stack since the mark."""
-    machine.refuse_loader(machine.to_mark())
+    refuse_handed_on(machine.to_mark())
     machine.push(ANYTHING)
 
 
 def _add_all(machine: Machine) -> None:
-    machine.refuse_loader(machine.to_mark())
+    refuse_handed_on(machine.to_mark())
     machine.top()
 
 
 def _add_one(machine: Machine) -> None:
-    machine.refuse_loader([machine.pop()])
+    refuse_handed_on([machine.pop()])
     machine.top()
 
 
@@ -181,6 +182,7 @@ def _protocol(machine: Machine) -> None:
 
 def _frame(machine: Machine) -> None:
     size = machine.bytes.number(8)
+    machine.frame_end = machine.bytes.position + size
     if size > machine.bytes.left:  # one of Python's two unpicklers goes on all the same
         machine.place.stopped(Stop("unread", "truncated", "has a frame that goes beyond the end of the file"))
 
@@ -206,7 +208,7 @@ STEPS: dict[int, Callable[[Machine], None]] = {
     ord("L"): text_number,
     ord("M"): _integer(2),
     ord("N"): _constant(None),
-    ord("P"): lambda machine: machine.persistent(machine.line().decode("latin-1")),
+    ord("P"): lambda machine: machine.persistent(machine.line(LONGEST_NAME).decode("latin-1")),
     ord("Q"): lambda machine: machine.persistent(machine.pop()),
     ord("R"): _reduce,
     ord("S"): quoted,

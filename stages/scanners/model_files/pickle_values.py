@@ -34,6 +34,8 @@ class Items:
     """A dictionary, of which only what describes arrays is kept."""
 
     values: dict[str, "Value"] = field(default_factory=dict)
+    certain: bool = True
+    """Whether every key is known: an unknown one may be any of those that are kept."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Made:
     callee: Name
     arguments: "Value"
     state: "Value" = ANYTHING
+    builds: int = 0
+    """How often it was given a state."""
 
 
 Value = Anything | Name | Blob | Items | Made | str | int | bool | tuple["Value", ...] | None

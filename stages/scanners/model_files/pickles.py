@@ -42,6 +42,21 @@ def calls_something(content: Content, position: int = 0) -> bool:
     return machine.imports > 0
 
 
+def runs_something(content: Content, *, numbers: bool = False) -> bool:
+    """Tell whether an unpickler that is given this content, whatever else it is, would call something.
+
+    For contents that are known to be something else: unlike `calls_something` without a program that looks
+    things up. `numbers`: they may be the same byte a million times, which is no pickle too deep to follow.
+    """
+    machine = Machine(content, Place(look=Look(size_bytes=content.size, deadline=float("inf"))))
+    try:
+        walk(machine)
+    except Stop as stop:
+        deep = machine.imports > 0 or (stop.code == "pickle-stack" and not numbers)
+        return machine.calls > 0 or (deep and _is_beyond_us(stop))
+    return machine.imports > 0
+
+
 def _is_beyond_us(stop: Stop) -> bool:
     """Tell whether an unpickler may go on where we stopped."""
     return stop.kind == "unread" and stop.code in _NOT_FOLLOWED

@@ -55,7 +55,7 @@ def fields(content: Content) -> Iterator[Field]:
         yield Field(number, wire, value, part)  # a group's fields are taken for those of the message
         count += 1
         if count % 4096 == 0:
-            content.read_at(0, 1)  # looks at the time limit
+            content.read_at(reader.position, 1)  # looks at the time limit
 
 
 def messages(content: Content, *way: int) -> Iterator[Part]:

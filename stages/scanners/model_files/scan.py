@@ -8,10 +8,10 @@ from stages.scanners.model_files import arrays, gguf, graphs, keras, safetensors
 from stages.scanners.model_files.archives import scan_blob, scan_tar, scan_zip
 from stages.scanners.model_files.content import Content
 from stages.scanners.model_files.look import Place, Stop
-from stages.scanners.model_files.pickles import calls_something, looks_pickled, scan_pickles
+from stages.scanners.model_files.pickles import calls_something, looks_pickled, runs_something, scan_pickles
 from stages.scanners.model_files.unpacked import CODECS, Unpacked
 
-VERSION = "2"
+VERSION = "3"
 """Changes with every change of what is found: results of another version are not taken again."""
 UNKNOWN = "unknown"
 _COMPRESSED = (
@@ -33,6 +33,7 @@ _XGBOOST_UBJ = re.compile(rb"\{(L.{8}|[lI].{1,3}|[iU].)(learner|version|Config)"
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 """The last bytes of the index of TensorFlow's checkpoints, a table of LevelDB."""
 _ARCHIVES = frozenset({"zip", "npz", "torch", "torchscript", "keras", "skops", "torch-mar"})
+_PICKLES = frozenset({"pickle", "joblib", "torch-legacy"})
 _EMBEDDED = re.compile(
     rb"c(?:os|posix|nt|subprocess|builtins|__builtin__|sys|runpy|importlib|pty|socket|shutil)\n\w+\n"
     rb"|\x80[\x02-\x05](?=[\x95c\x8cX(}\]])",
@@ -56,6 +57,10 @@ def scan(content: Content, place: Place) -> str:
         raise
     if kind not in _ARCHIVES:
         _report_second_format(content, place.as_format(kind))
+    if kind not in _ARCHIVES | _PICKLES and runs_something(content):
+        place.as_format(kind).unsafe(
+            "embedded-pickle", "is a pickle too, which calls something when it is loaded"
+        )
     return kind
 
 
@@ -73,13 +78,15 @@ def _scan(content: Content, place: Place) -> str:
     for codec, pattern in _COMPRESSED:
         if pattern.match(head) and _unpacks(content, codec):
             return scan(Unpacked(content, codec, place.look), place.inside(codec))
-    return _binary(content, head) or _scan_unmarked(content, place)
+    return _scan_unmarked(content, place, head)
 
 
-def _scan_unmarked(content: Content, place: Place) -> str:
-    """Look into what has no mark of its own: old pickles, texts, messages of protocol buffers."""
+def _scan_unmarked(content: Content, place: Place, head: bytes) -> str:
+    """Look into what has no mark that shuts a pickle out: old pickles, texts, protocol buffers."""
     if looks_pickled(content):
         return scan_pickled(content, place)
+    if (known := _binary(content, head)) is not None:
+        return known
     if texts.is_text(content):
         return texts.scan_text(content, place)
     if (kind := graphs.recognise(content)) is not None:
@@ -186,4 +193,5 @@ _MARKED: tuple[tuple[bytes, Callable[[Content, Place], str]], ...] = (
     (b"\x28\xb5\x2f\xfd", _unread_compression("zstd")),
     (b"7z\xbc\xaf\x27\x1c", _unread_compression("7z")),
     (b"Rar!\x1a\x07", _unread_compression("rar")),
+    (b"ZF0x", _unread_compression("joblib's own format of before 0.10")),
 )

@@ -35,6 +35,7 @@ _KINDS = (
     ),
     ("openvino", re.compile(r"(<\?xml[^>]*>\s*)?<net\s[^>]*\bversion=")),
     ("xml", re.compile(r"<\?xml\s")),
+    ("tensorflow-text", re.compile(r"(\s|#.*\n)*(saved_model_schema_version\s*:|meta_graphs\s*[:{])")),
     ("json", re.compile(r"\s*[{\[](?![%{#])")),
 )
 
@@ -63,15 +64,27 @@ def scan_text(content: Content, place: Place) -> str:
     head = content.read_at(0, 64 * 1024).decode("utf-8", "ignore").removeprefix("\ufeff")
     kind = next((name for name, pattern in _KINDS if pattern.match(head)), "text")
     place = place.as_format(kind)
-    text = content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore")
-    if place.member.endswith(".jinja") or "{%" in head:
-        report_template(text, place)
-    elif kind == "text":
-        _report_template_parts(text, place)
+    if kind == "tensorflow-text":
+        raise Stop(
+            "unread", "tensorflow-text", "is a SavedModel as text, which is not read: save it as binary"
+        )
+    if "{%" in head or kind == "text":
+        _scan_templates(content, place, whole=place.member.endswith(".jinja") or "{%" in head)
     _search(content, place)
     if kind == "json":
         _scan_json(content, place)
     return kind
+
+
+def _scan_templates(content: Content, place: Place, *, whole: bool) -> None:
+    """Look at a text as a template, or at what stands between a template's brackets in it."""
+    position = 0
+    while piece := content.read_at(position, MOST_JSON_BYTES):
+        text = piece.decode("utf-8", "ignore")
+        (report_template if whole else _report_template_parts)(text, place)
+        if len(piece) < MOST_JSON_BYTES:
+            return
+        position += len(piece) - 2 * _LONGEST_TEMPLATE_PART
 
 
 def _report_template_parts(text: str, place: Place) -> None:
@@ -109,7 +122,7 @@ def _scan_json(content: Content, place: Place) -> None:
         document = parse_json(content, place)
     except Stop:  # lines of JSON, a text that begins like it, a key twice, or too large to be parsed
         search_configuration(content, place)
-        _report_template_parts(content.read_at(0, MOST_JSON_BYTES).decode("utf-8", "ignore"), place)
+        _scan_templates(content, place, whole=False)
         return
     report_lambda_layers(document, place)
     if isinstance(document, dict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stages.scanners.model_files.content import Content, read_exactly
 from stages.scanners.model_files.forward import Forward
-from stages.scanners.model_files.look import MOST_MEMBERS, Place, Stop
+from stages.scanners.model_files.look import LONGEST_NAME_BYTES, MOST_MEMBERS, Place, Stop
 
 MAGIC = b"PK\x03\x04"
 END = b"PK\x05\x06"
@@ -19,6 +19,8 @@ _END_BYTES = 22
 _LONGEST_COMMENT = 65_535
 _END64_LOCATOR = b"PK\x06\x07"
 _END64 = b"PK\x06\x06"
+_END64_BYTES = 56
+_UNICODE_NAME = 0x7075
 _ENTRY = b"PK\x01\x02"
 _ZIP64 = 0xFFFFFFFF
 _ENCRYPTED, _DESCRIPTOR = 0x0001, 0x0008
@@ -106,19 +108,32 @@ def _read_end(content: Content, position: int) -> _End:
     disk, start, here, count, size, offset = struct.unpack("<HHHHII", record[4:20])
     if (disk or start or here != count) and (disk, start) != (0xFFFF, 0xFFFF):
         raise Stop("unread", "zip-disks", "is one of several parts")
-    if 0xFFFF not in {count, disk} and _ZIP64 not in {size, offset}:
-        return _End(count, size, offset, position)
     locator = content.read_at(position - 20, 20) if position >= 20 else b""
     if locator[:4] != _END64_LOCATOR:
         return _End(count, size, offset, position)
+    return _read_large_end(content, position, locator, (count, size, offset))
+
+
+def _read_large_end(content: Content, position: int, locator: bytes, told: tuple[int, int, int]) -> _End:
+    """Return what the ZIP64 record says; some readers take it whatever the smaller one says.
+
+    Some read it right before its locator, and others where that points: it has to be one and the same.
+    """
     at = int.from_bytes(locator[8:16], "little")
-    large = read_exactly(content, at, 56, "the end of the archive")
-    if large[:4] != _END64:
+    if at != position - len(locator) - _END64_BYTES:
+        raise Stop("malformed", "zip-offset", "has a large table of contents that is not where it says")
+    large = read_exactly(content, at, _END64_BYTES, "the end of the archive")
+    if large[:4] != _END64 or int.from_bytes(large[4:12], "little") != _END64_BYTES - 12:
         raise Stop("malformed", "zip-offset", "has no large table of contents where it says")
-    here, count, size, offset = struct.unpack("<QQQQ", large[24:56])
-    if here != count:
+    here, *values = struct.unpack("<QQQQ", large[24:56])
+    if here != values[0]:
         raise Stop("unread", "zip-disks", "is one of several parts")
-    return _End(count, size, offset, at)
+    unsaid = (0xFFFF, _ZIP64, _ZIP64)
+    if any(
+        small not in {large_one, none} for small, large_one, none in zip(told, values, unsaid, strict=True)
+    ):
+        raise Stop("malformed", "zip-mismatch", "has two tables of contents")
+    return _End(values[0], values[1], values[2], at)
 
 
 def _entries(content: Content, end: _End, place: Place) -> Iterator[Member]:
@@ -141,13 +156,19 @@ def _entry(reader: Forward, content: Content, place: Place) -> Member:
     extra = reader.take(extra_size, "the table of contents")
     reader.skip(comment_size, "the table of contents")
     size, packed, begin = _large(extra, size, packed, begin)
+    if name_size > LONGEST_NAME_BYTES:
+        raise Stop("malformed", "archive-name", f"has a name of {name_size} bytes")
     name = _name(raw, place)
+    if _other_name(extra, raw):
+        place.malformed("zip-mismatch", f"{name} has two names")
     if flags & _ENCRYPTED:
         raise Stop("unread", "encrypted", f"{name} is encrypted")
     if method not in METHODS:
         raise Stop("unread", "zip-method", f"{name} is compressed by method {method}, which is not read")
     if made == 3 and stat.S_IFMT(mode >> 16) == stat.S_IFLNK:
         place.unsafe("archive-link", f"{name} is a symbolic link")
+    if name.endswith("/") and (packed or size):
+        place.malformed("zip-hidden-data", f"{name} is a folder, and has content")
     data = _data(content, begin, raw, (flags, method, crc, packed, size), place)
     return Member(
         name=name, method=method, crc=crc, packed_size=packed, size=size, begin=begin, data=data,
@@ -171,6 +192,17 @@ def _large(extra: bytes, size: int, packed: int, begin: int) -> tuple[int, int, 
             break
         position += 4 + length
     return values[0], values[1], values[2]
+
+
+def _other_name(extra: bytes, raw: bytes) -> bool:
+    """Tell whether a field says another name, which newer readers take instead (APPNOTE 4.6.9)."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack("<HH", extra[position : position + 4])
+        if kind == _UNICODE_NAME and extra[position + 9 : position + 4 + length] != raw:
+            return True
+        position += 4 + length
+    return False
 
 
 def _data(

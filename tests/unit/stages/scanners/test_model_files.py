@@ -4,6 +4,8 @@ import json
 import struct
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from stages.scanners.model_files.result import look_into
 from tests.support.benign_models import write
 from tests.support.hostile_models import array, corpus, safetensors
 from tests.support.hostile_pickles import Sample
+from tests.support.protobuf_bytes import number, text, varint
 
 CORPUS = corpus()
 ROOT = Path(__file__).parents[4]
@@ -86,6 +89,44 @@ def sparse_archive(path: Path, size_bytes: int) -> Path:
     end += struct.pack("<4sIQI", b"PK\x06\x07", 0, at + len(table), 1)
     end += struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, unsaid, unsaid, 0)
     return sparse(path, begin, at + len(table + end), table + end)
+
+
+def with_names(path: Path, begin: bytes, heads: Iterator[bytes], size_bytes: int, tail: bytes = b"") -> Path:
+    """Write names of zeros and a number, each behind its head; the zeros take no room on the disk."""
+    with path.open("wb") as file:
+        file.write(begin)
+        for count, head in enumerate(heads):
+            file.write(head)
+            file.seek(size_bytes - 8, 1)
+            file.write(f"{count:08}".encode() + tail)
+    return path
+
+
+@pytest.mark.timeout(240)
+def test_many_names_take_little_memory(tmp_path: Path) -> None:
+    keys = (struct.pack("<Q", 60_000) for _ in range(6_000))
+    gguf = b"GGUF" + struct.pack("<IQQ", 3, 0, 6_000)
+    size = 900_000
+    node = varint(1 << 3 | 2) + varint(size + len(varint(size)) + 1) + varint(2 << 3 | 2) + varint(size)
+    found, peak = looked_at(
+        with_names(tmp_path / "keys.gguf", gguf, keys, 60_000, struct.pack("<IB", 0, 1)),
+        with_names(tmp_path / "operators.pb", text(1, text(2, "MatMul")), iter([node] * 400), size),
+    )
+    assert found == [["keys.gguf", "unknown", "gguf-bounds"], ["operators.pb", "tensorflow-graph"]]
+    assert peak <= MOST_MIB
+
+
+def test_fields_that_nobody_knows_take_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.pb"
+    path.write_bytes(b"".join(number(count, 1) for count in range(1, 100_000)))
+    tracemalloc.start()
+    try:
+        result = look_into(path, 120)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert result.format == "unknown"
+    assert peak < 5 * 1024**2
 
 
 @pytest.mark.timeout(280)
