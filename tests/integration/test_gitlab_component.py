@@ -14,6 +14,7 @@ import pytest
 from pipeline import PROJECT
 from pipeline.init_forms import PLACEHOLDER
 from pipeline.record import Record
+from tests.support import cosign
 from tests.support.git_server import run_git
 from tests.support.gitlab_ci_local import STATE, add_origin, artefacts, ensure_gitlab_ci_local, run_pipeline
 from tests.support.project import Project
@@ -110,6 +111,10 @@ def require_tests(folder: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_job_for_each_stage_delivers(project: Project, gitlab_ci_local: Path) -> None:
     include(project, STAGES)
+    cosign.ensure_cosign()
+    key = cosign.make_key(project.folder.parent / "key")
+    project.set(attest={"key": str(key.private), "transparency_log": False})
+    project.environment["COSIGN_PASSWORD"] = cosign.PASSWORD
     before = project.gitops.head()
     done = run(gitlab_ci_local, project)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -118,10 +123,10 @@ def test_a_job_for_each_stage_delivers(project: Project, gitlab_ci_local: Path) 
     commit = run_git("-C", str(project.folder), "rev-parse", "HEAD").strip()
     assert outputs["VERDICT"] == "passed"
     assert outputs["COMMIT"] == project.gitops.head() != before
-    assert project.tags() == [commit]
+    assert commit in project.tags()  # the others are of attestations
     record = Record.model_validate_json((last / outputs["RECORD"]).read_text())
     assert [stage.name for stage in record.stages] == [
-        *("test", "build", "scan", "benchmark", "push", "update"),
+        *("test", "build", "scan", "benchmark", "push", "attest", "update"),
     ]
     require_tests(artefacts(project.folder, "deliver:test") / ".pipeline" / "ci")
     weights = (project.folder / "model" / "weight.txt").read_bytes()

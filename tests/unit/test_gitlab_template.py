@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
+from stages import DELIVERY
+
 TOP = Path(__file__).parents[2]
 TEMPLATE = (TOP / "templates" / "deliver.yml").read_text(encoding="utf-8")
 GUIDE = (TOP / "docs" / "gitlab.md").read_text(encoding="utf-8")
 HEADER, BODY = TEMPLATE.split("\n---\n", 1)
 INPUTS: dict[str, dict[str, Any]] = yaml.safe_load(HEADER)["spec"]["inputs"]
 CHOICES = list(product(INPUTS["engine"]["options"], INPUTS["cloud"]["options"]))
+MEASURING = ("test", "build", "scan", "benchmark")
 _INPUT = re.compile(r"\$\[\[ inputs\.([a-z-]+) \]\]")
 _TOKENS = {"aws": {"AWS_ID_TOKEN"}, "google": {"GCP_ID_TOKEN"}, "azure": {"AZURE_ID_TOKEN"}, "none": set()}
 _CHECK = """\
@@ -117,6 +120,41 @@ def test_each_stage_waits_for_the_one_before_and_the_first_for_earlier_stages() 
     chain = [f"deliver:{stage}" for stage in ("test", "build", "scan", "benchmark", "push", "update")]
     assert "needs" not in jobs()[chain[0]]
     assert [jobs()[name]["needs"] for name in chain[1:]] == [[name] for name in chain[:-1]]
+
+
+def stages_of(job: dict[str, Any], begin: str) -> list[str]:
+    """Return the stages that a job runs, of a delivery with all of them; after the last one."""
+    names = [kind.name for kind in DELIVERY]
+    (command,) = [line for line in job["script"] if isinstance(line, str) and line.startswith("deliver run ")]
+    said = dict(re.findall(r"--(from|until) (\w+)", command))
+    first = names.index(said.get("from", begin))
+    return names[first : names.index(said.get("until", names[-1])) + 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "chain"),
+    [
+        ("one-job", ("deliver",)),
+        ("job-per-stage", tuple(f"deliver:{one}" for one in (*MEASURING, "push", "update"))),
+        ("job-per-stage", tuple(f"deliver:{one}" for one in (*MEASURING, "preview"))),
+    ],
+)
+def test_the_jobs_together_run_every_stage_of_a_delivery_once(shape: str, chain: tuple[str, ...]) -> None:
+    names = [kind.name for kind in DELIVERY]
+    done: list[str] = []
+    for name in chain:
+        done += stages_of(jobs(shape=shape)[name], names[len(done)])
+    assert done == names
+
+
+def test_the_token_that_signs_is_given_to_the_jobs_that_sign_alone() -> None:
+    having = {name for name, job in jobs(signing="keyless").items() if "SIGSTORE_ID_TOKEN" in str(job)}
+    assert having == {"deliver", "deliver:update"}
+    assert jobs(signing="keyless", cloud="aws")["deliver"]["id_tokens"].keys() == {
+        "AWS_ID_TOKEN",
+        "SIGSTORE_ID_TOKEN",
+    }
+    assert "SIGSTORE_ID_TOKEN" not in str(jobs())
 
 
 def test_two_inclusions_share_no_name() -> None:
