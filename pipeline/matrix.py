@@ -22,6 +22,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _PATHS: tuple[Place, ...] = (
     ("model", "source"),
     ("benchmark", "request"),
+    ("benchmark", "expect"),
     ("scan", "known_exploited"),
 )
 """Where a path of pipeline.yaml stands that is relative to it."""
@@ -79,6 +80,21 @@ def concerned(
     }:
         found |= more
     return tuple(found[model.config] for model in everything if model.config in found)
+
+
+def places(top: Path, config: Path) -> tuple[Path, ...]:
+    """Return the paths whose changes concern one model: its folder, what it reads, and what it depends on."""
+    own = _model(top, config)
+    found = {own.config: own}
+    everything = [model for model in models(top) if model.config != config]
+    while more := {
+        other.config: other
+        for model in found.values()
+        for other in everything
+        if other.config not in found and model.depends_on(other)
+    }:
+        found |= more
+    return tuple(dict.fromkeys(path for model in found.values() for path in (model.folder, *model.reads)))
 
 
 def find(top: Path, below: Sequence[Path], base: str | None) -> tuple[tuple[Model, ...], str]:
@@ -163,6 +179,8 @@ def _said(value: object) -> Iterable[str]:
         found.append(str(Path(context if isinstance(context, str) else "") / dockerfile))
     found += (at(each, ("lifecycle",)) for each in entries(at(value, ("registries",))))
     found += (at(each, ("file",)) for each in entries(at(value, ("build", "secrets"))))
+    requests = entries(at(value, ("benchmark", "request")))
+    found += (at(each, (key,)) for each in requests for key in ("file", "expect"))
     yield from (path for path in found if isinstance(path, str) and path and not _URL.match(path))
 
 
