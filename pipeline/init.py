@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import init_monorepo as monorepo
@@ -12,6 +12,7 @@ from pipeline.cascade import FILE_NAME, Configuration
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError
 from pipeline.init_forms import Needs, Registry, github, gitlab
+from pipeline.matrix import places
 from pipeline.record import write_text
 from pipeline.source import default_branch, files_named, origin_path, top_folder
 
@@ -21,6 +22,8 @@ SOURCES = {"s3": "aws", "gs": "google", "az": "azure", "https": "azure", "hf": "
 )
 WEIGHTS = {"huggingface": ("HF_TOKEN",), "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_URI")}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPECIAL = re.compile(r"[*?+!\[\]\\]")
+"""What is no plain character in a pattern of GitHub."""
 
 Recognise = Callable[[Configuration], Sequence[Registry]]
 
@@ -47,6 +50,7 @@ def make(configuration: Configuration, registries: Sequence[Registry], host: str
             f"the folder {folder!r} holds what a CI host reads as an expression", advice="Rename it."
         )
     needs = needs_of(configuration, registries, folder)
+    needs = replace(needs, paths=_patterns(top, places(top, Path(needs.config))))
     if host == "gitlab":
         return Written(top / ".gitlab-ci.yml", *gitlab(needs))
     name = "deliver.yml" if folder == "." else f"deliver-{needs.short_name}.yml"
@@ -109,6 +113,8 @@ def needs_of(configuration: Configuration, registries: Sequence[Registry], folde
         branch=default_branch(configuration.root),
         github_cache=values.build.cache is not None and cache_of(values.build.cache).store == "gha",
         keyless=values.attest is not None and values.attest.keyless,
+        signs=values.attest is not None,
+        tests="test" not in values.skipped,
     )
 
 
@@ -130,6 +136,14 @@ def report(options: argparse.Namespace, found: Sequence[tuple[Configuration, Seq
     notes = (note for each in made for note in each.notes)
     print(f"{written} written. What is left to do:", *notes, sep="\n  - ")  # noqa: T201
     return 0
+
+
+def _patterns(top: Path, places: Sequence[Path]) -> tuple[str, ...]:
+    """Return patterns of GitHub for the files that concern a model; none where all of them do."""
+    if Path() in places:
+        return ()
+    named = [(_SPECIAL.sub(r"\\\g<0>", place.as_posix()), (top / place).is_file()) for place in places]
+    return tuple(name if is_file else f"{name}/**" for name, is_file in named)
 
 
 def _build_secrets(values: Config) -> Iterator[str]:

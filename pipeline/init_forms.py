@@ -1,7 +1,7 @@
 """What `pipeline init` writes, line by line: nothing is asked for that the configuration does not use."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline import PROJECT
@@ -54,6 +54,12 @@ class Needs:
     """The build's cache lies in GitHub's service, which the action has to hand on."""
     keyless: bool = False
     """Images are signed by the identity of the job."""
+    signs: bool = False
+    """Images are signed, by whatever key."""
+    tests: bool = True
+    """There are tests, which need packages of their own."""
+    paths: tuple[str, ...] = ()
+    """Patterns of the files whose changes concern it; empty: all of them do."""
 
     @property
     def short_name(self) -> str:
@@ -89,7 +95,8 @@ def pin() -> str:
 def to_do(needs: Needs, host: str, *, environment: str = "production") -> tuple[str, ...]:
     """Return what a configuration asks people for on a CI host: secrets, trust, the weights."""
     own = _github_notes(needs, environment) if host == "github" else _gitlab_notes(needs)
-    return (*own, *_weights_note(needs), *_no_gitops_note(needs))
+    notes = (*_weights_note(needs), *_tests_note(needs, host), *_cosign_note(needs, host))
+    return (*own, *notes, *_no_gitops_note(needs))
 
 
 def _github_notes(needs: Needs, environment: str) -> Iterator[str]:
@@ -109,9 +116,6 @@ def _gitlab_notes(needs: Needs) -> Iterator[str]:
         token = TOKENS.get(_CLOUD_OF.get(each.kind, ""), "")
         if token and each.token_variable is None:
             yield f"pipeline.yaml: `login: {{id_token_variable: {token}}}` for {each.host}"
-    if needs.keyless:
-        said = "id_tokens: {SIGSTORE_ID_TOKEN: {aud: sigstore}}"
-        yield f"`{said}` for the job that delivers, which signs by it (docs/attestations.md)"
     subject = f"project_path:{needs.repository or 'TEAM/PROJECT'}:ref_type:branch:ref:{needs.branch}"
     for cloud in needs.clouds:
         yield f"{cloud}: trust the identity tokens of the subject {subject} (docs/gitlab.md)"
@@ -153,8 +157,8 @@ def _workflow(needs: Needs) -> Iterator[str]:
 
 
 def _paths(needs: Needs) -> Iterator[str]:
-    if needs.folder != ".":
-        yield f"    paths: [{json.dumps(f'{needs.folder}/**')}]"
+    if needs.paths:
+        yield f"    paths: {json.dumps(needs.paths)}"
 
 
 def _job(needs: Needs, permissions: tuple[str, ...]) -> Iterator[str]:
@@ -170,8 +174,7 @@ def _job(needs: Needs, permissions: tuple[str, ...]) -> Iterator[str]:
     yield f"      - uses: {PROJECT}@{PLACEHOLDER} # put the commit of a release here"
     yield "        with:"
     yield f"          config: {json.dumps(needs.config)}"
-    extras = ",".join(dict.fromkeys((*needs.extras, "github")))  # the comment needs the client
-    yield f"          extras: {extras}"
+    yield f"          extras: {','.join(extras([needs], 'github'))}"
     if needs.github_cache:
         yield "          build-cache: gha # GitHub's cache service, which only the action can reach"
 
@@ -216,7 +219,12 @@ def _pipeline(needs: Needs) -> Iterator[str]:
     yield "      when: never"
     yield "    - if: $CI_COMMIT_BRANCH"
     yield ""
-    if any(each.host == "registry.gitlab.com" for each in needs.passwords):
+    yield from component([needs], (f"working-directory: {json.dumps(needs.folder)}",))
+
+
+def component(models: Sequence[Needs], own: Sequence[str]) -> Iterator[str]:
+    """Yield what includes GitLab's component, with inputs of its own and those that all the models need."""
+    if any(each.host == "registry.gitlab.com" for model in models for each in model.passwords):
         yield "variables:"
         yield "  REGISTRY_USERNAME_REGISTRY_GITLAB_COM: $CI_REGISTRY_USER"
         yield "  REGISTRY_PASSWORD_REGISTRY_GITLAB_COM: $CI_REGISTRY_PASSWORD"
@@ -226,13 +234,20 @@ def _pipeline(needs: Needs) -> Iterator[str]:
     yield f"  - component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
     yield "    inputs:"
     yield f'      ref: "{PLACEHOLDER}"'
-    yield f"      working-directory: {json.dumps(needs.folder)}"
-    yield f"      extras: {' '.join(dict.fromkeys((*needs.extras, 'gitlab')))}"
-    if needs.clouds:
-        yield f"      cloud: {needs.clouds[0] if len(needs.clouds) == 1 else 'all'}"
-    for each in needs.registries:
-        if each.provider is not None:
-            yield f"      google-audience: https://iam.googleapis.com/{each.provider}"
+    yield from (f"      {line}" for line in own)
+    yield f"      extras: {' '.join(extras(models, 'gitlab'))}"
+    clouds = tuple(dict.fromkeys(cloud for model in models for cloud in model.clouds))
+    if clouds:
+        yield f"      cloud: {clouds[0] if len(clouds) == 1 else 'all'}"
+    if any(model.keyless for model in models):
+        yield "      signing: keyless"
+    providers = [each.provider for model in models for each in model.registries if each.provider is not None]
+    yield from (f"      google-audience: https://iam.googleapis.com/{provider}" for provider in providers[:1])
+
+
+def extras(models: Sequence[Needs], client: str) -> tuple[str, ...]:
+    """Return the optional parts that the models need, and the one that writes comments."""
+    return tuple(dict.fromkeys((*(extra for model in models for extra in model.extras), client)))
 
 
 def _names(needs: Needs) -> Iterator[str]:
@@ -244,6 +259,21 @@ def _names(needs: Needs) -> Iterator[str]:
 def _weights_note(needs: Needs) -> Iterator[str]:
     if needs.weights:
         yield f"let the jobs read the weights of {needs.weights} (docs/models.md)"
+
+
+def _tests_note(needs: Needs, host: str) -> Iterator[str]:
+    where = {
+        "github": "a step before the action that installs",
+        "gitlab": "the input `prepare` that installs",
+    }
+    if needs.tests:
+        yield f"{where[host]} what your tests need (docs/{host}.md)"
+
+
+def _cosign_note(needs: Needs, host: str) -> Iterator[str]:
+    where = {"github": "on the runners", "gitlab": "in the image of the jobs (the input `image`)"}
+    if needs.signs:
+        yield f"cosign 3 {where[host]}, which signs (docs/attestations.md)"
 
 
 def _no_gitops_note(needs: Needs) -> Iterator[str]:

@@ -5,9 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from pipeline import PROJECT
 from pipeline.errors import ConfigurationError
-from pipeline.init_forms import PLACEHOLDER, Needs, pin, to_do
+from pipeline.init_forms import PLACEHOLDER, Needs, component, extras, pin, to_do
 
-HANDED_ON = ("GITOPS_USERNAME", "GITOPS_PASSWORD", "GITOPS_SSH_KEY", "GITOPS_GITHUB_APP_KEY")
+HANDED_ON = (
+    *("GITOPS_USERNAME", "GITOPS_PASSWORD", "GITOPS_SSH_KEY", "GITOPS_GITHUB_APP_KEY"),
+    "COSIGN_PASSWORD",
+)
 """Secrets that the reusable workflow takes, beside those of a registry."""
 _PIPELINE = r"""# Written by `pipeline init gitlab` for the models of this repository. Yours to change.
 workflow:
@@ -90,18 +93,15 @@ def _secrets(models: Sequence[Needs]) -> tuple[str, ...]:
                 f"{model.config} needs {', '.join(wanted)}, which the workflow for all models does not take",
                 advice=f"Write each model's own: `pipeline init github -c {model.config}`, and so on.",
             )
-        names += model.writing
+        names += (*model.writing, *model.signing)
     return tuple(dict.fromkeys(names))
 
 
 def _notes(models: Sequence[Needs], host: str) -> Iterator[str]:
     """Yield what else there is to do for any of the models, each once."""
     said = (note for model in models for note in to_do(model, host, environment=""))
-    yield from (note for note in dict.fromkeys(said) if not note.startswith(("secret ", "variable ")))
-
-
-def _extras(models: Sequence[Needs], own: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*(extra for model in models for extra in model.extras), own)))
+    told = (note for note in dict.fromkeys(said) if not note.startswith(("secret ", "variable ")))
+    yield from (note.replace("a step before the action", "the input `prepare`") for note in told)
 
 
 def _workflow(models: Sequence[Needs], secrets: Sequence[str]) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _workflow(models: Sequence[Needs], secrets: Sequence[str]) -> Iterator[str]:
     yield "    # put the commit of a release in the place of the zeros"
     yield f"    uses: {PROJECT}/.github/workflows/deliver.yml@{PLACEHOLDER}"
     yield "    with:"
-    yield f"      extras: {','.join(_extras(models, 'github'))}"
+    yield f"      extras: {','.join(extras(models, 'github'))}"
     if _all_in_github_cache(models):
         yield "      build-cache: gha # GitHub's cache service, which only the action can reach"
     if secrets:
@@ -147,10 +147,6 @@ def _all_in_github_cache(models: Sequence[Needs]) -> bool:
 
 
 def _child(models: Sequence[Needs]) -> Iterator[str]:
-    clouds = tuple(dict.fromkeys(cloud for model in models for cloud in model.clouds))
-    providers = dict.fromkeys(
-        each.provider for model in models for each in model.registries if each.provider is not None
-    )
     yield "# Written by `pipeline init gitlab`: what is the same for all models. Yours to change."
     yield "spec:"
     yield "  inputs:"
@@ -159,21 +155,5 @@ def _child(models: Sequence[Needs]) -> Iterator[str]:
     yield "    name:"
     yield "      default: deliver"
     yield "---"
-    if any(each.host == "registry.gitlab.com" for model in models for each in model.passwords):
-        yield "variables:"
-        yield "  REGISTRY_USERNAME_REGISTRY_GITLAB_COM: $CI_REGISTRY_USER"
-        yield "  REGISTRY_PASSWORD_REGISTRY_GITLAB_COM: $CI_REGISTRY_PASSWORD"
-        yield ""
-    yield "include:"
-    yield f"  # put the commit of a release in the place of {PLACEHOLDER[:7]}…, twice"
-    yield f"  - component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
-    yield "    inputs:"
-    yield f'      ref: "{PLACEHOLDER}"'
-    yield "      working-directory: $[[ inputs.working-directory ]]"
-    yield "      name: $[[ inputs.name ]]"
-    yield f"      extras: {' '.join(_extras(models, 'gitlab'))}"
-    if clouds:
-        yield f"      cloud: {clouds[0] if len(clouds) == 1 else 'all'}"
-    yield from (
-        f"      google-audience: https://iam.googleapis.com/{provider}" for provider in list(providers)[:1]
-    )
+    handed_on = ("working-directory: $[[ inputs.working-directory ]]", "name: $[[ inputs.name ]]")
+    yield from component(models, handed_on)

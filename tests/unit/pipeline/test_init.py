@@ -138,8 +138,9 @@ def test_the_cache_and_the_signature_get_what_they_need(repository: Path) -> Non
     jobs = document["jobs"]
     assert [job["steps"][-1]["with"]["build-cache"] for job in jobs.values()] == ["gha", "gha"]
     assert [job["permissions"].get("id-token") for job in jobs.values()] == [None, "write"]
-    _, _, told = written(repository, CONFIGURATIONS["cached and signed"], "gitlab")
-    assert "SIGSTORE_ID_TOKEN: {aud: sigstore}" in told
+    document, _, told = written(repository, CONFIGURATIONS["cached and signed"], "gitlab")
+    assert document["include"][0]["inputs"]["signing"] == "keyless"
+    assert "cosign 3 in the image of the jobs" in told
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,36 @@ def test_a_model_in_a_folder_has_a_workflow_of_its_own(repository: Path) -> None
     assert document[True]["push"]["paths"] == ["models/a b/**"]  # `on` is true to YAML 1.1
 
 
+def test_a_workflow_of_one_model_runs_for_all_that_the_model_reads(repository: Path) -> None:
+    texts = {
+        "models/a": "image: a\ndepends_on: ../b\npolicies: ../../[our] rules.yaml\n",
+        "models/b": "image: b\ndepends_on: [../../shared]\n",
+        "models/c": "image: c\nbuild: {context: ../..}\n",
+    }
+    (repository / "[our] rules.yaml").write_text("extends: baseline\n")
+    for folder, text in texts.items():
+        (repository / folder).mkdir(parents=True)
+        (repository / folder / "pipeline.yaml").write_text(text)
+    run_git("-C", str(repository), "add", "--all")
+    for name in "ac":
+        assert init(repository, "github", "-c", f"models/{name}/pipeline.yaml").returncode == 0
+    events = yaml.safe_load((repository / ".github/workflows/deliver-a.yml").read_text())[True]
+    wanted = ["models/a/**", "models/b/**", r"\[our\] rules.yaml", "shared/**"]
+    assert sorted(events["push"]["paths"]) == sorted(wanted)
+    assert events["pull_request"] == {"paths": events["push"]["paths"]}
+    events = yaml.safe_load((repository / ".github/workflows/deliver-c.yml").read_text())[True]
+    assert "paths" not in events["push"]
+
+
+def test_what_the_tests_need_is_nobody_elses_to_know(repository: Path) -> None:
+    for configuration, expected in (("image: tiny\n", True), ("image: tiny\nskip: {test: none}\n", False)):
+        for host, words in (("github", "a step before the action"), ("gitlab", "the input `prepare`")):
+            _, _, told = written(repository, configuration, host)
+            assert (f"{words} that installs what your tests need" in told) is expected
+            for path in (".github/workflows/deliver.yml", ".gitlab-ci.yml"):
+                (repository / path).unlink(missing_ok=True)
+
+
 MODELS = {
     "models/a": "image: team/a\nregistries: [ghcr.io/acme]\n"
     "update: {repository: 'https://github.com/acme/gitops.git', targets: [{path: a}]}\n",
@@ -287,6 +318,17 @@ def test_one_workflow_hands_the_cache_on_to_all_models_or_none(monorepo: Path) -
     (monorepo / "models/b/pipeline.yaml").write_text(MODELS["models/b"])
     done = init(monorepo, "github", "--force")
     assert (done.returncode, "models/b/pipeline.yaml has not" in " ".join(done.stderr.split())) == (2, True)
+
+
+def test_the_workflow_for_all_models_takes_the_password_of_a_key(monorepo: Path) -> None:
+    for folder, text in MODELS.items():
+        (monorepo / folder / "pipeline.yaml").write_text(f"{text}attest: {{key: cosign.key}}\n")
+    done = init(monorepo, "github")
+    assert done.returncode == 0, done.stderr
+    (job,) = yaml.safe_load((monorepo / ".github/workflows/deliver.yml").read_text())["jobs"].values()
+    assert job["secrets"]["COSIGN_PASSWORD"] == "${{ secrets.COSIGN_PASSWORD }}"
+    assert "secret COSIGN_PASSWORD" in done.stdout
+    assert "the input `prepare` that installs what your tests need" in done.stdout
 
 
 def test_what_the_workflow_for_all_models_does_not_take_is_refused(monorepo: Path) -> None:
