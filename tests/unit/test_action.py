@@ -104,6 +104,38 @@ def test_a_job_for_a_pull_request_can_publish_nothing() -> None:
     assert "pull_request" in jobs["deliver"]["if"]
 
 
+def test_checks_for_two_environments_do_not_cancel_each_other() -> None:
+    groups = {name: job["concurrency"]["group"] for name, job in CALLED["jobs"].items() if name != "models"}
+    assert "${{ inputs.environment }}" in groups["check"]
+    assert "${{ inputs.environment }}" in groups["deliver"]
+    assert "${{ inputs.promote-to }}" in groups["promote"]
+
+
+def test_what_builds_also_promotes() -> None:
+    runners = {job["runs-on"] for name, job in CALLED["jobs"].items() if name != "models"}
+    assert runners == {"${{ inputs.runs-on }}"}
+
+
+def test_a_promotion_from_nowhere_ends_before_any_delivery() -> None:
+    first = CALLED["jobs"]["models"]["steps"][0]
+    assert first["if"] == "inputs.promote-to != '' && inputs.environment == ''"
+    done = subprocess.run(["bash", "-e", "-c", first["run"]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.startswith("::error::")) == (2, True)
+
+
+@pytest.mark.parametrize("job", ["check", "deliver"])
+def test_what_prepares_the_tests_runs_in_the_folder_of_the_model_before_the_pipeline(job: str) -> None:
+    *_, before, ours = [step for step in CALLED["jobs"][job]["steps"] if step.get("id") in {None, job}][:4]
+    assert before["working-directory"] == "source/${{ matrix.folder }}"
+    assert before["env"] == {"PREPARE": "${{ inputs.prepare }}"}  # no secret
+    assert ours["uses"] == "./action"
+    words = {"PREPARE": "false || echo two words; exit 3", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-e", "-c", before["run"]], env=words, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "two words\n")
+
+
 def test_extras_decide_what_is_installed(tmp_path: Path) -> None:
     keys = [
         prepared(tmp_path, extras)["key"] for extras in ("", "aws", "github,aws", " aws github\n", "aws,aws")
