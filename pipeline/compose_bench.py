@@ -25,6 +25,7 @@ RULE: dict[str, object] = {
     "rule": "performance",
     "maximum_regression": {"p99_ms": 0.1, "throughput_rps": 0.1},
     "least_difference": {"p99_ms": 1.0},
+    "missing_comparison": "fail",  # who names an image to compare with wants to know
 }
 """What `--against` is judged by where no rule names a limit."""
 
@@ -59,12 +60,14 @@ def bench(
     """
     judges = _judges(configuration, against, regression)
     stage = benchmark(configuration)
-    if against is not None:
-        plan = rounds(configuration.values.benchmark, limits(judges))
-        stage = replace(stage, contest=Contest(baseline=_Named(configuration, against), rounds=plan))
     if (error := missing(stage.check(desk))) is not None:
         raise error
-    report = stage.measure(find(name, configuration, desk), desk)
+    image = find(name, configuration, desk)
+    if against is not None:
+        plan = rounds(configuration.values.benchmark, limits(judges))
+        other = _Known(find(against, configuration, desk))
+        stage = replace(stage, contest=Contest(baseline=other, rounds=plan))
+    report = stage.measure(image, desk)
     return report, tuple(policy.judge(report) for policy in judges)
 
 
@@ -91,14 +94,14 @@ def find(name: str, configuration: Configuration, desk: Desk) -> FoundImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """The image to compare with, wherever it is."""
+class _Known:
+    """The image to compare with, which was found before any work began."""
 
-    configuration: Configuration
-    name: str
+    image: FoundImage
 
     def find(self, desk: Desk) -> FoundImage:
-        return find(self.name, self.configuration, desk)
+        del desk
+        return self.image
 
 
 def _judges(
