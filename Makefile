@@ -20,7 +20,7 @@ demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
 test: $(VENV)/installed ## Set up the same parts and run every test but those of `make test-servers`
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not servers"
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not servers"
 
 test-servers: $(VENV)/installed ## Build five model servers and measure each of them (several minutes)
 	@$(BIN)/python -m pytest -m servers

@@ -1,22 +1,20 @@
-"""action.yml and the reusable workflow, run by a runner: what users get, and what strangers cannot do."""
+"""action.yml, run by a runner: what users get, and what strangers cannot do."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.artifacts import Artifacts
 from pipeline.model import BuiltImage, ManifestUpdate, PushedImage
 from pipeline.record import Record, Status
 from pipeline.reference import Repository
 from tests.support import example
-from tests.support.act import Log, commit_all, copy_action, run_workflow
-from tests.support.git_server import GitServer, run_git
+from tests.support.act import Log, commit_all, run_workflow, without_logins, workspace
+from tests.support.git_server import GitServer
 from tests.support.git_server import Repository as ServedRepository
 from tests.support.project import Project
 from tests.support.registry import Registry
@@ -51,20 +49,11 @@ jobs:
 """
 
 
-def workspace(folder: Path, workflow: str = DELIVER) -> Path:
-    """Make what a user's repository is with the action in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy_action(folder)
-    (folder / ".github/workflows/test.yml").write_text(workflow)
-    (folder / ".gitignore").write_text(
-        ".pipeline/\n/model/.venv\n/model/wheels/\n/model/model/*.safetensors\n"
-    )
-    return folder
-
-
 def tiny(project: Project, folder: Path) -> Path:
     """Make a workspace with the tiny model in it."""
-    shutil.copytree(project.folder, workspace(folder) / "model", ignore=shutil.ignore_patterns(".git"))
+    shutil.copytree(
+        project.folder, workspace(folder, DELIVER) / "model", ignore=shutil.ignore_patterns(".git")
+    )
     return folder
 
 
@@ -101,7 +90,7 @@ def test_the_example_is_delivered_whatever_branch_and_message_hold(  # noqa: PLR
     tree = example.gitops_tree(tmp_path, repository)
     project.gitops.commit(tree, "the example")
     project.set(registries=f"{registry.address}/{repository_name}", benchmark__rate_rps="25")
-    folder = workspace(tmp_path / "user")
+    folder = workspace(tmp_path / "user", DELIVER)
     example.commit_copy(prepared_example, folder / "model")
     shutil.rmtree(folder / "model" / ".git")
     commit = commit_all(folder, branch=HOSTILE_BRANCH, message=HOSTILE_MESSAGE)
@@ -190,15 +179,6 @@ def test_each_stage_fails_in_its_own_words(
     assert log.outputs("update")["commit"] == ""
 
 
-def without_logins(folder: Path, config: Path) -> Path:
-    """Return a docker configuration as a fork's job has it."""
-    fresh = folder / "docker"
-    fresh.mkdir()
-    if (config / "cli-plugins").is_dir():
-        (fresh / "cli-plugins").symlink_to(config / "cli-plugins")
-    return fresh
-
-
 @pytest.mark.parametrize("head", ["team/digits", "stranger/digits"])
 def test_a_pull_request_pushes_and_commits_nothing(
     project: Project, head: str, tmp_path: Path, docker_config: Path
@@ -232,146 +212,3 @@ def test_a_pull_request_pushes_and_commits_nothing(
         assert ": incomplete, scan not done" in log.summary("deliver")
         assert the_record(log).stage("benchmark").status is Status.PASSED  # type: ignore[union-attr] # there
     assert not list(tmp_path.rglob("owned"))
-
-
-CALLING = """\
-on: [push, pull_request]
-permissions: {contents: read}
-jobs:
-  models:
-    permissions: {contents: read, id-token: write, packages: write, pull-requests: write}
-    uses: ./.github/workflows/deliver.yml
-    with: WITH
-    secrets:
-      REGISTRY_USERNAME: ${{ secrets.USERNAME }}
-      REGISTRY_PASSWORD: ${{ secrets.PASSWORD }}
-      GITOPS_USERNAME: ${{ secrets.GIT_USERNAME }}
-      GITOPS_PASSWORD: ${{ secrets.GIT_PASSWORD }}
-"""
-SECRETS = {
-    "USERNAME": "REGISTRY_USERNAME",
-    "PASSWORD": "REGISTRY_PASSWORD",
-    "GIT_USERNAME": "GITOPS_USERNAME",
-    "GIT_PASSWORD": "GITOPS_PASSWORD",
-}
-ENVIRONMENTS = """\
-skip: {benchmark: measured elsewhere}
-environments:
-  dev: {registries: [REGISTRY/dev], update: {targets: [{path: apps/dev/NAME}]}}
-  prod: {registries: [REGISTRY/prod], update: {targets: [{path: apps/prod/NAME}]}}
-"""
-KUSTOMIZATION = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-images: [{name: IMAGE, newTag: none-yet}]
-"""
-
-
-@dataclass(frozen=True)
-class Monorepo:
-    """Two repositories, of the models and of the workflow that they call, and what a job of theirs gets."""
-
-    sources: Path
-    secrets: dict[str, str]
-    environment: dict[str, str]
-
-    @property
-    def models(self) -> Path:
-        return self.sources / "caller"
-
-    def run(self, called_with: str, event: str = "push", payload: dict[str, object] | None = None) -> Log:
-        called = workspace(self.sources / "called", CALLING.replace("WITH", called_with))
-        commit_all(called)
-        return run_workflow(
-            called,
-            scratch=self.sources.parent / "runner",
-            workflow="test.yml",
-            event=event,
-            payload=payload,
-            secrets=self.secrets,
-            environment=self.environment,
-            checkout=True,
-        )
-
-
-@pytest.fixture
-def monorepo(project: Project, tmp_path: Path) -> Monorepo:
-    """Two models without manifests yet; no password is in the environment."""
-    sources = tmp_path / "sources"
-    for name in ("tiny", "second"):
-        folder = sources / "caller" / name
-        shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".git"))
-        text = (folder / "pipeline.yaml").read_text().partition("update:")[0]
-        path = text.replace("{source: model}", "{source: model, path: /models/tiny}")
-        (folder / "pipeline.yaml").write_text(path.replace("image: tiny", f"image: {name}"))
-    (sources / "caller" / ".gitignore").write_text(".pipeline/\n")
-    commit_all(sources / "caller")
-    secrets = {name: project.environment.pop(there) for name, there in SECRETS.items()}
-    environment = {**project.environment, "STAND_IN_SOURCES": str(sources)}
-    del environment["PIPELINE_UPDATE__REPOSITORY"]
-    return Monorepo(sources, secrets, environment)
-
-
-def test_the_reusable_workflow_delivers_each_model_of_a_repository(monorepo: Monorepo) -> None:
-    log = monorepo.run('{set: "test.timeout_s=60"}')
-    assert log.succeeded, log.text
-    delivered = {job: log.outputs("deliver", job) for job in log.jobs if "/deliver/deliver " in job}
-    assert [outputs["verdict"] for outputs in delivered.values()] == ["passed", "passed"]
-    assert len({outputs["image"] for outputs in delivered.values()}) == 2
-    assert set(log.jobs.values()) == {"success"}
-
-
-def test_the_reusable_workflow_promotes_what_it_delivered(
-    project: Project, monorepo: Monorepo, create_repository: CreateRepository, tmp_path: Path
-) -> None:
-    content, place = tmp_path / "environments", f"{project.registry.address}/{project.name}"
-    for name in ("tiny", "second"):
-        text = ENVIRONMENTS.replace("NAME", name).replace("REGISTRY", place)
-        with (monorepo.models / name / "pipeline.yaml").open("a") as stream:
-            stream.write(text)
-        for environment in ("dev", "prod"):
-            folder = content / "apps" / environment / name
-            folder.mkdir(parents=True)
-            image = f"{place}/{environment}/{name}"
-            (folder / "kustomization.yaml").write_text(KUSTOMIZATION.replace("IMAGE", image))
-    commit_all(monorepo.models)
-    gitops = create_repository(content)
-    del monorepo.environment["PIPELINE_REGISTRIES"]
-
-    log = monorepo.run(f'{{environment: dev, promote-to: prod, set: "update.repository={gitops.url}"}}')
-
-    assert log.succeeded, log.text
-    assert len([job for job in log.jobs if "/deliver/promote " in job]) == 2
-    for name in ("tiny", "second"):
-        stands = [
-            yaml.safe_load(gitops.read(f"apps/{environment}/{name}/kustomization.yaml"))["images"][0]
-            for environment in ("dev", "prod")
-        ]
-        (delivered,) = [log.outputs("deliver", job) for job in log.jobs if f"/deliver {name}-" in job]
-        assert [one["digest"] for one in stands] == [delivered["digest"]] * 2
-        (promoted,) = [log.outputs("promote", job) for job in log.jobs if f"/promote {name}-" in job]
-        assert promoted["verdict"] == "passed"
-        assert "Promoted-From: dev" in gitops.git("log", "-1", "--format=%B", promoted["commit"])
-
-
-def test_the_reusable_workflow_checks_the_models_of_a_pull_request_without_any_secret(
-    project: Project, monorepo: Monorepo, docker_config: Path, tmp_path: Path
-) -> None:
-    run_git("-C", str(monorepo.models), "switch", "--quiet", "--create", "topic")
-    with (monorepo.models / "second" / "serve.py").open("a") as stream:
-        stream.write("\n# changed\n")
-    commit_all(monorepo.models, branch="topic")
-    monorepo.environment["DOCKER_CONFIG"] = str(without_logins(tmp_path, docker_config))
-    repository = {"repo": {"full_name": "team/models"}}
-    request = {"number": 7, "head": {"ref": "topic", **repository}, "base": {"ref": "main", **repository}}
-
-    log = monorepo.run("{}", event="pull_request", payload={"pull_request": request})
-
-    assert log.succeeded, log.text
-    (job,) = [job for job in log.jobs if "/check " in job]
-    assert "/check second" in job
-    assert log.outputs("check", job)["verdict"] == "incomplete"
-    assert not [job for job in log.jobs if "/deliver " in job or "/promote " in job]
-    assert project.tags() == []
-    for name in ("PASSWORD", "GIT_PASSWORD"):
-        assert monorepo.secrets[name] not in log.text

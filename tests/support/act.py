@@ -30,6 +30,26 @@ def copy_action(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=_NOT_CODE, dirs_exist_ok=True)
 
 
+def workspace(folder: Path, workflow: str) -> Path:
+    """Make what a user's repository is with the action in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_action(folder)
+    (folder / ".github/workflows/test.yml").write_text(workflow)
+    (folder / ".gitignore").write_text(
+        ".pipeline/\n/model/.venv\n/model/wheels/\n/model/model/*.safetensors\n"
+    )
+    return folder
+
+
+def without_logins(folder: Path, config: Path) -> Path:
+    """Return a docker configuration as a fork's job has it."""
+    fresh = folder / "docker"
+    fresh.mkdir()
+    if (config / "cli-plugins").is_dir():
+        (fresh / "cli-plugins").symlink_to(config / "cli-plugins")
+    return fresh
+
+
 def commit_all(folder: Path, *, branch: str = "main", message: str = "change") -> str:
     """Make a repository of a folder, with one commit; return it."""
     run_git("init", "--quiet", f"--initial-branch={branch}", str(folder))
