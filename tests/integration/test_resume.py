@@ -46,7 +46,7 @@ def test_each_job_goes_on_where_the_one_before_ended(
     project: Project, machines: Callable[[Project], Project], skopeo: str
 ) -> None:
     project.environment[KEY] = SIGNED
-    assert project.pipeline("run", "--until", "build").returncode == 0
+    project.passes("run", "--until", "build")
     built = Artifacts(*project.record().made())[BuiltImage]
     carried = {path.name for path in (project.folder / HANDOVER / "image/blobs/sha256").iterdir()}
     assert built.digest.encoded in carried
@@ -85,7 +85,7 @@ def test_jobs_side_by_side_hand_on_to_one(
     project: Project, machines: Callable[[Project], Project], skopeo: str
 ) -> None:
     project.environment[KEY] = SIGNED
-    assert project.pipeline("run", "--until", "build").returncode == 0
+    project.passes("run", "--until", "build")
     built = Artifacts(*project.record().made())[BuiltImage]
     last = machines(project)
     flags = ["--from", "push"]
@@ -130,7 +130,7 @@ def test_a_run_of_this_machine_goes_on_after_a_failure(project: Project) -> None
     assert (done.returncode, "build ended as refused" in done.stderr + done.stdout) == (2, True)
     project.set(policies="[]")
     del project.environment["PIPELINE_POLICIES"]
-    assert project.pipeline("run", "--until", "build").returncode == 0
+    project.passes("run", "--until", "build")
     name = project.record().run
     done = project.pipeline("run", "--resume", name, "--until", "scan", "--dry-run")
     assert done.returncode == 0, done.stdout
@@ -228,7 +228,7 @@ def void(_: object) -> None:
 
 
 def test_what_is_not_taken(project: Project, machines: Callable[[Project], Project]) -> None:
-    assert project.pipeline("run", "--until", "build").returncode == 0
+    project.passes("run", "--until", "build")
     shutil.move(project.folder / ".pipeline/cache", project.folder / ".pipeline/elsewhere")
     for what, (change, message) in REFUSALS.items():
         machine = machines(project)
@@ -240,7 +240,7 @@ def test_what_is_not_taken(project: Project, machines: Callable[[Project], Proje
 
 def test_another_key_is_refused(project: Project, machines: Callable[[Project], Project]) -> None:
     project.environment[KEY] = SIGNED
-    assert project.pipeline("run", "--until", "test").returncode == 0
+    project.passes("run", "--until", "test")
     machine = machines(project)
     machine.environment[KEY] = "the key of somebody else"
     done = machine.pipeline(*RESUME)
@@ -252,7 +252,7 @@ def test_a_part_alone_is_refused(project: Project) -> None:
     done = project.pipeline("run", "--from", "scan")
     assert done.returncode == 2
     assert "--resume" in done.stdout + done.stderr
-    assert project.pipeline("run", "--until", "test").returncode == 0
+    project.passes("run", "--until", "test")
     done = project.pipeline(*RESUME, "--until", "test")
     assert (done.returncode, "nothing to go on with" in done.stdout + done.stderr) == (2, True)
     done = project.pipeline(*RESUME, "--from", "bild")
@@ -260,13 +260,13 @@ def test_a_part_alone_is_refused(project: Project) -> None:
 
 
 def test_the_push_of_a_dry_run_is_not_taken_over(project: Project) -> None:
-    assert project.pipeline("run", "--dry-run", "--until", "push").returncode == 0
+    project.passes("run", "--dry-run", "--until", "push")
     done = project.pipeline(*RESUME, "--from", "update")
     assert (done.returncode, "was a dry run" in done.stdout + done.stderr) == (2, True)
-    assert project.pipeline(*RESUME, "--from", "update", "--dry-run").returncode == 0
+    project.passes(*RESUME, "--from", "update", "--dry-run")
 
 
 def test_no_test_of_the_project_sees_the_key(project: Project) -> None:
     project.environment[KEY] = SIGNED
     project.set(test__command=f"sh -c 'test -z \"${KEY}\" && python3 check.py'")
-    assert project.pipeline("run", "--until", "test").returncode == 0
+    project.passes("run", "--until", "test")

@@ -48,6 +48,11 @@ class Project:
             assert secret not in "\n".join(said)
         return done
 
+    def passes(self, *arguments: str) -> None:
+        """Run a command that has to succeed; if it does not, everything that it said is shown."""
+        done = self.pipeline(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def record(self) -> Record:
         runs = Runs(self.folder)
         return read_record(runs.path(runs.names()[0]))
