@@ -9,6 +9,8 @@ from pipeline.interface import Case
 from pipeline.model import Artifact, BenchmarkReport, Reason, ScanReport, Skipped, SuiteReport, Verdict
 from policies.rule import Rule
 
+CLOCKS_DIFFER = timedelta(days=1)
+"""How far ahead the clock of another machine may be."""
 STAGES = ("test", "build", "scan", "benchmark", "push", "update")
 
 
@@ -78,12 +80,17 @@ class FreshnessRule(Rule):
         """Return the verdict on the age of evidence, now."""
         what, made_at, limit = self._of(artifact)
         if limit is None:
-            return self.verdict((), f"no limit for the {what}")
+            return self.verdict((), f"the {what} may be of any age")
         if made_at is None:
             reason = f"nobody noted when the {what} ended; at most {limit:g} days ago is allowed"
             return self.verdict((self._reason(reason),), f"{what} of unknown age")
         days = (case.now - made_at) / timedelta(days=1)
         summary = f"{what} of {made_at:%Y-%m-%d}"
+        if days < -CLOCKS_DIFFER / timedelta(days=1):
+            reason = f"the {what} is of {made_at:%Y-%m-%d %H:%M} UTC, which is still to come;"
+            return self.verdict(
+                (self._reason(f"{reason} at most {limit:g} days of age are allowed"),), summary
+            )
         if days <= limit:
             return self.verdict((), summary)
         reason = f"the {what} is {days:.1f} days old; at most {limit:g} are allowed"

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat
 
 from pipeline.model import Artifact, Reason, RegistryAnswer, ScanReport, Verdict
+from policies.evidence import CLOCKS_DIFFER
 from policies.rule import Rule, Word
 
 
@@ -33,6 +34,8 @@ class VulnerabilityDatabaseRule(Rule):
         """Return the verdict on the age of the database when the scan ran."""
         days = artifact.database_age / timedelta(days=1)
         summary = f"database of {artifact.database.updated_at:%Y-%m-%d}"
+        if days < -CLOCKS_DIFFER / timedelta(days=1):
+            return self.verdict((self._of_the_future(artifact),), summary)
         if days <= self.maximum_age_days:
             return self.verdict((), summary)
         reason = Reason(
@@ -41,6 +44,14 @@ class VulnerabilityDatabaseRule(Rule):
             advice=f"Bring {artifact.database.repository} up to date, or scan with another database.",
         )
         return self.verdict((reason,), summary)
+
+    def _of_the_future(self, report: ScanReport) -> Reason:
+        at = f"{report.database.updated_at:%Y-%m-%d %H:%M}"
+        return Reason(
+            message=f"the vulnerability database is of {at} UTC, which was still to come when it was used;"
+            f" at most {self.maximum_age_days:g} days of age are allowed",
+            advice=f"Is the clock right? If so, take another database than {report.database.repository}.",
+        )
 
 
 class UnjudgedRule(Rule):

@@ -18,14 +18,28 @@ from pipeline.model import ScanReport, Vulnerability
 from policies.names import is_package
 
 MAXIMUM_BYTES = 64 * 1024 * 1024
-# purl type: the package types of the scanner that it stands for; of others the name has to do
 TYPES: Mapping[str, frozenset[str]] = {
     "pypi": frozenset({"python-pkg", "pip", "pipenv", "poetry", "uv", "conda-pkg"}),
     "deb": frozenset({"debian", "ubuntu"}),
     "npm": frozenset({"node-pkg", "npm", "yarn", "pnpm"}),
     "golang": frozenset({"gobinary", "gomod"}),
-    "maven": frozenset({"jar", "pom", "gradle"}),
+    "maven": frozenset({"jar", "pom", "gradle", "sbt"}),
     "apk": frozenset({"alpine", "wolfi", "chainguard"}),
+    "rpm": frozenset({"redhat", "centos", "rocky", "alma", "fedora", "oracle", "amazon", "photon",
+                      "azurelinux", "cbl-mariner", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles",
+                      "slem"}),
+    "cargo": frozenset({"cargo", "rustbinary"}),
+    "gem": frozenset({"gemspec", "bundler"}),
+    "nuget": frozenset({"nuget", "dotnet-core", "packages-props"}),
+    "composer": frozenset({"composer", "composer-vendor"}),
+    "conda": frozenset({"conda-pkg", "conda-environment"}),
+}  # fmt: skip
+"""purl type: the package types of the scanner that it stands for; others stand for that of their own name."""
+DISTRIBUTIONS = frozenset({"deb", "apk", "rpm"})
+"""Types whose namespace is no part of the name: it says which distribution's package it is."""
+_FAMILIES = {
+    "suse": frozenset({"sles", "slem"}),
+    "opensuse": frozenset({"opensuse", "opensuse-leap", "opensuse-tumbleweed"}),
 }
 TAKING = {"not_affected", "fixed"}
 CLOSED = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
@@ -38,6 +52,8 @@ class Product:
     purl: PackageURL | None
     digests: frozenset[str] = frozenset()
     parts: tuple[PackageURL, ...] = ()
+    versions: frozenset[str] | None = None
+    """The versions that it is about, where they are told beside the purl."""
 
     def meets(self, other: "Product") -> bool:
         """Tell whether what is said of another product may be said of this one too."""
@@ -52,7 +68,8 @@ class Product:
     def covers(self, found: Vulnerability, report: ScanReport) -> bool:
         """Tell whether a finding in an image is one in this product."""
         if self.purl is not None and self.purl.type not in {"oci", "docker"}:
-            return _is(self.purl, found)
+            told = self.versions is None or found.installed_version in self.versions
+            return told and _is(self.purl, found)
         if report.digest not in self.digests:
             return False
         return not self.parts or any(_is(part, found) for part in self.parts)
@@ -165,11 +182,21 @@ def _of_cyclonedx(document: Mapping[str, Any], shown: str) -> Iterator[VexStatem
         ):
             raise ValueError(f"vulnerabilities[{number}] says {state} without a justification or detail")
         names = [one["id"], *(each["id"] for each in one.get("references", ()))]
-        references = (_purl(each["ref"].rpartition("#")[2]) for each in one.get("affects", ()))
-        products = tuple(Product(purl, _digests(purl)) for purl in references if purl is not None)
+        products = tuple(each for told in one.get("affects", ()) if (each := _cyclonedx_product(told)))
         why = analysis.get("justification") or analysis.get("detail") or ""
         origin = f"{shown}: vulnerabilities[{number}], {state} {why}".strip()
         yield VexStatement(_lower(names), products, origin)
+
+
+def _cyclonedx_product(told: Mapping[str, Any]) -> Product | None:
+    """Return what an entry of `affects` names; of its versions those that are said to be unaffected."""
+    purl = _purl(told["ref"].rpartition("#")[2])
+    if purl is None:
+        return None
+    if "versions" not in told:
+        return Product(purl, _digests(purl))
+    fine = [each for each in told["versions"] if each.get("status") == "unaffected"]
+    return Product(purl, versions=frozenset(str(each["version"]) for each in fine if "version" in each))
 
 
 def _purl(text: str) -> PackageURL | None:
@@ -191,13 +218,14 @@ def _lower(names: Iterable[str]) -> frozenset[str]:
 
 def _is(purl: PackageURL, found: Vulnerability) -> bool:
     """Tell whether a purl names the package of a finding; without a version it names them all."""
-    types = TYPES.get(purl.type)
-    names = {
-        purl.name,
-        *([f"{purl.namespace}/{purl.name}", f"{purl.namespace}:{purl.name}"] * bool(purl.namespace)),
-    }
+    types = TYPES.get(purl.type, frozenset({purl.type}))
+    names: tuple[str, ...] = (purl.name,)
+    if purl.type in DISTRIBUTIONS and purl.namespace:
+        types &= _FAMILIES.get(purl.namespace, frozenset({purl.namespace}))
+    elif purl.namespace:
+        names = (f"{purl.namespace}/{purl.name}", f"{purl.namespace}:{purl.name}")
     return (
-        (types is None or not found.package_type or found.package_type in types)
+        (not found.package_type or found.package_type in types)
         and any(is_package(found.package, name) for name in names)
         and (purl.version is None or purl.version == found.installed_version)
     )

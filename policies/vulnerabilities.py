@@ -48,6 +48,8 @@ class VulnerabilitiesRule(Rule):
     """How many findings of any severity may be known to be exploited; the scan needs a list of those."""
     fixable_only: bool = False
     """Count only findings that a newer version of the package mends."""
+    unfixable_only: bool = False
+    """Count only findings that no newer version mends: the others are told by a rule of their own."""
     new_only: bool = False
     """Count only findings that the deployed image lacks (`scan.baseline`); all where that is unknown."""
     fix_older_than_days: PositiveFloat | None = None
@@ -94,6 +96,11 @@ exceptions:
         if self.maximum is None and self.maximum_known_exploited is None:
             raise ValueError(
                 "without a ceiling everything is allowed; write one, as `maximum: {CRITICAL: 0}`"
+            )
+        if self.unfixable_only and (self.fixable_only or self.fix_older_than_days is not None):
+            raise ValueError(
+                "nothing is left to count: `unfixable_only` goes with neither `fixable_only` nor "
+                "`fix_older_than_days`"
             )
         return self
 
@@ -157,6 +164,8 @@ exceptions:
     def _concerns(self, found: Vulnerability, report: ScanReport) -> bool:
         if found.fixed_version is None and (self.fixable_only or self.fix_older_than_days is not None):
             return False
+        if found.fixed_version is not None and self.unfixable_only:
+            return False
         if self.packages and not any(same_package(found.package, name) for name in self.packages):
             return False
         if self.paths and not any(fnmatchcase(found.target, one) for one in self.paths):
@@ -193,6 +202,7 @@ exceptions:
         told = "; ".join(self._describe(one, today) for one in found[:SHOWN])
         rest = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         fixable = " that can be fixed" if self.fixable_only else ""
+        fixable += " without a fix" if self.unfixable_only else ""
         fixable += f", {since(report)}" if self.new_only else ""
         return Reason(
             message=f"{plural(len(found), what)}{more}{fixable}; at most {ceiling} allowed: {told}{rest}",

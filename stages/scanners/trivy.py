@@ -21,7 +21,13 @@ from stages.oci.endpoint import is_loopback
 from stages.scanners.alone import alone
 from stages.scanners.interface import Findings, ListedView
 from stages.scanners.program import Choice, Program
-from stages.scanners.trivy_database import PUBLISHED, Connection, TrivyDatabase, describe_age
+from stages.scanners.trivy_database import (
+    CLOCKS_DIFFER,
+    PUBLISHED,
+    Connection,
+    TrivyDatabase,
+    describe_age,
+)
 from stages.scanners.trivy_lists import convert
 from stages.scanners.trivy_login import host_of, is_logged_in, login_environment, without_options
 from stages.scanners.trivy_program import TRIVY, find
@@ -251,7 +257,7 @@ class Trivy:
             )
         age = datetime.now(UTC) - database.updated_at
         found = f"updated {describe_age(age)}"
-        if age <= self.maximum_age:
+        if -CLOCKS_DIFFER <= age <= self.maximum_age:
             return Check(subject=subject, found=found)
         if self.update:
             return Check(subject=subject, found=f"{found}; to be fetched from {self._database.source}")

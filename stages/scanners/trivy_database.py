@@ -23,6 +23,7 @@ from stages.scanners.trivy_refusals import joined, refusal
 SCHEMA_VERSION = 2
 PUBLISHED = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")  # Trivy's own default
 FRESHLY_FETCHED = timedelta(hours=1)  # as Trivy does: a repository that is behind is not asked all the time
+CLOCKS_DIFFER = timedelta(days=1)
 DATABASE_BYTES = 1_000_000_000
 """The published one, unpacked: 0.5 GB in 2024, and growing. The index of JARs, if needed, is larger."""
 PACKED = 8
@@ -152,11 +153,22 @@ class TrivyDatabase:
         return self.now() - metadata.downloaded_at > FRESHLY_FETCHED
 
     def _too_old(self, metadata: Metadata) -> bool:
-        return self.now() - metadata.updated_at > self.maximum_age
+        return self.now() - metadata.updated_at > self.maximum_age or self._of_the_future(metadata)
+
+    def _of_the_future(self, metadata: Metadata) -> bool:
+        """Tell whether it would be young for ever; clocks differ by less."""
+        return metadata.updated_at - self.now() > CLOCKS_DIFFER
 
     def _require_fresh(self, metadata: Metadata) -> None:
         if not self._too_old(metadata):
             return
+        if self._of_the_future(metadata):
+            raise StageFailed(
+                f"the vulnerability database says that it was updated {metadata.updated_at:%Y-%m-%d},"
+                " which is still to come: nobody knows how old it is",
+                advice=f"Is this machine's clock right? If so, take another one than {self.source}:"
+                " `scan.database`.",
+            )
         days = self.maximum_age / timedelta(days=1)
         raise StageFailed(
             f"the vulnerability database was last updated {metadata.updated_at:%Y-%m-%d},"
@@ -272,6 +284,8 @@ def _size(path: Path) -> int:
 
 def describe_age(age: timedelta) -> str:
     """Return an age in the unit that a person would choose."""
+    if age < -CLOCKS_DIFFER:
+        return f"{-age.days} days ahead of this clock"
     hours = age / timedelta(hours=1)
     return f"{age.days} days ago" if age.days >= 2 else f"{max(0, round(hours))} hours ago"
 

@@ -62,7 +62,9 @@ def test_a_pack_in_the_configuration(tmp_path: Path) -> None:
 def test_exceptions_of_a_pack_hold_for_all_its_rules(tmp_path: Path, write: Write) -> None:
     entry = "{id: CVE-1, package: PyYAML, reason: r, owner: o, expires: 2026-11-30}"
     write(ours=f"extends: production\nexceptions: [{entry}]\n")
-    report = scan(vulnerability("CVE-1", Severity.CRITICAL))
+    unfixed = vulnerability("CVE-1", Severity.CRITICAL, fixed=None)
+    unfixed = unfixed.model_copy(update={"installed_version": "6.0"})
+    report = scan(vulnerability("CVE-1", Severity.CRITICAL), unfixed)
     before, after = (
         [
             verdict(one, report, Case(have=Artifacts(report), now=now)).passed

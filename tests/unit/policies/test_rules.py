@@ -287,6 +287,35 @@ def test_database_age() -> None:
     assert judge(rule, scan(updated_at=SCANNED_AT - timedelta(days=3))).passed
     (message,) = messages(rule, scan(updated_at=SCANNED_AT - timedelta(days=4)))
     assert message == "the vulnerability database was 4.0 days old; at most 3 are allowed"
+    assert judge(rule, scan(updated_at=SCANNED_AT + timedelta(hours=20))).passed  # clocks differ
+    (message,) = messages(rule, scan(updated_at=SCANNED_AT + timedelta(days=400)))
+    assert "which was still to come when it was used; at most 3 days" in message
+
+
+def test_evidence_of_the_future_is_not_fresh() -> None:
+    rule = "{rule: freshness, maximum_scan_age_days: 7}"
+    ahead = scan().model_copy(update={"scanned_at": SCANNED_AT + timedelta(days=2)})
+    (message,) = messages(rule, ahead)
+    assert "the scan is of 2026-11-22" in message
+    assert "which is still to come; at most 7 days" in message
+    assert judge(rule, suite(passed=3)).summary == "the test run may be of any age"
+
+
+def test_what_can_be_fixed_and_what_cannot_are_told_by_rules_of_their_own() -> None:
+    both = scan(
+        vulnerability("CVE-1", Severity.HIGH), vulnerability("CVE-2", Severity.HIGH, "openssl", fixed=None)
+    )
+    (message,) = messages("{rule: vulnerabilities, unfixable_only: true, maximum: {HIGH: 0}}", both)
+    assert message.startswith("1 HIGH vulnerability without a fix; at most 0 allowed: CVE-2 in openssl")
+    told = [
+        reason.message
+        for policy in load_policies("production", Path())
+        if isinstance(both, policy.judges)
+        for reason in asked(policy, both, Case(have=Artifacts(both), now=SCANNED_AT)).reasons
+    ]
+    assert [sum(name in message for message in told) for name in ("CVE-1", "CVE-2")] == [1, 1]
+    with pytest.raises(ConfigurationError, match="nothing is left to count"):
+        judge("{rule: vulnerabilities, unfixable_only: true, fixable_only: true, maximum: {HIGH: 0}}", both)
 
 
 UNKNOWN_RELEASE = Unjudged(subject="debian 99.0", reason="is no release that the scanner knows")

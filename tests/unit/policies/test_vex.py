@@ -120,6 +120,55 @@ def test_cyclonedx(analysis: dict[str, str], ref: str, expected: bool, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("purl", "package", "package_type", "expected"),
+    [
+        ("pkg:cargo/openssl@5.3", "openssl", "debian", False),
+        ("pkg:cargo/openssl@5.3", "openssl", "rustbinary", True),
+        ("pkg:gem/rack", "rack", "gemspec", True),
+        ("pkg:gem/json", "json", "node-pkg", False),
+        ("pkg:rpm/redhat/openssl", "openssl", "redhat", True),
+        ("pkg:rpm/redhat/openssl", "openssl", "fedora", False),
+        ("pkg:rpm/suse/openssl", "openssl", "sles", True),
+        ("pkg:rpm/openssl", "openssl", "rocky", True),
+        ("pkg:deb/ubuntu/openssl", "openssl", "debian", False),
+        ("pkg:deb/debian/openssl", "openssl", "debian", True),
+        ("pkg:swift/openssl", "openssl", "swift", True),
+        ("pkg:generic/openssl", "openssl", "debian", False),
+        ("pkg:npm/%40angular/core", "@angular/core", "node-pkg", True),
+        ("pkg:npm/%40angular/core", "core", "node-pkg", False),
+        ("pkg:maven/org.apache/log4j", "org.apache:log4j", "jar", True),
+        ("pkg:maven/org.apache/log4j", "com.example:log4j", "jar", False),
+    ],
+)
+def test_a_package_of_another_kind_is_another_one(
+    purl: str, package: str, package_type: str, expected: bool, tmp_path: Path
+) -> None:
+    accepted(openvex(products=[{"@id": purl}]), tmp_path)
+    (rule,) = load_policies("./ours.yaml", tmp_path)
+    found = FOUND.model_copy(update={"package": package, "package_type": package_type})
+    assert rule.judge(scan(found)).passed is expected
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ([{"version": "5.3", "status": "unaffected"}], True),
+        ([{"version": "5.4", "status": "unaffected"}], False),
+        ([{"version": "5.3", "status": "affected"}], False),
+        ([{"version": "5.3"}], False),
+        ([{"range": "vers:pypi/<6", "status": "unaffected"}], False),
+        ([], False),
+    ],
+)
+def test_cyclonedx_says_it_of_some_versions(
+    versions: list[dict[str, str]], expected: bool, tmp_path: Path
+) -> None:
+    affects = [{"ref": "pkg:pypi/pyyaml", "versions": versions}]
+    entry = {"id": "CVE-2024-1", "analysis": {"state": "resolved"}, "affects": affects}
+    assert accepted({"bomFormat": "CycloneDX", "vulnerabilities": [entry]}, tmp_path) is expected
+
+
+@pytest.mark.parametrize(
     ("document", "message"),
     [
         (openvex(justification=None), "not_affected without a justification"),

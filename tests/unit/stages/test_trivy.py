@@ -14,10 +14,11 @@ import pytest
 
 from pipeline.desk import Desk
 from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFailed, TemporaryRemoteError
-from pipeline.model import Severity
+from pipeline.model import Problem, Severity
 from pipeline.process import Command, run
 from stages.scanners.alone import alone
-from stages.scanners.trivy_database import TrivyDatabase, describe_age
+from stages.scanners.trivy import Trivy
+from stages.scanners.trivy_database import Connection, TrivyDatabase, describe_age
 from stages.scanners.trivy_login import is_logged_in
 from stages.scanners.trivy_refusals import refusal
 from stages.scanners.trivy_report import Contents
@@ -195,6 +196,19 @@ def test_known_database(tmp_path: Path) -> None:
     assert database(days=1).known(folder) is None  # too old
     assert database(repository="elsewhere/trivy-db:2").known(folder) is None  # another one
     assert database(repository="elsewhere/trivy-db:2").cached(folder) is None
+
+
+def test_a_database_of_the_future_would_be_young_for_ever(tmp_path: Path) -> None:
+    folder = cache(tmp_path, updated_at=NOW + timedelta(days=400))
+    assert database().known(folder) is None  # and is fetched again
+    desk = Desk(folder=tmp_path, cache=tmp_path)
+    with pytest.raises(StageFailed, match="which is still to come: nobody knows how old it is") as told:
+        database(update=False).ready(folder, lambda _: Connection(program=tmp_path), desk)
+    assert "scan.database" in told.value.advice
+    trivy = Trivy(cache=folder, update=False, databases=(REPOSITORY,))
+    *_, check = trivy.check(desk)
+    assert check.problem is Problem.TOOL
+    assert "ahead of this clock" in check.found
 
 
 def test_due_database_is_not_known_unless_updates_are_off(tmp_path: Path) -> None:
