@@ -8,6 +8,7 @@ from pipeline import compose_gitops as gitops
 from pipeline.cascade import Configuration
 from pipeline.compose_benchmark import weight_layers
 from pipeline.compose_model import model_of
+from pipeline.compose_scanners import OURS, scanner_of
 from pipeline.compose_verify import verifier_of
 from pipeline.record import Runs
 from pipeline.scan_section import ProgramSection
@@ -16,7 +17,7 @@ from stages.registries.findings import RegistryFindings
 from stages.scan import Scan
 from stages.scanners.baseline import DeployedBaseline
 from stages.scanners.hadolint import Hadolint
-from stages.scanners.interface import Scanner
+from stages.scanners.interface import Scanner, ScannerOptions
 from stages.scanners.known_exploited import KnownExploited
 from stages.scanners.model_files.addition import ModelFiles
 from stages.scanners.model_files.application import Application
@@ -29,11 +30,43 @@ from stages.scanners.trivy_database import PUBLISHED
 
 def scan(configuration: Configuration) -> Scan:
     """Return the stage that scans the image."""
+    scanner = _scanner(configuration)
+    return Scan(
+        scanner=scanner,
+        outside=_registry_findings(configuration),
+        sboms=_sboms(configuration),
+        additions=(
+            *_baseline(configuration, scanner),
+            *_known_exploited(configuration),
+            _hadolint(configuration),
+            *_model_files(configuration),
+        ),
+    )
+
+
+def _scanner(configuration: Configuration) -> Scanner:
+    """Return the scanner of packages that the configuration names."""
+    section, name = configuration.values.scan, configuration.values.scan.scanner
+    if name == OURS:
+        return _trivy(configuration)
+    options = ScannerOptions(
+        cache=Runs(configuration.root).cache / f"scanner-{name}",
+        look_for=frozenset(section.look_for),
+        databases=section.database.repositories,
+        maximum_age=timedelta(days=section.database.maximum_age_days),
+        update=section.database.update,
+        lists=section.sbom,
+        timeout_s=section.timeout_s,
+    )
+    return scanner_of(name, options)
+
+
+def _trivy(configuration: Configuration) -> Trivy:
     values = configuration.values
     section = values.scan
     database = section.database
     chosen = _choice(section.trivy, configuration.root)
-    trivy = Trivy(
+    return Trivy(
         program=chosen.program,
         sha256=chosen.sha256,
         look_for=frozenset(section.look_for),
@@ -46,17 +79,6 @@ def scan(configuration: Configuration) -> Scan:
         cache=Runs(configuration.root).cache / "trivy",
         databases=database.repositories or PUBLISHED,
         java_databases=database.java_repositories or PUBLISHED_JAVA,
-    )
-    return Scan(
-        scanner=trivy,
-        outside=_registry_findings(configuration),
-        sboms=_sboms(configuration),
-        additions=(
-            *_baseline(configuration, trivy),
-            *_known_exploited(configuration),
-            _hadolint(configuration),
-            *_model_files(configuration),
-        ),
     )
 
 

@@ -50,6 +50,8 @@ class DatabaseSection(Section):
 class ScanSection(Section):
     """The scan of the application layers."""
 
+    scanner: str = "trivy"
+    """Who looks for vulnerabilities: trivy, or the name of a scanner that an installed package brings."""
     trivy: Program | None = None
     """The Trivy program, or a mapping with its checksum; default: found on the PATH, or the one of the extra
     `trivy`."""

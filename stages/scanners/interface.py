@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pipeline.artifacts import Artifacts
@@ -46,6 +48,26 @@ class Findings:
     licenses: tuple[License, ...] | None = None
     misconfigurations: tuple[Misconfiguration, ...] | None = None
     lists: tuple[ListedView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannerOptions:
+    """What the configuration says to any scanner; another distribution's is made of it."""
+
+    cache: Path
+    """A folder of its own between runs."""
+    look_for: frozenset[str] = frozenset()
+    """What to look for beside vulnerabilities: secrets, licenses, misconfigurations; None in findings says
+    that it did not."""
+    databases: tuple[str, ...] = ()
+    """Where its database is fetched from, if the configuration says it."""
+    maximum_age: timedelta = timedelta(days=7)
+    """An older database is an error."""
+    update: bool = True
+    """Whether the database may be fetched."""
+    lists: tuple[SbomFormat, ...] = ()
+    """Lists of contents that are wanted; a scanner that is no `Listing` makes none."""
+    timeout_s: float = 600
 
 
 class Scanner(Protocol):
