@@ -11,7 +11,7 @@ from typing import get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Config
+from pipeline.config import Config, SkipSection
 from pipeline.errors import ConfigurationError
 from pipeline.record import Setting
 from pipeline.redaction import MASK, SECRET_NAME
@@ -28,6 +28,8 @@ _KEY_FILES = {
     ("verify", "key"),
 }
 """Settings that name a file with a key, which is no secret."""
+_SHORT_FORMS = {("build", "cache"): "store"}
+"""Where one word stands for a key of a mapping: laid over a mapping, it leaves the other keys alone."""
 EXAMPLE = "image: my-model\nregistries: [registry.example.com/team]"
 
 
@@ -81,7 +83,7 @@ def read_config(
         tree = _deployed_to(deployed_to, tree)
     for name, value in sorted((os.environ if environment is None else environment).items()):
         if value and (place := _place(name)):  # an empty variable is what CI makes of an input left out
-            tree = tree.with_value(place, _value(value), f"${name}")
+            tree = _laid_over(tree, place, value, f"${name}")
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
@@ -89,8 +91,16 @@ def read_config(
                 f"--set {assignment}: this sets nothing",
                 advice="Write --set key=value, such as --set benchmark.port=9000.",
             )
-        tree = tree.with_value(tuple(key.split(".")), _value(value), f"--set {key}")
+        tree = _laid_over(tree, tuple(key.split(".")), value, f"--set {key}")
     return Configuration(validate(Config, tree), tree, path)
+
+
+def _laid_over(tree: Tree, place: Place, text: str, origin: str) -> Tree:
+    """Return the tree with what a variable or flag says at this place."""
+    value = _value(text)
+    if place in _SHORT_FORMS and isinstance(value, str) and isinstance(at(tree.value, place), dict):
+        place = (*place, _SHORT_FORMS[place])
+    return tree.with_value(place, value, origin)
 
 
 def _deployed_to(name: str, tree: Tree) -> Tree:
@@ -163,7 +173,19 @@ def _file(path: Path) -> Tree:
             f"{path.name}:1: the file is no mapping of keys to values",
             advice=f"Begin with these lines:\n{EXAMPLE}",
         )
+    _require_reasons(tree)
     return tree
+
+
+def _require_reasons(tree: Tree) -> None:
+    """Refuse a stage that the file leaves out without a word: null means that nobody asked for it."""
+    said = at(tree.value, ("skip",))
+    for stage, reason in said.items() if isinstance(said, dict) else ():
+        if reason is None and stage in SkipSection.model_fields:
+            raise ConfigurationError(
+                f"{tree.origin(('skip', stage))}: skip.{stage}: a stage is left out only with a reason",
+                advice=f'Say why, for example `{stage}: "no GPU on this runner"`, or take the line away.',
+            )
 
 
 def _value(text: str) -> object:

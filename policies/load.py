@@ -38,7 +38,7 @@ def load_policies(choice: Choice, base: Path, source: Tree | None = None) -> tup
 
 def _resolve(choice: Choice, base: Path, source: Tree | None) -> Resolved:
     if isinstance(choice, str):
-        return pack.read(pack.find(choice, base))
+        return pack.read(_found(choice, base, source))
     plain = dict(choice) if isinstance(choice, Mapping) else [*choice]
     tree = source.only("policies") if source else Tree("pipeline.yaml", {"policies": plain}, {})
     if isinstance(choice, Mapping):
@@ -51,6 +51,16 @@ def _resolve(choice: Choice, base: Path, source: Tree | None) -> Resolved:
             advice="Write a mapping: `policies: {extends: production, rules: […]}`.",
         )
     return Resolved(placed)
+
+
+def _found(choice: str, base: Path, source: Tree | None) -> Where:
+    try:
+        return pack.find(choice, base)
+    except ConfigurationError as error:
+        if source is None:
+            raise
+        origin = source.origin(("policies",))
+        raise ConfigurationError(f"{origin}: {error.message}", advice=error.advice) from error
 
 
 def _policy(rule: AnyRule, placed: Placed, resolved: Resolved) -> Policy:

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cache_section import CacheSection
 from pipeline.cascade import read_config
+from pipeline.compose_gitops import policies
 from pipeline.errors import ConfigurationError
 
 FILE = """\
@@ -204,3 +206,38 @@ def test_a_mistake_inside_an_environment_is_found_with_its_line(tmp_path: Path) 
     file.write_text("image: digits\nenvironments:\n  dev:\n    update:\n      brunch: main\n")
     with pytest.raises(ConfigurationError, match=r"pipeline\.yaml:5.*brunch"):
         read_config(file, environment={})
+
+
+@pytest.mark.parametrize("said", ["build.cache=gha", "build.cache={store: gha, mode: min}"])
+def test_another_store_for_the_cache_leaves_its_mode_alone(path: Path, said: str) -> None:
+    path.write_text("image: digits\nbuild: {cache: {store: registry, mode: min}}\n")
+    cache = read_config(path, [said], {}).values.build.cache
+    assert isinstance(cache, CacheSection)
+    assert (cache.store, cache.mode) == ("gha", "min")
+    assert read_config(path, [], {"PIPELINE_BUILD__CACHE": "null"}).values.build.cache is None
+    path.write_text("image: digits\nbuild: {cache: registry}\n")
+    assert read_config(path, ["build.cache=gha"], {}).values.build.cache == "gha"
+
+
+def test_a_stage_is_not_left_out_without_a_word(path: Path) -> None:
+    found = mistakes(path, "image: digits\nskip:\n  benchmark:\n")
+    assert found == "pipeline.yaml:3: skip.benchmark: a stage is left out only with a reason"
+    path.write_text("image: digits\nskip: {benchmark: no GPU}\n")
+    assert read_config(path, ["skip.benchmark=null"], {}).values.skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "assignments", "expected"),
+    [
+        ("policies: basline\n", [], "pipeline.yaml:2: policies: 'basline' is no pack"),
+        ("policies: ./ours.yaml\n", [], "pipeline.yaml:2: there is no file "),
+        ("", ["policies=basline"], "--set policies: policies: 'basline' is no pack"),
+    ],
+)
+def test_policies_that_are_not_there_are_told_with_their_line(
+    path: Path, said: str, assignments: list[str], expected: str
+) -> None:
+    path.write_text(f"image: digits\n{said}")
+    with pytest.raises(ConfigurationError) as caught:
+        policies(read_config(path, assignments, {}))
+    assert caught.value.message.startswith(expected)
