@@ -74,13 +74,26 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def _print_error(error: PipelineError) -> None:
+    from pipeline.ci import detect
+    from pipeline.ci.streams import tell
+    from pipeline.commands.options import redactor
+    from pipeline.markup import visible
     from pipeline.record import Failure
+    from pipeline.report.annotations import Annotation
     from pipeline.report.terminal import make_console, print_failure
 
+    redact = redactor()
+    redact.add_all_of(os.environ)
     failure = Failure(
-        kind=type(error).__name__, message=error.message, advice=error.advice, exit_code=error.exit_code
+        kind=type(error).__name__,
+        message=redact(error.message),
+        advice=redact(error.advice),
+        exit_code=error.exit_code,
     )
-    print_failure(make_console(stderr=True), failure)
+    console = make_console(stderr=True)
+    print_failure(console, failure)
+    told = visible("\n".join(filter(None, (failure.message, failure.advice))))
+    tell(console.file, detect().annotations([Annotation(level="error", title=failure.kind, message=told)]))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

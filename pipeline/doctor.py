@@ -12,7 +12,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.model import Check
 from pipeline.plan import missing
 from pipeline.record import Failure, Runs
-from pipeline.redaction import SECRET_NAME, Redactor
+from pipeline.redaction import Redactor
 from pipeline.report.terminal import make_console, print_checks, print_failure
 
 
@@ -32,9 +32,7 @@ def require_accepted(proposal: object | None) -> None:
 @contextmanager
 def borrowed_desk(root: Path, secrets: Sequence[str], redact: Redactor) -> Iterator[Desk]:
     """Lend a desk outside of a run: nothing of it stays, and no secret is shown."""
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
-            redact.add(value)
+    redact.add_all_of(os.environ)
     for secret in secrets:
         redact.add(secret)
     with tempfile.TemporaryDirectory(prefix="pipeline-doctor-") as folder:

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -49,6 +49,12 @@ class Redactor:
                     self._remember(text)
                     if len(text.splitlines()) == 1:
                         self._learnt(text)
+
+    def add_all_of(self, environment: Mapping[str, str]) -> None:
+        """Remember every variable whose name says that it holds a secret."""
+        for name, value in environment.items():
+            if SECRET_NAME.search(name):
+                self.add(value)
 
     def _remember(self, text: str) -> None:
         encoded = base64.b64encode(text.encode()).decode()

@@ -17,7 +17,7 @@ from pipeline.model import Artifact, Skipped, Source
 from pipeline.plan import Plan, check, missing
 from pipeline.proposal import instead_of, publishes, within_reach
 from pipeline.record import FILE_NAME, Record, Runs, StageRecord, Status, write_text
-from pipeline.redaction import SECRET_NAME, Redactor
+from pipeline.redaction import Redactor
 from pipeline.report.interface import Reporter
 
 
@@ -114,9 +114,7 @@ def _start(runs: Runs, reporter: Reporter, options: Options, redact: Redactor) -
         until=options.until,
     )
     run = Run(record=record, folder=folder, runs=runs, reporter=reporter, options=options, redact=redact)
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
-            run.redact.add(value)
+    run.redact.add_all_of(os.environ)
     return run
 
 
@@ -190,10 +188,8 @@ def _run_stages(run: Run, plan: Plan) -> None:
         try:
             have = have.plus(_run_stage(run, plan, stage, have))
         except PipelineError as error:
-            if (
-                error.made is not None
-                and (following := _salvaging(run, plan, stage, error, have)) is not None
-            ):
+            following = _salvaging(run, plan, stage, error, have)
+            if error.made is not None and following is not None:
                 _salvage(run, plan, following, have.plus(error.made), error)
             raise
 
@@ -226,10 +222,7 @@ def _run_stage(run: Run, plan: Plan, stage: Stage, have: Artifacts) -> Artifact:
 def _salvaging(run: Run, plan: Plan, failed: Stage, error: PipelineError, have: Artifacts) -> Stage | None:
     """Return the next stage, where what the failed one made is enough for it and for the policies."""
     rest = [stage for stage in plan.stages[plan.stages.index(failed) + 1 :] if stage.name not in plan.skipped]
-    if not rest or error.made is None:
-        return None
-    following = rest[0]
-    if not isinstance(following, Salvaging):
+    if not rest or error.made is None or not isinstance(following := rest[0], Salvaging):
         return None
     if lacking := following.lacking(error.made):
         _add(error, advice=lacking)
