@@ -12,6 +12,7 @@ from pipeline.model import Artifact, BuiltImage, Check, ManifestUpdate, PushedIm
 from pipeline.record import Record, Runs, read_record
 from pipeline.reference import Digest
 
+LATEST = "latest"
 _WHERE = (
     "Take the run's folder below .pipeline/runs along (as an artifact of the CI job that delivered it), or "
     "name its record.json."
@@ -44,13 +45,15 @@ class Recorded:
 
 
 def by_name(runs: Runs, name: str | None) -> Record:
-    """Return the record of a run, by the beginning of its name or by its file; without a name, the newest.
+    """Return the record of a run, by its file or the beginning of its name; the newest for `latest` or none.
 
     Raises:
         ConfigurationError: there is none.
     """
     if name is not None and Path(name).is_file():
         return read_record(Path(name))
+    if name == LATEST:
+        name = None
     names = runs.names()
     if not names:
         raise ConfigurationError(f"there is no run below {runs.runs}", advice="Run `pipeline run` first.")

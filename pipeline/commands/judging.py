@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.options import configuration_of, print_json, root_of
+from pipeline.commands.options import configuration_of, print_json, record_of
 
 if TYPE_CHECKING:
     from pipeline.compose_policies import Judgement
     from pipeline.compose_policy_cases import Result
     from pipeline.interface import Policy
-    from pipeline.record import Record
 
 
 def judge(options: argparse.Namespace) -> int:
@@ -21,7 +20,7 @@ def judge(options: argparse.Namespace) -> int:
     from pipeline.report.terminal import make_console
     from pipeline.report.verdicts import print_judged
 
-    record = _record(options)
+    record = record_of(options)
     name, policies = _policies(options)
     found = judge_again(record, policies, name, datetime.now(UTC))
     if options.json:
@@ -38,16 +37,6 @@ def _conclusion(found: "Judgement") -> str:
     return (
         f"the run {found.run} {said} by {found.policies}, as of {found.judged_at:%Y-%m-%d %H:%M} UTC{lacking}"
     )
-
-
-def _record(options: argparse.Namespace) -> "Record":
-    """Return the record that is named: a file needs no configuration beside it."""
-    from pipeline.record import Runs, read_record
-    from pipeline.stored import by_name
-
-    if (path := Path(options.run)).is_file():
-        return read_record(path)
-    return by_name(Runs(root_of(options)), None if options.run == "latest" else options.run)
 
 
 def _policies(options: argparse.Namespace) -> "tuple[str, tuple[Policy, ...]]":

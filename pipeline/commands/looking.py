@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from pipeline.commands.options import configuration_of, print_json, redactor, root_of
+from pipeline.commands.options import configuration_of, print_json, record_of, redactor
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -22,11 +22,9 @@ def doctor(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print the record of a run."""
-    from pipeline.record import Runs
     from pipeline.report.terminal import make_console, print_record
-    from pipeline.stored import by_name
 
-    record = by_name(Runs(root_of(options)), options.run)
+    record = record_of(options)
     if options.json:
         print_json(record.model_dump(mode="json"))
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.cascade import Configuration
+    from pipeline.record import Record
     from pipeline.redaction import Redactor
 
 
@@ -33,6 +34,16 @@ def configuration_of(options: argparse.Namespace) -> "Configuration":
 def root_of(options: argparse.Namespace) -> Path:
     """Return the folder of pipeline.yaml, which is where the runs are kept."""
     return config_file(options).parent
+
+
+def record_of(options: argparse.Namespace) -> "Record":
+    """Return the record of the run that is named: a file needs no configuration beside it."""
+    from pipeline.record import Runs, read_record
+    from pipeline.stored import by_name
+
+    if options.run is not None and (path := Path(options.run)).is_file():
+        return read_record(path)
+    return by_name(Runs(root_of(options)), options.run)
 
 
 def config_file(options: argparse.Namespace) -> Path:

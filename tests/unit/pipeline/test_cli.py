@@ -1,6 +1,7 @@
 """The command itself, as a user starts it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cascade import FILE_NAME
+from tests.support.workflow_commands import commands
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {
@@ -222,3 +224,38 @@ def test_a_run_under_nohup_outlives_its_terminal(project: Path) -> None:
             assert run.wait(60) == 0
         finally:
             run.kill()
+
+
+def told(project: Path, *arguments: str, **job: str) -> str:
+    """Return what a command that ends before any run says of it, on a CI host."""
+    command = [sys.executable, "-I", "-m", "pipeline", *arguments]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(project), **job}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    return done.stderr
+
+
+def test_a_mistake_outside_of_a_run_shows_no_secret(project: Path) -> None:
+    said = told(project, "config", "--set", "benchmark.port=not-for-you", NEXUS_PASSWORD="not-for-you")
+    assert "benchmark.port: '***'" in said
+    assert "not-for-you" not in said
+
+
+def test_a_mistake_outside_of_a_run_is_an_annotation(project: Path) -> None:
+    said = told(project, "run", "-c", "nowhere/::error::%0A", GITHUB_ACTIONS="true")
+    (annotation,) = commands(said)
+    assert annotation.name == "error"
+    assert annotation.properties == {"title": "ConfigurationError"}
+    assert annotation.value.startswith(f"there is no {project}/nowhere/::error::%0A")
+    assert "::error" not in told(project, "run", "-c", "nowhere")
+
+
+def test_a_record_is_shown_where_no_configuration_is(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert pipeline("run", "--until", "test", "--set", "test.command=true", cwd=project).returncode == 0
+    (record,) = project.glob(".pipeline/runs/*/record.json")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    done = pipeline("show", str(record), cwd=elsewhere)
+    assert (done.returncode, "passed" in done.stdout) == (0, True)
+    assert pipeline("show", "latest", cwd=project).returncode == 0

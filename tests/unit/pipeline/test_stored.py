@@ -107,3 +107,11 @@ def test_evidence_is_of_this_image_or_refused(tmp_path: Path) -> None:
         stored.evidence(None, ONE)
     with pytest.raises(ConfigurationError, match="has pushed nothing"):
         stored.evidence(keep(runs, "2", stage("test", REPORT)), ONE)
+
+
+@pytest.mark.parametrize("name", [None, "latest", "20261122T12"])
+def test_the_newest_run_is_called_latest_wherever_a_run_is_named(tmp_path: Path, name: str | None) -> None:
+    runs = Runs(tmp_path)
+    for run in ("20261122T100000.000Z", "20261122T120000.000Z", "20261122T110000.000Z"):
+        keep(runs, run)
+    assert stored.by_name(runs, name).run == "20261122T120000.000Z"
