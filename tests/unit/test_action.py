@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from pipeline.ci.interface import Output
+from stages import DELIVERY
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / ".github" / "scripts" / "action.py"
@@ -57,6 +59,31 @@ def rows(heading: str) -> dict[str, list[str]]:
 def test_the_guide_tells_every_input_and_its_default() -> None:
     told = {name: row[0].strip("`") for name, row in rows("Inputs").items()}
     assert told == {name: one["default"] or "empty" for name, one in ACTION["inputs"].items()}
+
+
+def test_the_guide_says_of_every_input_and_output_what_the_action_says() -> None:
+    for heading, said in (("Inputs", ACTION["inputs"]), ("Outputs", ACTION["outputs"])):
+        told = {name: re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", row[-1]) for name, row in rows(heading).items()}
+        assert told == {name: " ".join(one["description"].split()) for name, one in said.items()}
+
+
+def test_the_guide_says_of_every_input_of_the_workflow_what_the_workflow_says() -> None:
+    call = CALLED[True]["workflow_call"]
+    for heading, said in (
+        ("Inputs of the workflow", call["inputs"]),
+        ("Secrets of the workflow", call["secrets"]),
+    ):
+        told = {name: row[-1] for name, row in rows(heading).items()}
+        assert told == {name: " ".join(one["description"].split()) for name, one in said.items()}
+
+
+def test_the_action_names_every_extra_and_every_stage() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"`(\w+)`", ACTION["inputs"]["extras"]["description"]))
+    by_itself = {"trivy", "hadolint"}
+    assert named == project["optional-dependencies"].keys() - by_itself
+    stages = re.findall(r"`(\w+)`", ACTION["inputs"]["until"]["description"])
+    assert stages == [kind.name for kind in DELIVERY]
 
 
 def test_the_guide_tells_every_output_that_a_run_has() -> None:
