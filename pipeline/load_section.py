@@ -40,6 +40,6 @@ class SweepSection(Section):
     highest_rps: Rate = 10_000
     """No more is tried."""
     step_s: Seconds = 5
-    """How long each rate is tried; a p99 needs 100 answers."""
+    """How long each rate is tried; low rates longer, up to a minute, as a p99 needs 100 answers."""
     within: Annotated[float, Field(gt=0, lt=1), Number] = 0.1
     """How closely the highest rate is searched for, from 0 to 1."""

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipeline.model import LoadResult, Sweep
-from stages.load.validity import latency_doubt
+from stages.load.validity import FEWEST_FOR_P99, latency_doubt
 
 Try = Callable[[float], Awaitable[LoadResult]]
 GROWTH = 2.0
+LONGEST_STEP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,14 @@ async def sweep(plan: SweepPlan, attempt: Try) -> Sweep:
         limit=limit or f"the end: {plan.most_steps} rates were tried",
         steps=tuple(steps),
     )
+
+
+def long_enough(step_s: float, rate_rps: float) -> float:
+    """Return how long a rate is tried: until there are answers enough for a p99, if that takes no ages.
+
+    Of fewer answers the p99 is the slowest: one hiccup at a low rate would hide all the higher ones.
+    """
+    return max(step_s, min(LONGEST_STEP_S, 1.01 * FEWEST_FOR_P99 / rate_rps))
 
 
 def _next(fits: float, too_much: float) -> float:

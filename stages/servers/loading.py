@@ -13,7 +13,7 @@ from stages.load.measured import Measured
 from stages.load.open_loop import OpenLoop, drive
 from stages.load.result import result_of
 from stages.load.sending import Sender
-from stages.load.sweep import SweepPlan, sweep
+from stages.load.sweep import SweepPlan, long_enough, sweep
 from stages.load.validity import is_late
 from stages.servers.answers import with_expectations
 from stages.servers.interface import ModelServer, Payload
@@ -70,11 +70,11 @@ class Loads:
         return _done(load, measured, window)
 
     async def sweep(self, plan: SweepPlan, step_s: float) -> Sweep:
-        """Return the highest rate that fits, of open loops of so many seconds."""
+        """Return the highest rate that fits, of open loops of so many seconds, or as many as a p99 needs."""
 
         async def attempt(rate_rps: float) -> LoadResult:
-            load = OpenLoop(rate_rps=rate_rps, duration_s=step_s)
-            return result_of(load, await self._drive(load, f"sweep at {rate_rps:.0f}/s", self.server))
+            load = OpenLoop(rate_rps=rate_rps, duration_s=long_enough(step_s, rate_rps))
+            return (await self.steady(load, f"sweep at {rate_rps:.0f}/s", unwatched)).result
 
         return await sweep(plan, attempt)
 

@@ -5,7 +5,8 @@ from statistics import mean, pstdev
 
 import pytest
 
-from stages.load.schedule import due_times
+from stages.load.open_loop import OpenLoop
+from stages.load.schedule import Shape, due_times
 
 
 def test_constant_arrivals_are_evenly_spaced() -> None:
@@ -25,3 +26,11 @@ def test_poisson_gaps_vary_as_much_as_they_last() -> None:
 
 def test_two_runs_have_the_same_arrivals() -> None:
     assert list(due_times("poisson", 50, 2)) == list(due_times("poisson", 50, 2))
+
+
+@pytest.mark.parametrize(("rate_rps", "duration_s"), [(20, 5), (20, 6), (3, 40), (0.01, 1)])
+def test_a_load_knows_how_many_requests_will_be_due(rate_rps: float, duration_s: float) -> None:
+    shapes: tuple[Shape, ...] = ("constant", "poisson")
+    for shape in shapes:
+        load = OpenLoop(rate_rps=rate_rps, duration_s=duration_s, shape=shape)
+        assert load.requests == len(list(due_times(shape, rate_rps, duration_s)))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pipeline.model import Latency, LoadResult, Sweep
-from stages.load.sweep import SweepPlan, sweep
+from stages.load.sweep import SweepPlan, long_enough, sweep
 
 
 def result(
@@ -77,3 +77,8 @@ def test_a_step_with_few_answers_is_no_fault_of_the_generator() -> None:
     assert found.best_rps is not None
     assert 0.85 * 7 <= found.best_rps <= 7
     assert found.limit == "latency: p99 500.0 ms"
+
+
+@pytest.mark.parametrize(("rate_rps", "seconds"), [(10, 10.1), (5, 20.2), (1000, 5), (0.1, 60)])
+def test_a_low_rate_is_tried_for_as_long_as_a_p99_needs(rate_rps: float, seconds: float) -> None:
+    assert long_enough(5, rate_rps) == pytest.approx(seconds)
