@@ -8,6 +8,7 @@ placement of threads), which rounds on one start would take for a difference bet
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from pipeline.desk import Say
 from pipeline.model import (
@@ -28,6 +29,7 @@ from stages.servers.session import Session
 
 CLIENTS = 8
 """Of the closed loop that shows what a server can do at most, where the user asks for none."""
+OTHER_WORK = 0.1  # answers that are shorter or longer by more than this share are other work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Turn:
     lacking: Mapping[Metric, str] = field(default_factory=dict)
     """Why a metric has no value."""
     errors: int = 0
+    tokens_per_answer: float | None = None
+    """Of a language model; who says less is done sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Rounds:
             rounds=len(self.candidate),
             metrics=tuple(found for metric in METRICS if (found := self.metric(metric)) is not None),
             ended=self.ended,
-            notes=(*self._errors(), *self._lacking()),
+            notes=(*self._errors(), *self._tokens(), *self._lacking()),
         )
 
     def metric(self, metric: Metric) -> MetricComparison | None:
@@ -96,6 +100,17 @@ class Rounds:
         for words, turns in (("deployed", self.baseline), ("new", self.candidate)):
             if errors := sum(turn.errors for turn in turns):
                 yield f"{errors} requests to the {words} image failed in the rounds; their times do not count"
+
+    def _tokens(self) -> Iterator[str]:
+        old, new = (
+            [turn.tokens_per_answer for turn in turns if turn.tokens_per_answer]
+            for turns in (self.baseline, self.candidate)
+        )
+        if old and new and not 1 - OTHER_WORK < fmean(new) / fmean(old) < 1 + OTHER_WORK:
+            yield (
+                f"an answer of the new image has {fmean(new):.0f} tokens, one of the deployed image "
+                f"{fmean(old):.0f}: their times are not of the same work"
+            )
 
     def _lacking(self) -> Iterator[str]:
         for metric, meaning in METRICS.items():
@@ -201,4 +216,10 @@ def turn_of(
         cold_start=cold_start,
         lacking=lacking,
         errors=steady.errors + (full.errors if full is not steady else 0),
+        tokens_per_answer=_tokens_per_answer(steady),
     )
+
+
+def _tokens_per_answer(load: LoadResult) -> float | None:
+    good = load.requests - load.errors
+    return load.tokens.tokens / good if load.tokens is not None and good > 0 else None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipeline.model import ColdStart, Latency, LoadResult, Metric, RegressionLimit, Resources
+from pipeline.model import ColdStart, Latency, LoadResult, Metric, RegressionLimit, Resources, TokenTimes
 from stages.servers.rounds import Rounds, RoundsPlan, Turn, take_turns, turn_of
 
 START = ColdStart(port_open_ms=300, ready_ms=400, first_answer_ms=500)
@@ -132,3 +132,23 @@ def test_a_metric_is_compared_over_the_rounds_that_have_it() -> None:
     few = Rounds([*good[:4], *bad], [*good[:4], turn(10.0)], "").comparison("old")
     assert few.metric("p99_ms") is None
     assert few.notes == ("p99 is not compared: the load generator was late",)
+
+
+def talking(tokens: int) -> Turn:
+    each = TokenTimes(
+        tokens=tokens,
+        tokens_per_s=100,
+        first_token=Latency(p50_ms=5, p95_ms=6, p99_ms=8, max_ms=9, mean_ms=5),
+        request_tokens_per_s=50,
+        counted_by="usage",
+    )
+    return turn_of(load(tokens=each), load(), USED, 1, START)
+
+
+def test_a_language_model_that_says_less_is_not_quicker_without_a_word_about_it() -> None:
+    def notes(new: int) -> tuple[str, ...]:
+        return Rounds([talking(32 * 250)] * 5, [talking(new * 250)] * 5, "").comparison("old").notes
+
+    assert notes(31) == ()
+    told = "an answer of the new image has 8 tokens, one of the deployed image 32"
+    assert notes(8) == (f"{told}: their times are not of the same work",)
