@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,11 +98,13 @@ def monorepo(project: Project, tmp_path: Path) -> Monorepo:
 
 
 def test_the_reusable_workflow_delivers_each_model_of_a_repository(monorepo: Monorepo) -> None:
-    log = monorepo.run('{set: "test.timeout_s=60"}')
+    prepare = "test -f pipeline.yaml && echo made: $PWD"
+    log = monorepo.run(f'{{set: "test.timeout_s=60", prepare: "{prepare}"}}')
     assert log.succeeded, log.text
     delivered = {job: log.outputs("deliver", job) for job in log.jobs if "/deliver/deliver " in job}
     assert [outputs["verdict"] for outputs in delivered.values()] == ["passed", "passed"]
     assert len({outputs["image"] for outputs in delivered.values()}) == 2
+    assert set(re.findall(r"made: \S+/source/(\w+)", log.text)) == {"tiny", "second"}
     assert set(log.jobs.values()) == {"success"}
 
 
