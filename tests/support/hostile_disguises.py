@@ -21,6 +21,8 @@ def pickles() -> Iterator[Sample]:
     )
     call = b"\x93" + short("true") + b"\x85R."
     yield Sample("gap_in_memo.pkl", "pickle-memo", b"\x80\x04" + swapped + call)
+    client = b"csklearn.callback._transport\nClient\nX\x09\x00\x00\x00127.0.0.1"
+    yield Sample("borrowed_name.pkl", "pickle-unlisted-import", b"\x80\x04" + client + b"\x85R.")
     names = b"".join(b"cchurn.features\nF%d\n0" % number for number in range(150))
     yield Sample("many_names.pkl", "too-many-findings", b"\x80\x02" + names + SYSTEM)
     place = b"X\x13\x00\x00\x00__array_interface__"

@@ -8,7 +8,14 @@ building one of them runs nothing that the pickle chooses.
 import re
 from typing import Literal
 
-from stages.scanners.model_files.pickle_lists import CLASSES, DANGEROUS, DANGEROUS_NAMES, NOT_IN, SAFE
+from stages.scanners.model_files.pickle_lists import (
+    BORROWED,
+    CLASSES,
+    DANGEROUS,
+    DANGEROUS_NAMES,
+    NOT_IN,
+    SAFE,
+)
 
 Judgement = Literal["listed", "dangerous", "unlisted"]
 
@@ -56,7 +63,7 @@ def _listed(module: str, name: str) -> bool:
         return _TORCH_STORAGE.fullmatch(name) is not None
     if not any(module == package or module.startswith(f"{package}.") for package in CLASSES):
         return False
-    if NOT_IN & set(module.split(".")):
+    if name in BORROWED or NOT_IN & set(module.split(".")):
         return False
     patterns = (_CLASS, _SPARSE_CLASS, _CYTHON_UNPICKLE)
     return any(pattern.fullmatch(name) is not None for pattern in patterns)

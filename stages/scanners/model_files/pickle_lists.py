@@ -122,6 +122,32 @@ NOT_IN = frozenset(
         "_mocking",
     }
 )
+BORROWED = frozenset(
+    {
+        "Client",
+        "Connection",
+        "EllipsisType",
+        "GenericAlias",
+        "Listener",
+        "Lock",
+        "Memory",
+        "MethodType",
+        "ModuleType",
+        "NotImplementedType",
+        "Parallel",
+        "Parameter",
+        "Pool",
+        "Popen",
+        "Process",
+        "ProcessPoolExecutor",
+        "Queue",
+        "StringIO",
+        "Thread",
+        "ThreadPool",
+        "ThreadPoolExecutor",
+    }
+)
+"""Classes of others that modules import for themselves, by which they could be had: connections, say."""
 DANGEROUS = frozenset(
     [
         "__builtin__",
