@@ -7,11 +7,15 @@ import tempfile
 import traceback
 from collections.abc import Mapping
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pipeline.commands import benching, delivery, files, judging, looking, verifying
 from pipeline.errors import InternalError, PipelineError
 from pipeline.parser import Command, make_parser
 from pipeline.passwords import take_password
+
+if TYPE_CHECKING:
+    from pipeline.redaction import Redactor
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,11 +50,20 @@ def _main(arguments: list[str] | None) -> int:
 
 def _defect(error: Exception) -> InternalError:
     with tempfile.NamedTemporaryFile("w", prefix="pipeline-", suffix=".txt", delete=False) as stream:
-        stream.writelines(traceback.format_exception(error))
+        stream.write(_redactor()("".join(traceback.format_exception(error))))
     return InternalError(
         f"a defect of the pipeline: {type(error).__name__}: {error}",
-        advice=f"Please report it with {stream.name}; look for secrets in it first.",
+        advice=f"Please report it with {stream.name}; look in it for secrets that are not masked first.",
     )
+
+
+def _redactor() -> "Redactor":
+    """Return what masks the secrets of the environment; those of a configuration are not known here."""
+    from pipeline.commands.options import redactor
+
+    redact = redactor()
+    redact.add_all_of(os.environ)
+    return redact
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -76,14 +89,12 @@ COMMANDS: Mapping[str, Command] = {
 def _print_error(error: PipelineError) -> None:
     from pipeline.ci import detect
     from pipeline.ci.streams import tell
-    from pipeline.commands.options import redactor
     from pipeline.markup import visible
     from pipeline.record import Failure
     from pipeline.report.annotations import Annotation
     from pipeline.report.terminal import make_console, print_failure
 
-    redact = redactor()
-    redact.add_all_of(os.environ)
+    redact = _redactor()
     failure = Failure(
         kind=type(error).__name__,
         message=redact(error.message),

@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.errors import DiskFull
 
 MOST_SUMMARY_BYTES = 1024 * 1024 - 1024  # GitHub takes 1 MiB of a step; a little is left for the note
-_CUT = "\n\n_The summary is too long to be shown whole; the record has everything._\n"
+_CUT = "_The summary is too long to be shown whole; the record has everything._\n\n"
+"""It comes first: at the end it might stand in a folded part, or in a block of code, that was cut."""
 
 
 def append(path: Path, text: str) -> None:
@@ -23,11 +24,11 @@ def append(path: Path, text: str) -> None:
 
 
 def shortened(text: str, most_bytes: int) -> str:
-    """Return as many whole lines as fit, and a note where there are more."""
+    """Return as many whole lines as fit, below a note where there are more."""
     if len(text.encode()) <= most_bytes:
         return text
     kept = text.encode()[: most_bytes - len(_CUT.encode())].decode(errors="ignore")
-    return kept.rpartition("\n")[0] + _CUT
+    return _CUT + kept.rpartition("\n")[0]
 
 
 def write(path: Path, text: str) -> None:

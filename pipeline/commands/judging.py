@@ -60,7 +60,8 @@ def list_(options: argparse.Namespace) -> int:
             print(f"{name:<14} {description}")  # noqa: T201
         return 0
     lines = pack_lines(options.pack, Path.cwd())
-    wide, wider = max(len(one.id) for one in lines), max(len(one.rule) for one in lines)
+    wide = max((len(one.id) for one in lines), default=0)
+    wider = max((len(one.rule) for one in lines), default=0)
     for one in lines:
         print(f"{one.id:<{wide}}  {one.rule:<{wider}}  {one.level:<7}  {one.origin}")  # noqa: T201
     return 0

@@ -68,9 +68,8 @@ def comment(record: Record, path: Path) -> str:
     text = "\n".join([*first, *_manifests(record, room // 2), _where(record, path)])
     if len(text) <= most:
         return text
-    return (
-        f"{text[:most].rpartition(chr(10))[0]}\n\n_Shortened: the job's summary and the record have more._\n"
-    )
+    cut = text[:most].rpartition("\n")[0]
+    return f"_Shortened: the job's summary and the record have more._\n\n{cut}"
 
 
 def _head(record: Record) -> Iterator[str]:

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from pipeline import cli
 from pipeline.cascade import FILE_NAME
 from tests.support.workflow_commands import commands
 
@@ -259,3 +261,12 @@ def test_a_record_is_shown_where_no_configuration_is(
     done = pipeline("show", str(record), cwd=elsewhere)
     assert (done.returncode, "passed" in done.stdout) == (0, True)
     assert pipeline("show", "latest", cwd=project).returncode == 0
+
+
+def test_the_traceback_of_a_defect_shows_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NEXUS_PASSWORD", "not-for-you")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    told = cli._defect(ValueError("login with not-for-you"))
+    (kept,) = tmp_path.iterdir()
+    assert "ValueError: login with ***" in kept.read_text()
+    assert kept.name in told.advice

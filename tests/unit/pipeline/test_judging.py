@@ -206,3 +206,14 @@ def test_mistakes_in_cases(
 def test_no_cases_at_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "test"]) == 2
     assert "there is no file test_*.yaml" in capsys.readouterr().err
+
+
+def test_a_pack_that_leaves_everything_out_is_listed_as_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "theirs.yaml").write_text("rules: [{rule: suite}]\n")
+    (project / "ours.yaml").write_text(
+        "extends: ./theirs.yaml\nwithout: [{id: suite, reason: none of our models has tests}]\n"
+    )
+    assert main(["policy", "list", "./ours.yaml"]) == 0
+    assert capsys.readouterr().out == ""

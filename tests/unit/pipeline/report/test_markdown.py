@@ -133,6 +133,7 @@ def test_a_comment_stays_within_what_a_comment_may_hold() -> None:
     update = ManifestUpdate(status="preview", files=files)
     long = record(stage("scan", verdicts=verdicts), stage("update", update))
     assert len(comment(long, PATH)) < 65_536
+    assert comment(long, PATH).startswith("_Shortened: ")  # where no cut part can hide it
     assert len(comment(record(stage("update", update)), PATH)) < MOST_COMMENT_CHARACTERS
     assert "too long to be shown" in comment(record(stage("update", update)), PATH)
 
