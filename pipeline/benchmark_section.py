@@ -108,4 +108,5 @@ class BenchmarkSection(Section):
     sidecars: tuple[SidecarSection, ...] = ()
     """Containers beside the server, in the order of their start."""
     network: Literal["publish", "host"] = "publish"
-    """How the port is reached: published where this job reaches it, or in the machine's own network."""
+    """How the port is reached: published where this job reaches it, in a network without a way to anybody
+    else, or in the machine's own network."""

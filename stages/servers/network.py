@@ -1,4 +1,4 @@
-"""The network of a server that is not on this machine: made for one run, with a way to us and nobody else."""
+"""The network of a server: made for one start, with a way to us and nobody else."""
 
 from stages.servers.interface import bracketed
 from stages.servers.site import Site
@@ -8,15 +8,13 @@ _NO_WAY_OUT = ("--opt", "com.docker.network.bridge.enable_ip_masquerade=false")
 
 
 def network_options(site: Site, *ports: int) -> tuple[str, ...]:
-    """Make the network that the way to the server needs, and return the options of its container.
+    """Make a network for a server, and return the options of its container.
 
     Raises:
         StageFailed: the engine refuses the network, or does not let the job's container in.
     """
     address = bracketed(site.reach.address or "")
     published = tuple(word for port in ports for word in ("--publish", f"{address}::{port}/tcp"))
-    if site.reach.kind == "loopback":
-        return published
     network = ("--network", site.name)
     site.remove_at_the_end("network", site.name)
     if site.reach.job is None:

@@ -269,6 +269,25 @@ def test_the_engine_runs_the_application_layers_alone(image: BuiltImage, desk: D
     assert binding["HostIp"] == "127.0.0.1"
 
 
+def test_the_server_has_no_way_to_anybody_but_us(image: BuiltImage, desk: Desk) -> None:
+    """Without an address of the engine's own (masquerade), no answer from anywhere else finds back to it."""
+    seen: list[Any] = []
+
+    def look(line: str) -> None:
+        if line.startswith("load: ") and not seen:
+            (container,), _ = left_of(desk.run_name)
+            networks = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"]
+            seen.extend(json.loads(docker("network", "inspect", *networks)))
+
+    desk.say = look
+    run(benchmark(duration_s=0.5), image, desk)
+    (network,) = seen
+    assert network["Options"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    assert network["Labels"]["model-image-pipeline.run"] == desk.run_name
+    desk.clear()
+    assert network["Id"][:12] not in docker("network", "ls", "--quiet")
+
+
 def test_a_model_file_that_only_its_owner_may_read_is_shown_as_the_layer_gives_it(
     image: BuiltImage, model: Path, desk: Desk
 ) -> None:
