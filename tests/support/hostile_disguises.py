@@ -146,6 +146,18 @@ def _renamed() -> bytes:
     return stream.getvalue()
 
 
+def calls() -> Iterator[Sample]:
+    schema = {"__class__": "method", "__module__": "builtins", "__loader__": "MethodNode"}
+    yield Sample("method.skops", "skops-call", zipped(("schema.json", json.dumps(schema).encode())))
+    flex = b"\x1c\0\0\0TFL3" + bytes(64) + b"FlexWriteFile\0"
+    yield Sample("flex.tflite", "tensorflow-operator", flex)
+    shards = (("config.json", json.dumps(_FUNCTION).encode()), ("model_00000.weights.h5", b"x"))
+    yield Sample("shards.keras", "keras-code", zipped(*shards))
+
+
+_FUNCTION = {"class_name": "function", "module": "os", "config": "system"}
+
+
 def texts() -> Iterator[Sample]:
     far = "{{ cycler.__init__.__globals__.os }}"
     yield Sample("far_expression.txt", "template-escape", b" " * 9_000_000 + far.encode())
@@ -158,5 +170,5 @@ def texts() -> Iterator[Sample]:
 
 
 def disguises() -> Iterator[Sample]:
-    for maker in (pickles, marks, arrays, archives, texts):
+    for maker in (pickles, marks, arrays, archives, calls, texts):
         yield from maker()

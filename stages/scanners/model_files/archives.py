@@ -17,8 +17,10 @@ from stages.scanners.model_files.unpacked import Unpacked
 from stages.scanners.model_files.zip_directory import Member
 
 Scan = Callable[[Content, Place], str]
-_KERAS_WEIGHTS = {"model.weights.h5", "model.weights.npz"}
+_KERAS_WEIGHTS = re.compile(r"model\w*\.weights\.")
 _TENSOR = re.compile(r"[^/]+/(data|constants|tensors|extra/data)/[^/]+")
+_SKOPS_CALLS = ("MethodNode", "OperatorFuncNode")
+"""Loaders that take any attribute of an object, or any operator: CVE-2025-54412, CVE-2025-54413."""
 _FILE_ACCESS = re.compile(rb"\b(from_file|torch\.save|torch\.load|aten::save|_load_pickle)\b|prim::PythonOp")
 
 
@@ -40,7 +42,7 @@ def _kind(found: tuple[Member, ...]) -> str:
     for root in roots:
         if f"{root}/data.pkl" in names:
             return "torchscript" if f"{root}/constants.pkl" in names else "torch"
-    if "config.json" in names and ("metadata.json" in names or _KERAS_WEIGHTS & names):
+    if "config.json" in names and ("metadata.json" in names or any(map(_KERAS_WEIGHTS.match, names))):
         return "keras"
     if "schema.json" in names:
         return "skops"
@@ -120,6 +122,10 @@ def _scan_skops(content: Content, place: Place) -> None:
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
+            if (loader := value.get("__loader__")) in _SKOPS_CALLS:
+                place.unsafe(
+                    "skops-call", f"has a {loader}, by which some versions call anything", subject=str(loader)
+                )
             module, name = value.get("__module__"), value.get("__class__")
             if isinstance(module, str) and isinstance(name, str):
                 _report_skops_name(module, name, place)

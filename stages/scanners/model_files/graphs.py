@@ -22,6 +22,8 @@ _PYTHON_OPERATORS = frozenset(
 _FILE_OPERATORS = frozenset({"ReadFile", "WriteFile", "MatchingFiles", "DebugIdentity", "DebugIdentityV2",
                              "DebugNanCount", "LoadDataset", "SaveDataset", "SaveDatasetV2",
                              "SnapshotDataset", "DistributedSave"})  # fmt: skip
+_FLEX = re.compile(rb"Flex(" + "|".join(sorted(_PYTHON_OPERATORS | _FILE_OPERATORS)).encode() + rb")\0")
+_SEARCHED_AT_ONCE_BYTES = 4 * 1024 * 1024
 _OPERATOR = re.compile(r"[A-Za-z_]\w{0,200}")
 _BEYOND = 64
 """Stands for every larger number of a field: no model has any that tells what it is."""
@@ -93,6 +95,17 @@ def _fits(seen: dict[int, int], known: dict[int, int]) -> bool:
 def _is_graph(content: Content) -> bool:
     """Tell whether a node of it, or of one of its functions, has an operator."""
     return any(_OPERATOR.fullmatch(name) for name in _operators(content))
+
+
+def search_flex(content: Content, place: Place) -> None:
+    """Report TensorFlow's own operators in a TFLite model that run Python or reach files, by their names."""
+    position = 0
+    while piece := content.read_at(position, _SEARCHED_AT_ONCE_BYTES):
+        for name in sorted({match[1].decode() for match in _FLEX.finditer(piece)}):
+            place.unsafe("tensorflow-operator", f"has an operator Flex{name}", subject=name)
+        if len(piece) < _SEARCHED_AT_ONCE_BYTES:
+            return
+        position += len(piece) - 64
 
 
 def scan_graph(content: Content, place: Place, kind: str) -> str:

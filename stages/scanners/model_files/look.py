@@ -9,6 +9,8 @@ from pipeline.model import FindingKind
 MOST_READ_BYTES = 16 * 1024 * 1024
 """The most that is ever in memory of one content at once."""
 MOST_FINDINGS = 100
+LONGEST_TEXT = 2_000
+"""Of a message, or of a name in it."""
 MOST_DEPTH = 6
 """Archives in archives, pickles in pickles."""
 BOMB_BYTES = 256 * 1024 * 1024
@@ -162,6 +164,16 @@ class Place:
     def _add(self, kind: FindingKind, code: str, message: str, subject: str = "") -> None:
         self.look.add(
             Found(
-                member=self.member, format=self.format, kind=kind, code=code, message=message, subject=subject
+                member=_short(self.member),
+                format=self.format,
+                kind=kind,
+                code=code,
+                message=_short(message),
+                subject=_short(subject),
             )
         )
+
+
+def _short(text: str) -> str:
+    """Return a text of a size that a report can have; a hostile name may have millions of letters."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"

@@ -86,6 +86,8 @@ def _scan_unmarked(content: Content, place: Place, head: bytes) -> str:
     if looks_pickled(content):
         return scan_pickled(content, place)
     if (known := _binary(content, head)) is not None:
+        if known == "tflite":
+            graphs.search_flex(content, place.as_format(known))
         return known
     if texts.is_text(content):
         return texts.scan_text(content, place)

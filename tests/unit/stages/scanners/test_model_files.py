@@ -1,9 +1,11 @@
 """The scanner of model files: a hostile corpus, its benign twins, and files of gigabytes in little memory."""
 
+import io
 import json
 import struct
 import subprocess
 import sys
+import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +161,20 @@ def test_the_time_limit_is_a_finding(tmp_path: Path) -> None:
     result = look_into(path, -1)
     assert [(fact.kind, fact.code) for fact in result.facts] == [("unread", "time-limit")]
     assert not result.lasts
+
+
+def test_a_report_has_room_for_every_name(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name in "abc":
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, "x" * 1_000_000
+            archive.addfile(link)
+    path = tmp_path / "links.tar"
+    path.write_bytes(stream.getvalue())
+    result = look_into(path, 60)
+    assert [fact.code for fact in result.facts] == ["archive-link"] * 3
+    assert len(result.model_dump_json()) < 10_000
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
