@@ -24,9 +24,11 @@ def append(path: Path, text: str) -> None:
 
 
 def shortened(text: str, most_bytes: int) -> str:
-    """Return as many whole lines as fit, below a note where there are more."""
+    """Return as many whole lines as fit, below a note where there are more; nothing where that has no room."""
     if len(text.encode()) <= most_bytes:
         return text
+    if most_bytes < len(_CUT):
+        return ""
     kept = text.encode()[: most_bytes - len(_CUT.encode())].decode(errors="ignore")
     return _CUT + kept.rpartition("\n")[0]
 

@@ -97,7 +97,9 @@ class GitHub:
         """Write the step's summary; what is longer than GitHub takes ends with a pointer."""
         del folder
         if path := self.environment.get("GITHUB_STEP_SUMMARY"):
-            append(Path(path), shortened(markdown, MOST_SUMMARY_BYTES))
+            before = Path(path).stat().st_size if Path(path).is_file() else 0  # GitHub shows all or nothing
+            if text := shortened(markdown, MOST_SUMMARY_BYTES - before):
+                append(Path(path), text)
 
     def comment(self, markdown: str, key: str) -> str:
         """Write or update our comment on the pull request, with GITHUB_TOKEN where that is given."""

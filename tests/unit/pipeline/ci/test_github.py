@@ -102,6 +102,15 @@ def test_a_summary_stays_within_a_mebibyte_and_says_that_it_was_cut(tmp_path: Pa
     assert set(rest) == {"ünïcode"}
 
 
+@pytest.mark.parametrize("already", [1024 * 512, 1024 * 1024 - 1024, 1024 * 1024 - 1])
+def test_the_summaries_of_one_step_stay_within_a_mebibyte_together(tmp_path: Path, already: int) -> None:
+    path = tmp_path / "summary"
+    path.write_text("x" * already)
+    github(GITHUB_STEP_SUMMARY=str(path)).write_summary("ours\n" * 200_000, tmp_path)
+    assert path.stat().st_size <= 1024 * 1024
+    assert ("ours" in path.read_text()) is (already == 1024 * 512)
+
+
 def test_a_summary_follows_what_the_step_wrote_before(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     path.write_text("before\n")
