@@ -24,7 +24,7 @@ def append(path: Path, text: str) -> None:
 
 
 def shortened(text: str, most_bytes: int) -> str:
-    """Return as many whole lines as fit, below a note where there are more; nothing where that has no room."""
+    """Return as many whole lines as fit, below a note where there are more; nothing where it has no room."""
     if len(text.encode()) <= most_bytes:
         return text
     if most_bytes < len(_CUT):
