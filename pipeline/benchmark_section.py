@@ -62,6 +62,8 @@ class BenchmarkSection(Section):
     `<request>.expected.json` beside it, if any."""
     check_answers: bool | None = None
     """Compare answers under load with those asked alone; default: on, but off for language models."""
+    tolerance: Annotated[float, Field(ge=0, le=1), Number] = 1e-4
+    """Share by which a fraction in an answer may differ from the expected one; whole numbers must not."""
     rate_rps: Rate = 20
     """Requests per second, sent on a fixed schedule however slow the answers are."""
     duration_s: Seconds = 10

@@ -47,6 +47,7 @@ def measuring(section: BenchmarkSection, root: Path) -> Benchmark:
         expect=root / section.expect if section.expect else None,
         options=section.options,
         check_answers=section.check_answers,
+        tolerance=section.tolerance,
         load=_load(section, section.load),
         further_loads=tuple(_load(section, each) for each in section.further_loads),
         sweep=None if section.sweep is None else _sweep(section.sweep),

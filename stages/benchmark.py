@@ -86,6 +86,8 @@ class Benchmark:
     stop_timeout_s: float = 30.0
     check_answers: bool | None = None
     """Whether answers under load are compared with those asked alone; None: as the protocol has it."""
+    tolerance: float = 1e-4
+    """The share by which a fraction in an answer may differ from the expected one."""
     memory_limit: str | None = None
     """Such as 512m or 2Gi, in units of 1,024."""
     cpus: float | None = None
@@ -278,6 +280,7 @@ class Benchmark:
             host_network=self.network == "host",
             sidecars=self.sidecars,
             check_answers=not varying if self.check_answers is None else self.check_answers,
+            tolerance=self.tolerance,
             readiness_timeout_s=self.readiness_timeout_s,
             request_timeout_s=self.request_timeout_s,
             stop_timeout_s=self.stop_timeout_s,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +11,11 @@ class Tolerance:
 
     relative: float = 1e-4
     absolute: float = 1e-6
+
+    @classmethod
+    def of(cls, share: float) -> Self:
+        """Return the tolerance for a share of the value; a hundredth of it is nothing beside zero."""
+        return cls(relative=share, absolute=share / 100)
 
 
 USUAL = Tolerance()

@@ -44,6 +44,8 @@ class Target:
     """What is sent; nothing: one request is made from what the server says of the model."""
     options: dict[str, str] = field(default_factory=dict)
     """What the protocol alone understands, such as the path of a plain HTTP server."""
+    tolerance: float = 1e-4
+    """The share by which a fraction in an answer may differ from the expected one."""
 
     @property
     def authority(self) -> str:

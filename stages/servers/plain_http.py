@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import Connections, Response, connections_to
-from stages.servers.expectations import difference
+from stages.servers.expectations import Tolerance, difference
 from stages.servers.http_client import ask, excerpt, parsed, session_to, unsent
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 
@@ -43,6 +43,7 @@ class _Server:
         self._ready_path = None if ready_path is None else _from_root(ready_path)
         self._method = target.options.get("method", "POST" if target.payloads else "GET").upper()
         self._status = target.options.get("status")
+        self._tolerance = Tolerance.of(target.tolerance)
         self._missed = 0
         self.payloads = target.payloads or (Payload(body=b""),)
         self.model = target.model
@@ -85,7 +86,7 @@ class _Server:
     def same(self, expected: bytes, answer: bytes) -> str:
         wanted, found = parsed(expected), parsed(answer)
         if wanted is not None and found is not None:
-            return difference(wanted, found)
+            return difference(wanted, found, self._tolerance)
         same = expected.strip() == answer.strip()
         return "" if same else f"it is {excerpt(answer)!r}, not {excerpt(expected)!r}"
 

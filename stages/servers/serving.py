@@ -29,6 +29,8 @@ class Serving:
     """What runs beside the server in the same network, in the order of their start."""
     check_answers: bool = True
     """Whether answers under load are compared with those that were asked for alone."""
+    tolerance: float = 1e-4
+    """The share by which a fraction in an answer may differ from the expected one."""
     readiness_timeout_s: float = 120.0
     request_timeout_s: float = 10.0
     stop_timeout_s: float = 30.0

@@ -80,6 +80,7 @@ class Running:
             image=session.subject.name,
             payloads=serving.payloads,
             options=dict(serving.options),
+            tolerance=serving.tolerance,
         )
         self._server = dialogue.connect(serving.protocol, self._target)
         self._loads = Loads(self._server, serving.request_timeout_s, container.site.desk.say)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import Connections, connections_to
+from stages.servers.expectations import Tolerance
 from stages.servers.http_client import (
     JSON,
     ask,
@@ -52,6 +53,7 @@ class HttpServer:
         self.session = session
         self.connections = connections
         self._target = target
+        self.tolerance = Tolerance.of(target.tolerance)
         self.payloads = target.payloads
         self._last_good = b""
         self._missed = HEALTH, 0
@@ -137,7 +139,8 @@ class HttpServer:
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs."""
         # ids and versions beside them make no difference
-        return outputs_differ(object_in(expected).get("outputs"), object_in(answer).get("outputs"))
+        wanted, found = (object_in(one).get("outputs") for one in (expected, answer))
+        return outputs_differ(wanted, found, self.tolerance)
 
     def _judge(self, status: int, body: bytes) -> Answer:
         if status == 200 and body == self._last_good:

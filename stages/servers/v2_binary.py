@@ -71,7 +71,7 @@ class _BinaryServer(HttpServer):
 
     def same(self, expected: bytes, answer: bytes) -> str:
         """Compare the outputs, whether they came as JSON or as bytes."""
-        return outputs_differ(_outputs(expected), _outputs(answer))
+        return outputs_differ(_outputs(expected), _outputs(answer), self.tolerance)
 
 
 def _packed(payload: Payload) -> tuple[int, bytes]:

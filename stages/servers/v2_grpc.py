@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pipeline.errors import StageFailed, ToolMissing
 from stages.servers.causes import LONGER
+from stages.servers.expectations import Tolerance
 from stages.servers.http_client import excerpt, parsed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
@@ -60,6 +61,7 @@ class _Server:
         self._stub = stub
         self._messages = messages
         self._image = target.image
+        self._tolerance = Tolerance.of(target.tolerance)
         self._missed = ""
         self.payloads = target.payloads
         self.model = target.model
@@ -117,7 +119,7 @@ class _Server:
         return Answer(body=response.SerializeToString(), at=at)
 
     def same(self, expected: bytes, answer: bytes) -> str:
-        return outputs_differ(self._outputs(expected), self._outputs(answer))
+        return outputs_differ(self._outputs(expected), self._outputs(answer), self._tolerance)
 
     async def _ask(self, question: Any, field: str = "live") -> str:
         import grpc.aio

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from stages.servers.expectations import difference
+from stages.servers.expectations import USUAL, Tolerance, difference
 from stages.servers.http_client import object_in, objects_in
 from stages.servers.interface import Payload
 from stages.servers.tensors import Tensor, flat, tensor_of
@@ -45,7 +45,7 @@ def inputs_of(payload: Payload) -> tuple[Tensor, ...]:
         raise ValueError(f"{payload.name or 'the request'}: an input has no {error}") from error
 
 
-def outputs_differ(expected: object, answer: object) -> str:
+def outputs_differ(expected: object, answer: object, tolerance: Tolerance = USUAL) -> str:
     """Return how the outputs of an answer differ from the expected ones, which are matched by their names.
 
     Outputs that nobody expects make no difference.
@@ -53,7 +53,7 @@ def outputs_differ(expected: object, answer: object) -> str:
     wanted, found = _by_name(expected), _by_name(answer)
     if not wanted:
         return "the expected answer has no `outputs`"
-    return difference(wanted, found, at="outputs")
+    return difference(wanted, found, tolerance, at="outputs")
 
 
 def _by_name(outputs: object) -> dict[str, object]:

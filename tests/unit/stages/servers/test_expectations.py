@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.servers.expectations import difference
+from stages.servers.expectations import USUAL, Tolerance, difference
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,14 @@ from stages.servers.expectations import difference
 )
 def test_the_same_but_for_rounding(expected: object, answer: object) -> None:
     assert difference(expected, answer) == ""
+
+
+def test_a_tolerance_is_of_the_value_and_whole_numbers_have_none() -> None:
+    half = Tolerance.of(0.01)
+    assert difference([0.5, 0.0], [0.503, 0.00009], half) == ""
+    assert difference([0.5], [0.506], half) == "$[0] is 0.506, not 0.5"
+    assert difference([7], [8], Tolerance.of(0.5)) == "$[0] is 8, not 7"
+    assert Tolerance.of(1e-4) == USUAL
 
 
 @pytest.mark.parametrize(

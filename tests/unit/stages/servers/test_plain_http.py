@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from pipeline.errors import StageFailed
+from stages.servers import PROTOCOLS
 from stages.servers.interface import Answer, ModelServer, Payload
 from stages.servers.plain_http import PlainHttp
 from tests.support.web_server import Handler, talk
@@ -81,6 +82,16 @@ def test_documents_are_compared_as_documents_and_anything_else_by_its_bytes() ->
         ]
 
     assert talk(PlainHttp(), {}, scene) == ["", "$.a is 2, not 1", "", "it is 'other', not 'plain'"]
+
+
+@pytest.mark.parametrize("protocol", ["http", "v2", "v2-binary", "v2-grpc"])
+def test_every_protocol_compares_within_the_tolerance_of_the_target(protocol: str) -> None:
+    async def scene(server: ModelServer) -> str:
+        expected, answer = (b'{"outputs": [{"name": "y", "data": [%s]}]}' % one for one in (b"0.5", b"0.503"))
+        return server.same(expected, answer)
+
+    assert "0.503, not 0.5" in talk(PROTOCOLS[protocol], {}, scene)
+    assert talk(PROTOCOLS[protocol], {}, scene, tolerance=0.01) == ""
 
 
 def test_a_path_may_be_written_without_its_first_slash() -> None:
