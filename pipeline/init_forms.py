@@ -111,7 +111,9 @@ def _github_notes(needs: Needs, environment: str) -> Iterator[str]:
 
 def _gitlab_notes(needs: Needs) -> Iterator[str]:
     named = sorted({name for name in _names(needs) if "REGISTRY_GITLAB_COM" not in name})
-    yield from (f"CI/CD variable {name}, masked and protected" for name in named)
+    yield from (f"CI/CD variable {name}, masked and protected" for name in named if name not in needs.reading)
+    for name, why in (*((name, "the build") for name in needs.reading), ("GITLAB_TOKEN", "the note")):
+        yield f"CI/CD variable {name}, masked; not protected: {why} of merge requests needs it"
     for each in needs.registries:
         token = TOKENS.get(_CLOUD_OF.get(each.kind, ""), "")
         if token and each.token_variable is None:

@@ -180,6 +180,11 @@ def test_what_is_to_be_done_is_printed(repository: Path) -> None:
     ):
         assert line in told
     assert "GHCR_IO" not in told
+    _, _, told = written(repository, FULL, "gitlab")
+    assert "CI/CD variable GITOPS_PASSWORD, masked and protected" in told
+    for name in ("HF_TOKEN", "PIP_TOKEN", "GITLAB_TOKEN"):  # jobs for merge requests see no protected one
+        assert f"CI/CD variable {name}, masked; not protected" in told
+    (repository / ".gitlab-ci.yml").unlink()
     _, _, told = written(repository, CONFIGURATIONS["ssh"], "gitlab")
     assert "CI/CD variable GITOPS_SSH_KEY" in told
     assert "CI/CD variable GITOPS_SIGNING_KEY" in told
