@@ -11,7 +11,7 @@ from pipeline.cascade import FILE_NAME, Configuration, read_config
 from pipeline.compose_benchmark import benchmark
 from pipeline.compose_contest import limits, registries, rounds
 from pipeline.desk import Desk
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, RemoteError
 from pipeline.interface import Policy
 from pipeline.model import BenchmarkReport, Verdict
 from pipeline.plan import missing
@@ -90,7 +90,13 @@ def find(name: str, configuration: Configuration, desk: Desk) -> FoundImage:
             f"{name} is no image: {error}",
             advice="Name it as the engine or the registry does, or the folder of an OCI image layout.",
         ) from error
-    return NamedBaseline(reference=reference, registries=known).find(desk)
+    try:
+        return NamedBaseline(reference=reference, registries=known).find(desk)
+    except RemoteError as error:
+        raise RemoteError(
+            f"{name} is no image of the engine, nor a folder with an OCI image layout; and {error.message}",
+            advice=error.advice or "See `docker image ls`, or name it with its registry.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_a_slower_one_than_the_other_is_refused(tiny: str, tmp_path: Path) -> No
     ("other", "exit_code", "words"),
     [
         ("Not An Image", 2, "Not An Image is no image"),
-        ("localhost:1/nobody/has:this", 5, "localhost:1"),
+        ("localhost:1/nobody/has:this", 5, "this is no image of the engine, nor a folder"),
     ],
 )
 def test_what_cannot_be_compared_with_is_told_before_anything_is_measured(
