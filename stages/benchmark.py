@@ -144,7 +144,8 @@ class Benchmark:
         """Return what is set here, and for the rest what the manifest states."""
         found = Limits() if self.limits is None else self.limits(desk)
         memory = found.memory_bytes if self.memory_limit is None else parse_memory(self.memory_limit)
-        return replace(found, memory_bytes=memory, cpus=found.cpus if self.cpus is None else self.cpus)
+        cpus, gpus = self.cpus or found.cpus, self.gpus or found.gpus
+        return replace(found, memory_bytes=memory, cpus=cpus, gpus=gpus)
 
     def disk_needs(self, have: Artifacts, desk: Desk) -> tuple[DiskNeed, ...]:
         """Return what the engine needs to load the image, and the weights where they are not here."""
@@ -248,7 +249,8 @@ class Benchmark:
 
     def _settings(self, serving: Serving) -> str:
         """Return a digest of all that is asked but the image: numbers of other settings do not compare."""
-        return digest_of({**self._asked(serving.payloads), "limits": [serving.memory_bytes, serving.cpus]})
+        limits = [serving.memory_bytes, serving.cpus, *filter(None, (serving.gpus,))]
+        return digest_of({**self._asked(serving.payloads), "limits": limits})
 
     def _measure(self, session: Session) -> tuple[Measurement, tuple[ColdStart, ...]]:
         """Return what was measured, and every start; in the last one a client keeps its connection."""
@@ -276,7 +278,7 @@ class Benchmark:
             environment=self.environment,
             memory_bytes=limits.memory_bytes,
             cpus=limits.cpus,
-            gpus=self.gpus,
+            gpus=limits.gpus,
             host_network=self.network == "host",
             sidecars=self.sidecars,
             check_answers=not varying if self.check_answers is None else self.check_answers,

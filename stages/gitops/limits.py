@@ -1,5 +1,6 @@
 """The limits that the container will have, from the manifest that a delivery will update."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from stages.gitops.destination import Destination
 from stages.manifests.editing import EditedFile
 from stages.manifests.resources import ContainerResources, resources_of
 from stages.manifests.tree import Folder, Tree
+from stages.servers.gpus import PROGRAM
 from stages.servers.limits import Limits, parse_quantity
+
+GPU = "nvidia.com/gpu"
 
 
 @dataclass(slots=True)
@@ -56,11 +60,18 @@ def _limits(said: ContainerResources | None) -> Limits:
         raise ConfigurationError(f"{said.path} states no limits beside the image", advice=advice)
     how = " as rendered" if said.rendered else ""
     what = "limit" if said.limits.get("cpu") else "request"
-    parts = (f"memory limit {memory}" * bool(memory), f"cpu {what} {cpus}" * bool(cpus))
+    gpus = said.limits.get(GPU) or said.requests.get(GPU)
+    here = gpus if shutil.which(PROGRAM) is not None else None
+    parts = (
+        f"memory limit {memory}" * bool(memory),
+        f"cpu {what} {cpus}" * bool(cpus),
+        f"{GPU} {gpus}{'' if here else ' (there is none here)'}" * bool(gpus),
+    )
     try:
         return Limits(
             memory_bytes=None if memory is None else int(parse_quantity(memory)),
             cpus=None if cpus is None else parse_quantity(cpus),
+            gpus=here,
             found=f"{', '.join(filter(None, parts))} of {said.path}{how}",
         )
     except ValueError as error:

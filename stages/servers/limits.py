@@ -17,10 +17,12 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Memory and processors; None where nothing is stated."""
+    """Memory, processors and GPUs; None where nothing is stated."""
 
     memory_bytes: int | None = None
     cpus: float | None = None
+    gpus: str | None = None
+    """As the engine's option says it, where this machine has NVIDIA's tools."""
     found: str = ""
     """Where, and what stands there."""
 

@@ -75,6 +75,23 @@ def test_a_deployment_states_its_limits_and_its_share_of_the_processors(tmp_path
     assert found.found == "memory limit 1Gi, cpu request 500m of deployment.yaml"
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_gpus_are_taken_where_their_tools_are(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    if here:
+        (programs / "nvidia-smi").write_text("#!/bin/sh\n")
+        (programs / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    stated = DEPLOYMENT.replace("limits: {memory: 1Gi}", "limits: {memory: 1Gi, nvidia.com/gpu: 1}")
+    (tmp_path / "deployment.yaml").write_text(stated)
+    found = limits(tmp_path, desk, "deployment.yaml")
+    assert (found.memory_bytes, found.gpus) == (1024**3, "1" if here else None)
+    assert f"nvidia.com/gpu 1{'' if here else ' (there is none here)'} of deployment.yaml" in found.found
+
+
 def test_values_of_a_chart_without_its_templates(tmp_path: Path, desk: Desk) -> None:
     (tmp_path / "values.yaml").write_text(VALUES)
     found = limits(tmp_path, desk, "values.yaml")
