@@ -48,14 +48,13 @@ def limits(policies: Iterable[Policy]) -> Iterator[RegressionLimit]:
         yield from limits(getattr(policy, "policies", ()))
 
 
-def recorded(runs: Runs, digest: Digest) -> BenchmarkReport | None:
-    """Return the newest recorded benchmark of an image."""
+def recorded(runs: Runs, digest: Digest) -> Iterator[BenchmarkReport]:
+    """Yield the recorded benchmarks of an image, the newest first."""
     for name in runs.names():
         with contextlib.suppress(ConfigurationError):  # of another version of the pipeline
             for made in read_record(runs.path(name)).made():
                 if isinstance(made, BenchmarkReport) and made.digest == digest:
-                    return made
-    return None
+                    yield made
 
 
 def registries(configuration: Configuration, *further: Repository) -> Registries:

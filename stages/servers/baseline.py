@@ -4,7 +4,7 @@ Where it cannot be run here, its recorded benchmark stands in, if machine and se
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -25,8 +25,8 @@ from stages.servers.session import Session, Workload
 from stages.servers.site import Site
 
 _NO_REPOSITORY = "`update:` names no GitOps repository, so nobody knows what is deployed"
-Recorded = Callable[[Digest], BenchmarkReport | None]
-"""The newest benchmark of the image with this digest that anybody here remembers."""
+Recorded = Callable[[Digest], Iterable[BenchmarkReport]]
+"""The benchmarks of the image with this digest that anybody here remembers, the newest first."""
 
 
 class Baseline(Protocol):
@@ -87,16 +87,23 @@ class Outcome:
     comparison: Comparison | None = None
     missing: str = ""
     found: FoundImage | None = None
-    recorded: Recorded = lambda _: None
+    recorded: Recorded = lambda _: ()
 
     def told_in(self, report: BenchmarkReport) -> BenchmarkReport:
         """Return the report with the comparison, or with that to a recorded benchmark, or with neither."""
         comparison, missing = self.comparison, self.missing
         if comparison is None and self.found is not None:
-            known = self.recorded(self.found.digests[0])
-            if known is not None:
-                comparison, missing = against_recorded(report, known, self.found.name, missing)
+            comparison, missing = self._standing_in(report, self.found)
         return report.model_copy(update={"comparison": comparison, "comparison_missing": missing})
+
+    def _standing_in(self, report: BenchmarkReport, found: FoundImage) -> tuple[Comparison | None, str]:
+        """Return the comparison with the newest record that fits, or why the newest of all does not."""
+        tried = [
+            against_recorded(report, known, found.name, self.missing)
+            for known in self.recorded(found.digests[0])
+        ]
+        fitting = (one for one in tried if one[0] is not None)
+        return next(fitting, tried[0] if tried else (None, self.missing))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ class Contest:
 
     baseline: Baseline
     rounds: RoundsPlan = field(default_factory=RoundsPlan)
-    recorded: Recorded = lambda _: None
+    recorded: Recorded = lambda _: ()
 
     def held(
         self,

@@ -59,7 +59,7 @@ def test_rules_inside_rules_count_too() -> None:
     assert tuple(limits(policies)) == (LIMIT,)
 
 
-def test_the_newest_record_of_a_digest_is_found(tmp_path: Path) -> None:
+def test_the_records_of_a_digest_are_found_the_newest_first(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     for name, rate_rps in (("20260101", 10.0), ("20260102", 20.0)):
         report = benchmark().model_copy(update={"rate_rps": rate_rps})
@@ -71,10 +71,8 @@ def test_the_newest_record_of_a_digest_is_found(tmp_path: Path) -> None:
         )
         record = Record(run=name, started_at=datetime(2026, 1, 1, tzinfo=UTC), stages=(stage,))
         (runs.create(name) / "record.json").write_text(record.model_dump_json())
-    found = recorded(runs, benchmark().digest)
-    assert found is not None
-    assert found.rate_rps == 20
-    assert recorded(runs, Digest.of(b"another")) is None
+    assert [one.rate_rps for one in recorded(runs, benchmark().digest)] == [20, 10]
+    assert not list(recorded(runs, Digest.of(b"another")))
 
 
 def test_a_benchmark_needs_no_pipeline_yaml(tmp_path: Path) -> None:
