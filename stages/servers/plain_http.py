@@ -2,11 +2,13 @@
 
 Options (`benchmark.options`): `path` of the requests, `method`, `status` of a good answer (default: any of
 200 to 299), `ready_path` that answers such a status when the model is ready (default: the first request
-says so).
+says so), `template`: a text in path and body, such as `{n}`, in whose place each request has a number of
+its own.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import StageFailed
@@ -19,7 +21,7 @@ from stages.servers.interface import Answer, ModelServer, Payload, Target
 if TYPE_CHECKING:
     import aiohttp
 
-OPTIONS = frozenset({"path", "method", "status", "ready_path"})
+OPTIONS = frozenset({"path", "method", "status", "ready_path", "template"})
 
 
 class PlainHttp:
@@ -44,6 +46,8 @@ class _Server:
         self._method = target.options.get("method", "POST" if target.payloads else "GET").upper()
         self._status = target.options.get("status")
         self._tolerance = Tolerance.of(target.tolerance)
+        self._template = target.options.get("template", "")
+        self._numbers = count(1)
         self._missed = 0
         self.payloads = target.payloads or (Payload(body=b""),)
         self.model = target.model
@@ -77,7 +81,12 @@ class _Server:
 
     async def infer(self, payload: Payload) -> Answer:
         headers = {"Content-Type": payload.content_type} if payload.body else {}
-        request = self._connections.request(self._method, self._path, payload.body, headers)
+        path, body = self._path, payload.body
+        if self._template:  # no answer comes from a cache that knows the request
+            number = str(next(self._numbers))
+            path = path.replace(self._template, number)
+            body = body.replace(self._template.encode(), number.encode())
+        request = self._connections.request(self._method, path, body, headers)
         try:
             return self._judge(await self._connections.send(request))
         except OSError as error:

@@ -84,6 +84,23 @@ def test_documents_are_compared_as_documents_and_anything_else_by_its_bytes() ->
     assert talk(PlainHttp(), {}, scene) == ["", "$.a is 2, not 1", "", "it is 'other', not 'plain'"]
 
 
+def test_each_request_of_a_template_has_a_number_of_its_own() -> None:
+    async def scene(server: ModelServer) -> list[bytes]:
+        return [(await server.infer(server.payloads[0])).body for _ in range(2)]
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(body=request.path.encode() + b" " + await request.read())
+
+    answers = talk(
+        PlainHttp(),
+        {"POST /users/{user}": handle},
+        scene,
+        payloads=(Payload(body=b"I am {n}, not {m}; {n}"),),
+        options={"path": "/users/u{n}", "template": "{n}"},
+    )
+    assert answers == [b"/users/u1 I am 1, not {m}; 1", b"/users/u2 I am 2, not {m}; 2"]
+
+
 @pytest.mark.parametrize("protocol", ["http", "v2", "v2-binary", "v2-grpc"])
 def test_every_protocol_compares_within_the_tolerance_of_the_target(protocol: str) -> None:
     async def scene(server: ModelServer) -> str:
