@@ -158,6 +158,7 @@ def _by_hand(_: Path) -> Iterator[_Made]:
     saved = message(number(1, 1), text(2, message(text(2, graph))))
     yield "saved/saved_model.pb", "tensorflow-saved-model", saved
     numbers = struct.pack("<64f", *range(64))
+    yield "zeros_of_4_bits.data", "unknown", b"\x88" * 200_000 + numbers
     yield "saved/variables/variables.data-00000-of-00001", "tensorflow-variables", numbers
     table = bytes(64) + bytes.fromhex("57fb808b247547db")
     yield "saved/variables/variables.index", "tensorflow-checkpoint-index", table

@@ -32,6 +32,8 @@ def pickles() -> Iterator[Sample]:
 def marks() -> Iterator[Sample]:
     """Files with the mark of a format, which a program that unpickles them does not look for."""
     yield Sample("variables.index", "pickle-import", SYSTEM + bytes(48) + _TABLE_END)
+    yield Sample("emptied.index", "pickle-stack",
+                 b"N" * 200_000 + b"0" * 199_000 + SYSTEM + bytes(48) + _TABLE_END)  # fmt: skip
     yield Sample("deep.index", "pickle-stack", b"N" * 100_001 + SYSTEM + bytes(48) + _TABLE_END)
     yield Sample("picture.gif", "pickle-import", b"GIF87a\0\0\0" + b"0" + SYSTEM)
     yield Sample("model.cbm", "pickle-import", b"CBM1" + bytes(64) + b"0" + SYSTEM)

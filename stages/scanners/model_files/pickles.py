@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable
 
-from stages.scanners.model_files.content import Content, Part
+from stages.scanners.model_files.content import PIECE_BYTES, Content, Part
 from stages.scanners.model_files.look import Look, Place, Stop
 from stages.scanners.model_files.pickle_arrays import ArrayReader
 from stages.scanners.model_files.pickle_machine import Hooks, Machine
 from stages.scanners.model_files.pickle_steps import walk
-from stages.scanners.model_files.pickle_values import Name, Value
+from stages.scanners.model_files.pickle_values import ANYTHING, Name, Value
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 MOST_PICKLES = 100_000
+LONG_RUN = 50_000
+_VALUES = b"N)]}\x88\x89\x8f"
+"""Opcodes that put a value on the stack, and are all of a pickle's bytes for it."""
 MODERN = re.compile(rb"\x80[\x00-\x0f]", re.DOTALL)
 _NOT_FOLLOWED = frozenset({"too-large", "pickle-stack", "pickle-computed-name", "pickle-memo"})
 """Codes of what an unpickler goes on with where we give up: what comes behind is not known."""
@@ -34,12 +37,34 @@ def looks_pickled(content: Content) -> bool:
 def calls_something(content: Content, position: int = 0) -> bool:
     """Tell whether a pickle begins here that calls an import, or that comes to its end with one."""
     look = Look(size_bytes=content.size, deadline=float("inf"))
-    machine = Machine(content, Place(look=look), position, Hooks(persistent=lambda _, __: None))
+    run = _run_of_values(content) if position == 0 else 0
+    machine = Machine(content, Place(look=look), position + run, Hooks(persistent=lambda _, __: None))
+    for _ in range(min(run, LONG_RUN)):
+        machine.push(ANYTHING)
     try:
         walk(machine)
     except Stop as stop:
-        return machine.calls > 0 or _is_beyond_us(stop)
+        took_all = run > 0 and stop.code == "pickle-stack"  # it may go on where we know no more of the run
+        return machine.calls > 0 or took_all or _is_beyond_us(stop)
     return machine.imports > 0
+
+
+def _run_of_values(content: Content) -> int:
+    """Return how many values of one kind a content begins with, if very many: numbers of few bits may be so.
+
+    They would fill the stack of a pickle, which an unpickler with more memory goes on with: what comes behind
+    them tells.
+    """
+    first = content.read_at(0, 1)
+    if not first or first not in _VALUES:
+        return 0
+    position = 0
+    while piece := content.read_at(position, PIECE_BYTES):
+        rest = piece.lstrip(first)
+        position += len(piece) - len(rest)
+        if rest:
+            break
+    return position if position >= LONG_RUN else 0
 
 
 def runs_something(content: Content, *, numbers: bool = False) -> bool:

@@ -33,7 +33,8 @@ _XGBOOST_UBJ = re.compile(rb"\{(L.{8}|[lI].{1,3}|[iU].)(learner|version|Config)"
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 """The last bytes of the index of TensorFlow's checkpoints, a table of LevelDB."""
 _ARCHIVES = frozenset({"zip", "npz", "torch", "torchscript", "keras", "skops", "torch-mar"})
-_PICKLES = frozenset({"pickle", "joblib", "torch-legacy"})
+_MARKED_KINDS = frozenset({"safetensors", "tar", "npy", "gguf", "hdf5", "keras-hdf5"})
+"""What is known by a mark before anybody asks whether it is a pickle."""
 _EMBEDDED = re.compile(
     rb"c(?:os|posix|nt|subprocess|builtins|__builtin__|sys|runpy|importlib|pty|socket|shutil)\n\w+\n"
     rb"|\x80[\x02-\x05](?=[\x95c\x8cX(}\]])",
@@ -57,7 +58,7 @@ def scan(content: Content, place: Place) -> str:
         raise
     if kind not in _ARCHIVES:
         _report_second_format(content, place.as_format(kind))
-    if kind not in _ARCHIVES | _PICKLES and runs_something(content):
+    if kind in _MARKED_KINDS and runs_something(content):
         place.as_format(kind).unsafe(
             "embedded-pickle", "is a pickle too, which calls something when it is loaded"
         )
