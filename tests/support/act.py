@@ -141,7 +141,7 @@ def run_workflow(  # noqa: PLR0913 - each of them is plain at the call
         *(["--no-skip-checkout"] if checkout else []),
         *_local_repositories(folder),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=540)
     (scratch / "log").write_text(done.stdout + done.stderr)
     events = tuple(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     return Log(done.stdout + done.stderr, done.returncode == 0, events)
