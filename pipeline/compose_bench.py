@@ -17,16 +17,14 @@ from pipeline.model import BenchmarkReport, Verdict
 from pipeline.plan import missing
 from pipeline.reference import Reference
 from policies import load_policies
+from policies.performance import PerformanceRule
 from stages.servers.baseline import Contest, NamedBaseline
 from stages.servers.engine import Engine
 from stages.servers.found import EngineImage, FoundImage, LayoutImage
 
-RULE: dict[str, object] = {
-    "rule": "performance",
-    "maximum_regression": {"p99_ms": 0.1, "throughput_rps": 0.1},
-    "least_difference": {"p99_ms": 1.0},
-    "missing_comparison": "fail",  # who names an image to compare with wants to know
-}
+LIMITS: dict[str, object] = {"p99_ms": 0.1, "throughput_rps": 0.1}
+ORIGIN = "the command line"
+LEAST = {"p99_ms": 1.0}
 """What `--against` is judged by where no rule names a limit."""
 
 
@@ -58,17 +56,17 @@ def bench(
     Raises:
         PipelineError: it is not there, cannot be run, or something that is needed is missing.
     """
-    judges = _judges(configuration, against, regression)
+    judging = judges(configuration, against, regression)
     stage = benchmark(configuration)
     if (error := missing(stage.check(desk))) is not None:
         raise error
     image = find(name, configuration, desk)
     if against is not None:
-        plan = rounds(configuration.values.benchmark, limits(judges))
+        plan = rounds(configuration.values.benchmark, limits(judging))
         other = _Known(find(against, configuration, desk))
         stage = replace(stage, contest=Contest(baseline=other, rounds=plan))
     report = stage.measure(image, desk)
-    return report, tuple(policy.judge(report) for policy in judges)
+    return report, tuple(policy.judge(report) for policy in judging)
 
 
 def find(name: str, configuration: Configuration, desk: Desk) -> FoundImage:
@@ -110,18 +108,24 @@ class _Known:
         return self.image
 
 
-def _judges(
+def judges(
     configuration: Configuration, against: str | None, regression: Sequence[str]
 ) -> tuple[Policy, ...]:
     """Return the rules about benchmarks; limits of the command line stand beside them."""
     known = tuple(each for each in gitops.policies(configuration) if each.judges is BenchmarkReport)
-    if regression:
-        rule = {**RULE, "maximum_regression": dict(_limit(each) for each in regression)}
-    elif against is not None and not any(True for _ in limits(known)):
-        rule = RULE
-    else:
+    if not regression and (against is None or any(True for _ in limits(known))):
         return known
-    return (*known, *load_policies([rule], configuration.root))
+    wanted = dict(_limit(each) for each in regression) or LIMITS
+    rule: dict[str, object] = {
+        "rule": "performance",
+        "id": "regression",
+        "maximum_regression": wanted,
+        "least_difference": {metric: least for metric, least in LEAST.items() if metric in wanted},
+        "missing_comparison": "fail",  # who names an image to compare with wants to know
+    }
+    asked = load_policies([rule], configuration.root)
+    told = (each.standing_at(ORIGIN) if isinstance(each, PerformanceRule) else each for each in asked)
+    return (*known, *told)
 
 
 def _limit(text: str) -> tuple[str, str]:
