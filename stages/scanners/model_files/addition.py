@@ -78,10 +78,11 @@ class ModelFiles:
             *self.application.look(image, memory, desk),
         )
         memory.forget_oldest()
-        return report.model_copy(update={"model_files": _report(looked)})
+        return report.model_copy(update={"model_files": reported(looked)})
 
 
-def _report(looked: tuple[Looked, ...]) -> ModelFilesReport:
+def reported(looked: tuple[Looked, ...]) -> ModelFilesReport:
+    """Return the files and what was found in them."""
     findings = tuple(finding for one in looked for finding in one.result.findings(one.path))
     return ModelFilesReport(
         scanners=(Tool(name=NAME, version=VERSION),),

@@ -120,3 +120,10 @@ def test_how_strict_the_packs_are(
         ]
         found = "refuses" if "enforce" in failed else "warns" if failed else "accepts"
         assert found == expected
+
+
+def test_findings_beyond_those_that_are_told_are_not_accepted_with_them() -> None:
+    more = {"kind": "unread", "code": "too-many-findings", "subject": "", "message": "has more findings"}
+    (reason,) = judged(report(finding(**UNLISTED), finding(**more)), imports=("churn.*",)).reasons
+    assert "has more findings" in reason.message
+    assert "imports churn" not in reason.message

@@ -10,7 +10,10 @@ from pipeline.artifacts import Artifacts
 from pipeline.desk import Desk
 from pipeline.errors import StageFailed
 from pipeline.model import BuiltImage, ModelFilesReport, ScanReport, Tool, VulnerabilityDatabase
-from stages.scanners.model_files.addition import ModelFiles
+from pipeline.reference import Digest
+from stages.scanners.model_files.addition import MOST_REPORTED, ModelFiles, reported
+from stages.scanners.model_files.result import Fact, Result
+from stages.scanners.model_files.weights import Looked
 from tests.support.hostile_archives import torch_archive
 from tests.support.hostile_pickles import HARMLESS, MODERN
 from tests.support.small_image import make_image
@@ -100,3 +103,23 @@ def test_the_identity_depends_on_the_weights(tmp_path: Path, model: Path) -> Non
     (model / "good.pkl").write_bytes(MODERN)
     two = make_image(tmp_path / "two", {}, model=model)
     assert ModelFiles().identity(Artifacts(one)) != ModelFiles().identity(Artifacts(two))
+
+
+def test_of_very_many_findings_the_last_one_says_that_there_are_more() -> None:
+    code = "pickle-unlisted-import"
+    fact = Fact(member="", format="pickle", kind="unsafe", code=code, subject="a.B", message="x")
+    many = tuple(
+        Looked(
+            path=f"{number}.pkl",
+            digest=Digest.of(b""),
+            size_bytes=1,
+            result=Result(format="pickle", facts=(fact,) * 100),
+            reused=False,
+        )
+        for number in range(30)
+    )
+    findings = reported(many).findings
+    assert len(findings) == MOST_REPORTED
+    assert {(one.kind, one.code) for one in findings[:-1]} == {("unsafe", code)}
+    assert (findings[-1].kind, findings[-1].code) == ("unread", "too-many-findings")
+    assert "1001 more findings" in findings[-1].message
