@@ -35,7 +35,7 @@ def test_an_option_that_the_protocol_does_not_know_is_named() -> None:
     assert check_protocol("http", PROTOCOLS, ["path"]).passed
     check = check_protocol("http", PROTOCOLS, ["path", "pth"])
     assert check.found == "`benchmark.options` has pth, which the protocol http does not know"
-    assert check.advice.startswith("It knows method, path, ready_path, status.")
+    assert check.advice.startswith("It knows method, path, ready_path, status, template.")
     assert check_protocol("v2", PROTOCOLS, ["path"]).advice.startswith("It has none.")
 
 
