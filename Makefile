@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test test-servers unit lint bench bench-gitops bench-scan bench-load bench-verdicts format requirements schema docs clean
+.PHONY: help demo demo-clean test test-long test-servers unit lint bench bench-gitops bench-scan bench-load bench-verdicts format requirements schema docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,8 +19,11 @@ demo: $(VENV)/installed ## Set up real parts on this machine and deliver example
 demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
-test: $(VENV)/installed ## Set up the same parts and run every test but those of `make test-servers`
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not servers"
+test: $(VENV)/installed ## Set up the same parts and run every test but those of `make test-long` and `make test-servers`
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not servers and not long"
+
+test-long: $(VENV)/installed ## Run the tests that take minutes each: the reusable workflow, planted slowdowns
+	@$(BIN)/python -m pytest -m long
 
 test-servers: $(VENV)/installed ## Build five model servers and measure each of them (several minutes)
 	@$(BIN)/python -m pytest -m servers

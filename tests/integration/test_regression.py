@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from pipeline.artifacts import Artifacts
 from pipeline.model import BenchmarkReport, Comparison
 from pipeline.record import Status
 from tests.support.project import Project
+
+pytestmark = pytest.mark.long
 
 SLEEP_S = 0.05
 LIMITS = {"rule": "performance", "maximum_regression": {"p50_ms": "10%"}, "missing_comparison": "fail"}

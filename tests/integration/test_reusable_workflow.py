@@ -17,7 +17,7 @@ from tests.support.git_server import run_git
 from tests.support.project import Project
 
 CreateRepository = Callable[[Path | None], ServedRepository]
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 CALLING = """\
 on: [push, pull_request]
