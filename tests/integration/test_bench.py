@@ -63,6 +63,7 @@ def test_an_image_of_the_engine_needs_no_project(tiny: str, tmp_path: Path) -> N
     assert containers(f"{tiny}:new") == ""
 
 
+@pytest.mark.long
 def test_a_slower_one_than_the_other_is_refused(tiny: str, tmp_path: Path) -> None:
     slower = bench(tmp_path, f"{tiny}:slow", "--against", f"{tiny}:new", *LOAD, "--most-rounds", "5")
     assert slower.returncode == 3, slower.stdout

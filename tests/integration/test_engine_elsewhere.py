@@ -28,6 +28,8 @@ from tests.support.git_server import run_git
 from tests.support.project import TINY, docker
 from tests.support.remote_engine import HERE, THERE, RemoteEngine, running_remote_engine
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 RUN = (sys.executable, "-m", "pipeline", "run", "--until", "benchmark")
 SETTINGS = {"PIPELINE_SKIP__SCAN": "of no interest here", "PIPELINE_POLICIES": '[{"rule": "suite"}]'}

@@ -154,6 +154,7 @@ def step(name: str, setting: str) -> str:
 """
 
 
+@pytest.mark.long
 def test_each_stage_fails_in_its_own_words(
     project: Project, create_repository: CreateRepository, tmp_path: Path
 ) -> None:
@@ -179,7 +180,7 @@ def test_each_stage_fails_in_its_own_words(
     assert log.outputs("update")["commit"] == ""
 
 
-@pytest.mark.parametrize("head", ["team/digits", "stranger/digits"])
+@pytest.mark.parametrize("head", [pytest.param("team/digits", marks=pytest.mark.long), "stranger/digits"])
 def test_a_pull_request_pushes_and_commits_nothing(
     project: Project, head: str, tmp_path: Path, docker_config: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_one_job_installs_itself_and_publishes_nothing_of_a_merge_request(
     assert (project.tags(), project.gitops.head()) == ([], before)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_child_pipeline_runs_the_models_that_changed(project: Project, gitlab_ci_local: Path) -> None:
     for name in ("a", "b", "untouched"):
@@ -186,6 +187,7 @@ def test_a_child_pipeline_runs_the_models_that_changed(project: Project, gitlab_
     assert not list((project.folder / STATE / "artifacts").glob("*untouched*"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_what_init_writes_for_several_models_runs(project: Project, gitlab_ci_local: Path) -> None:
     for name in ("a", "b"):

@@ -203,6 +203,7 @@ def test_weights_are_mounted_when_the_project_moves_to_another_repository(
     assert source.read() == []
 
 
+@pytest.mark.long
 def test_a_benchmark_on_another_machine_takes_the_weights_from_the_registry(
     laptop: Machine, source: Source, base_image: str
 ) -> None:
