@@ -1,5 +1,6 @@
 """Why Trivy could not fetch a database, or look into an image, from what it printed, and what helps."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from pipeline.errors import LoginMissing, PipelineError, RemoteError, StageFaile
 from pipeline.process import Outcome
 
 LONGEST = 300  # characters of a cause in a message
+_FORBIDDEN = ("unauthorized", "authentication required", "denied", "forbidden")
+_UNKNOWN = ("manifest_unknown", "manifest unknown", "name_unknown", "not found")
+_BUSY = ("timeout", "deadline", "temporar", "too many")
 _DAMAGED = (
     *("gzip", "unexpected eof", "untar", "tar:", "decompress", "invalid header"),
     *("error verifying", "does not match expected size", "does not match requested digest"),
@@ -26,24 +30,20 @@ def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
     cause = _cause(output)
     said = f"{what} could not be fetched from {source}: {cause}"
     words = cause.lower()
-    if any(
-        word in words for word in ("unauthorized", "authentication required", "denied", "forbidden", " 401")
-    ):
+    if any(word in words for word in _FORBIDDEN) or _has_status(words, "401"):
         kind = RemoteError if logged_in else LoginMissing
         return kind(
             said,
             advice=f"Run `docker login {source.partition('/')[0]}` with an account that may read it,"
             f" or correct `{setting}`.",
         )
-    if any(
-        word in words for word in ("manifest_unknown", "manifest unknown", "name_unknown", "not found", "404")
-    ):
+    if any(word in words for word in _UNKNOWN) or _has_status(words, "404"):
         return RemoteError(said, advice=f"There is nothing of that name: correct `{setting}`.")
     if any(word in words for word in _DAMAGED):
         return StageFailed(
             said, advice="What the repository holds is damaged: push the database there again.", tail=output
         )
-    if timed_out or any(word in words for word in ("timeout", "deadline", "temporar", "too many", " 50")):
+    if timed_out or any(word in words for word in _BUSY) or _has_status(words, r"50\d"):
         return TemporaryRemoteError(
             said, advice="The repository is slow or overloaded: try again, or raise `scan.timeout_s`."
         )
@@ -52,6 +52,11 @@ def refusal(  # noqa: PLR0913 - each is said in the message, or decides it
         advice=f"Is the repository reachable from here? Name a mirror in `{setting}`;"
         " on a machine without network set `scan.database.update: false` and fill the cache before.",
     )
+
+
+def _has_status(words: str, status: str) -> bool:
+    """Tell whether an HTTP status is named; digits within a temporary file's name or a digest are none."""
+    return re.search(rf"(?<![\w/.-]){status}(?![\w/-])", words) is not None
 
 
 def joined(failed: Sequence[PipelineError]) -> PipelineError:
