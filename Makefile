@@ -20,7 +20,7 @@ demo-clean: ## Remove everything that `make demo` started or made
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.support.demo clean
 
 test: $(VENV)/installed ## Set up the same parts and run every test but those of `make test-long` and `make test-servers`
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not servers and not long"
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not servers and not long"
 
 test-long: $(VENV)/installed ## Run the tests that take minutes each: CI runners, engines elsewhere, planted slowdowns
 	@$(BIN)/python -m pytest -m long
