@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The tests start our command hundreds of times: with this set, each start would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-clean test test-long test-servers unit lint bench bench-gitops bench-scan bench-load bench-verdicts format requirements schema docs clean
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from pipeline.artifacts import Artifacts
+from pipeline.documented import Documented
 from pipeline.errors import ConfigurationError
 from pipeline.interface import Policy
 from pipeline.judgement import judge
@@ -21,11 +22,7 @@ from policies.samples import KINDS, sample
 Outcome = Literal["passed", "warned", "refused"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class By(_Part):
+class By(Documented):
     """A rule that has to speak, and words that have to be in what it says."""
 
     rule: str
@@ -34,7 +31,7 @@ class By(_Part):
     """A part of one of its reasons."""
 
 
-class PolicyCase(_Part):
+class PolicyCase(Documented):
     """Evidence, and what the pack shall make of it."""
 
     name: str
@@ -61,7 +58,7 @@ class PolicyCase(_Part):
         return self
 
 
-class Cases(_Part):
+class Cases(Documented):
     """A file of cases."""
 
     policies: str

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from pipeline.reference import Repository
-
-PART = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from pipeline.section import Section
 
 
 def _registry(value: str) -> str:
@@ -23,10 +22,8 @@ def _registry(value: str) -> str:
 RegistryName = Annotated[str, AfterValidator(_registry)]
 
 
-class LoginSection(BaseModel):
+class LoginSection(Section):
     """Who the CI job is to the cloud; without any of these its own default chain decides."""
-
-    model_config = PART
 
     role: str | None = None
     """Amazon: ARN of the role that the job assumes with its identity token."""
@@ -44,10 +41,8 @@ class LoginSection(BaseModel):
     """Variable that holds the identity token (GitLab's `id_tokens`); default: GitHub is asked for one."""
 
 
-class RegistrySection(BaseModel):
+class RegistrySection(Section):
     """A registry, and how the repository in it is made ready."""
-
-    model_config = PART
 
     url: RegistryName
     """Where to push: host[:port]/path."""
@@ -61,7 +56,7 @@ class RegistrySection(BaseModel):
     """The registry scans what is pushed to the new repository; default: the registry's own."""
     encryption: str | None = None
     """Encryption of the new repository: AES256, KMS, or the name of a key."""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default={})
     """Tags of the new repository, for its bill and its access rules."""
     lifecycle: Path | None = None
     """File with the new repository's lifecycle policy, as the registry writes it."""

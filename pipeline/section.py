@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from pipeline.documented import Documented
 
 
 def words(value: object) -> object:
@@ -21,7 +23,5 @@ Number = BeforeValidator(_no_truth)
 Seconds = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False), Number]
 
 
-class Section(BaseModel):
+class Section(Documented):
     """A part of pipeline.yaml."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -3,18 +3,17 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, PrivateAttr, StringConstraints
+from pydantic import ByteSize, PrivateAttr, StringConstraints
 
+from pipeline.documented import Documented
 from pipeline.interface import Case
 from pipeline.model import Artifact, Level, Reason, Verdict
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class Options(BaseModel):
-    """Options as they are written in YAML: frozen, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class Options(Documented):
+    """Options as they are written in YAML."""
 
 
 class Entry(Options):
