@@ -15,7 +15,7 @@ from pipeline.artifacts import Artifacts
 from pipeline.model import BenchmarkReport, BuiltImage, ManifestUpdate, PushedImage, ScanReport, SuiteReport
 from pipeline.record import Record
 from pipeline.reference import Repository
-from tests.support.example import EXAMPLE, gitops_tree, rendered
+from tests.support.example import EXAMPLE, UNHURRIED, gitops_tree, rendered
 from tests.support.git_server import GitServer
 from tests.support.git_server import Repository as ServedRepository
 from tests.support.registry import Registry
@@ -40,7 +40,7 @@ def test_the_example_is_delivered_and_answers(  # noqa: PLR0913, PLR0917 - the r
     repository = Repository(f"{registry.address}/{repository_name}/digits")
     gitops = create_repository(gitops_tree(tmp_path, repository))
     environment = {
-        "PIPELINE_BENCHMARK__RATE_RPS": "25",  # gentle: the test is of the way, not of this machine
+        **UNHURRIED,
         "PIPELINE_REGISTRIES": f"{registry.address}/{repository_name}",
         "PIPELINE_SCAN__DATABASE__REPOSITORIES": vulnerability_database,
         "PIPELINE_UPDATE__REPOSITORY": gitops.url,

@@ -52,7 +52,7 @@ def test_one_run_delivers_the_example_to_all_with_the_weights_hashed_once(  # no
     if (docker_config / "cli-plugins").is_dir():
         (clouds.docker.folder / "cli-plugins").symlink_to(docker_config / "cli-plugins")
     settings = {
-        "PIPELINE_BENCHMARK__RATE_RPS": "25",
+        **example.UNHURRIED,
         "PIPELINE_REGISTRIES": json.dumps(list(clouds.registries.values())),
         "PIPELINE_SCAN__DATABASE__REPOSITORIES": vulnerability_database,
         "PIPELINE_UPDATE__REPOSITORY": gitops.url,
