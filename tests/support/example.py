@@ -15,8 +15,8 @@ from tests.support.git_server import run_git
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 NOT_IN_GIT = ("model", "wheels")
 OVERLAY = "gitops/apps/digits/overlays/production"
-# One client that waits for its answers: among other tests nobody could keep a rate, and numbers of a generator
-# that was late are refused.
+# One client that waits for its answers: among other tests nobody could keep a rate, and numbers of a
+# generator that was late are refused.
 UNHURRIED = {"PIPELINE_BENCHMARK__LOAD__CONCURRENCY": "1", "PIPELINE_BENCHMARK__DURATION_S": "3"}
 
 
