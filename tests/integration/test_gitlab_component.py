@@ -109,6 +109,7 @@ def require_tests(folder: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_job_for_each_stage_delivers(project: Project, gitlab_ci_local: Path) -> None:
     include(project, STAGES)
     cosign.ensure_cosign()

@@ -32,6 +32,7 @@ from tests.support.git_server import Repository as ServedRepository
 from tests.support.registry import Registry
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_one_run_delivers_the_example_to_all_with_the_weights_hashed_once(  # noqa: PLR0913, PLR0917 - real parts
     clouds: Clouds,
