@@ -4,7 +4,8 @@
 
 `/once` answers at once. `/slow` answers after a delay of 10 to 19 ms from a fixed sequence. `/stall` answers
 at once, but stands still for the first half second of every two. `/held` says for how long each request was
-held since it was last asked, in seconds: from its last byte to the moment at which its answer was written.
+held since it was last asked, in seconds: from its last byte to the moment at which its answer was written;
+from then on everything begins anew, so that each load meets the same delays.
 `/v1/chat/completions` streams sixteen tokens at once. The paths below `/v2` are what NVIDIA's clients ask
 before they send; an inference is held as by `/slow`.
 """
@@ -77,6 +78,7 @@ class Truth:
         """Return what is answered."""
         if path == "/held":
             held, self.held, self.began = self.held, [], time.perf_counter()
+            self.drawn = 0  # a load of 300 answers would else have a median of its own
             return json.dumps(held).encode()
         if path == "/v1/chat/completions":
             return STREAM

@@ -6,8 +6,6 @@ from benchmarks.verdicts import JUDGED, VERDICTS, Case, read, simulate, spread
 from pipeline.model import Metric
 
 RECORDED = read()
-
-
 BOTH: tuple[Metric, ...] = ("p99_ms", "throughput_rps")
 
 
@@ -25,7 +23,7 @@ def test_a_planted_slowdown_is_refused_or_asks_for_more(metric: Metric) -> None:
 
 def test_a_gross_slowdown_is_refused_within_five_rounds() -> None:
     found = simulate(RECORDED, Case(metric="p50_ms", slowdown=4.0, limit=0.1, most=5), 40)
-    assert found["beyond"] >= 30  # the machine was that noisy
+    assert found["beyond"] >= 36
 
 
 def test_the_rounds_are_real_and_noisy() -> None:
