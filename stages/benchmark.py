@@ -16,7 +16,6 @@ from pipeline.model import (
     Check,
     ColdStart,
     DiskNeed,
-    PlatformImage,
     Problem,
     Pull,
 )
@@ -30,7 +29,6 @@ from stages.models.model import Model
 from stages.models.registry_layers import RegistryLayers
 from stages.servers import PROTOCOLS
 from stages.servers import pull as pulls
-from stages.servers.archive import for_engine
 from stages.servers.baseline import Contest, Outcome
 from stages.servers.built import BuiltHere
 from stages.servers.checks import (
@@ -56,6 +54,7 @@ from stages.servers.session import Measurement, Session, Workload
 from stages.servers.sidecars import Sidecar
 from stages.servers.site import our_site
 from stages.servers.start import refuse_taken
+from stages.servers.subject import Subject
 from stages.servers.turn import our_turn
 
 
@@ -193,18 +192,7 @@ class Benchmark:
         """
         image = have[BuiltImage]
         built = BuiltHere(image=image, files=self.files, registries=self.registries)
-        return self.measure(
-            built,
-            desk,
-            near=built.near,
-            pull=lambda facts: self._pull(image, for_engine(image, facts), desk),
-        )
-
-    def _pull(self, image: BuiltImage, platform: PlatformImage, desk: Desk) -> Pull:
-        pull = pulls.pull_of(image, platform, self.pull_bandwidth)
-        if not self.measure_pull:
-            return pull
-        return pulls.measured(pull, image, platform, self.registries, desk)
+        return self.measure(built, desk, near=built.near)
 
     def measure(
         self,
@@ -212,7 +200,6 @@ class Benchmark:
         desk: Desk,
         *,
         near: Callable[[Desk], Near] = lambda _: Near(),
-        pull: Callable[[EngineFacts], Pull | None] = lambda _: None,
     ) -> BenchmarkReport:
         """Measure any image; `near` tells what another one may share with it, where there is a contest.
 
@@ -233,12 +220,18 @@ class Benchmark:
             self.protocol,
             measured,
             starts=starts,
-            pull=pull(facts),
+            pull=self._pull(subject, desk),
             cpus=serving.cpus,
             machine=watch.machine(),
             doubts=doubts,
         ).model_copy(update={"settings": self._settings(serving)})
         return outcome.told_in(report)
+
+    def _pull(self, subject: Subject, desk: Desk) -> Pull | None:
+        pull = pulls.pull_of(subject, self.pull_bandwidth)
+        if pull is None or not self.measure_pull:
+            return pull
+        return pulls.measured(pull, subject, self.registries, desk)
 
     def _compared(
         self, session: Session, image: FoundImage, near: Callable[[], Near], facts: EngineFacts

@@ -36,6 +36,18 @@ class ImagePlatform:
         return tuple(map(to_descriptor, json.loads(self.content)["layers"]))
 
     @property
+    def application_layers(self) -> tuple[Descriptor, ...]:
+        """All layers but those of weights."""
+        weights = self.model_layers
+        return tuple(each for each in self.layers if each.digest not in weights)
+
+    @property
+    def weights_layers(self) -> tuple[Descriptor, ...]:
+        """The layers of weights; none where the history does not tell."""
+        weights = self.model_layers
+        return tuple(each for each in self.layers if each.digest in weights)
+
+    @property
     def model_layers(self) -> Mapping[Digest, str]:
         """The layers of weights with their folders in the image; none where the history does not tell."""
         document = json.loads(self.config)

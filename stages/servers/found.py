@@ -120,7 +120,14 @@ class LayoutImage:
         )
         one = for_engine(self.name, every, facts)
         loaded = load(self.path.name, one, one.layers, layout, facts, site)
-        return Subject(image=loaded, name=self.path.name, digest=self.root.digest, with_weights=True)
+        return Subject(
+            image=loaded,
+            name=self.path.name,
+            digest=self.root.digest,
+            with_weights=True,
+            application_layers=one.application_layers,
+            weights_layers=one.weights_layers,
+        )
 
 
 def for_engine(name: str, platforms: Sequence[ImagePlatform], facts: EngineFacts) -> ImagePlatform:

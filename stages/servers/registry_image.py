@@ -48,20 +48,21 @@ class RegistryImage:
         with full_disk_named("there is no room left for the deployed image", f"Free some of {layout.path}."):
             with opened(self.application, self.registries, site.desk) as reader:
                 one = for_engine(self.name, _read(reader, self.application), facts)
-                application = tuple(each for each in one.layers if each.digest not in one.model_layers)
-                store.pull(application, reader)
+                store.pull(one.application_layers, reader)
                 weights = store.weights(one, reader)
             if self.model is not None and near.mounted_at is not None:
                 with opened(self.model, self.registries, site.desk) as reader:
                     apart = store.weights(_read(reader, self.model)[0], reader)
                 weights += tuple(each.model_copy(update={"path": near.mounted_at}) for each in apart)
-        loaded = load(self.application.name, one, application, layout, facts, site)
+        loaded = load(self.application.name, one, one.application_layers, layout, facts, site)
         return Subject(
             image=loaded,
             name=short_name(self.application.name),
             digest=self.digests[0],
             mounts=place_weights(weights, loaded, site),
             with_weights=bool(weights),
+            application_layers=one.application_layers,
+            weights_layers=tuple(each.descriptor for each in weights),
         )
 
 
@@ -98,7 +99,7 @@ class _Store:
     def weights(self, one: ImagePlatform, reader: RepositoryClient) -> tuple[ModelLayer, ...]:
         """Return the layers of weights with their files on this machine; those that are near are shared."""
         near = {each.descriptor.digest: each for each in self.near.weights}
-        found = [each for each in one.layers if each.digest in one.model_layers]
+        found = one.weights_layers
         if missing := [each for each in found if each.digest not in near]:
             self._say(missing, "the deployed weights")
         return tuple(

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.model import BuiltImage
+from pipeline.model import BuiltImage, Descriptor
 from pipeline.reference import Digest
 from stages.models.fetch import fetch
 from stages.models.interface import Files
 from stages.models.registry_layers import RegistryLayers
-from stages.servers.archive import load_application
+from stages.servers.archive import for_engine, load_application
 from stages.servers.engine import EngineFacts
 from stages.servers.leftovers import owned_tag
 from stages.servers.mounts import Mount
@@ -30,6 +30,9 @@ class Subject:
     """The weights, where the image in the engine is without them."""
     with_weights: bool = False
     """It has weights, mounted or in its own layers."""
+    application_layers: Sequence[Descriptor] = ()
+    """As a registry has them, compressed; nothing where only the engine knows the image."""
+    weights_layers: Sequence[Descriptor] = ()
 
 
 def place(
@@ -49,4 +52,6 @@ def place(
         digest=image.digest,
         mounts=place_weights(image.as_mounted(layers), application, site),
         with_weights=bool(image.weights),
+        application_layers=for_engine(image, facts).application_layers,
+        weights_layers=tuple(layer.descriptor for layer in image.weights),
     )

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model import BenchmarkReport
-from tests.support.project import TINY, docker
+from pipeline.artifacts import Artifacts
+from pipeline.model import BenchmarkReport, BuiltImage, PushedImage
+from tests.support.project import TINY, Project, docker
 
 IMAGE = "model-image-pipeline-test/bench"
 LOAD = ("--model", "tiny", "--rate", "100", "--duration", "1.5", "--starts", "1")
@@ -61,6 +62,31 @@ def test_an_image_of_the_engine_needs_no_project(tiny: str, tmp_path: Path) -> N
     assert [verdict["policy"] for verdict in document["verdicts"]] == ["performance"]
     assert not list(tmp_path.iterdir())
     assert containers(f"{tiny}:new") == ""
+
+
+def test_an_image_of_a_registry_or_a_folder_tells_what_a_node_has_to_pull(
+    project: Project, skopeo: str, tmp_path: Path
+) -> None:
+    project.set(skip__benchmark="it is run alone")
+    project.passes("run", "--until", "push")
+    made = Artifacts(*project.record().made())
+    built, reference = made[BuiltImage], made[PushedImage].references[0]
+    name = f"{reference.repository}@{built.digest}"
+    login = f"--src-creds={project.registry.username}:{project.registry.password}"
+    folder = tmp_path / "layout"
+    as_it_is = ("--preserve-digests", "--dest-oci-accept-uncompressed-layers", "--src-tls-verify=false")
+    copy = [skopeo, "copy", "--quiet", *as_it_is, login, f"docker://{name}", f"oci:{folder}"]
+    subprocess.run(copy, check=True, capture_output=True)
+    application = sum(layer.size_bytes for layer in built.platforms[0].application_layers)
+    weights = sum(layer.descriptor.size_bytes for layer in built.model_layers)
+    for subject in (name, str(folder)):
+        done = project.pipeline("bench", subject, *LOAD, "--json", "--set", "benchmark.measure_pull=true")
+        assert done.returncode in {0, 3}, done.stderr  # 3: as above
+        pull = BenchmarkReport.model_validate(json.loads(done.stdout)["benchmark"]).pull
+        assert pull is not None
+        assert (pull.total_bytes, pull.application_bytes) == (application + weights, application)
+        assert pull.measured_s is not None
+        assert pull.estimated_s is not None
 
 
 @pytest.mark.long
