@@ -54,6 +54,17 @@ class Dialogue:
         """Return what the work gives, also when the container ends meanwhile."""
         return self._runner.run(_awaited(work))
 
+    def address(self, port: int | None = None) -> tuple[str, int]:
+        """Return where the server answers us, or what is beside it.
+
+        Raises:
+            StageFailed: the container ended at once, or the engine gives it none.
+        """
+        try:
+            return self._container.address(port)
+        except StageFailed as error:
+            raise self._explained(error) from error
+
     def connect(self, protocol: ServerProtocol, target: Target) -> ModelServer:
         """Open the conversation."""
         return self.run(self._connect(protocol, target))

@@ -71,7 +71,7 @@ class Running:
     ) -> None:
         self.container, self.sampler = container, sampler
         self._dialogue, self._serving, self._clock = dialogue, session.serving, clock
-        host, port = container.address()
+        host, port = dialogue.address()
         serving = session.serving
         self._target = Target(
             host=host,
@@ -95,7 +95,7 @@ class Running:
         for sidecar in self._serving.sidecars:
             start_beside(self.container, sidecar)
             if sidecar.port is not None:
-                host, port = self.container.address(sidecar.port)
+                host, port = self._dialogue.address(sidecar.port)
                 self._dialogue.run(until_open(host, port, self._clock, sidecar.image))
         start = self._dialogue.run(cold_start(self._server, self._target, self._clock))
         self.cold_start = start.model_copy(update={"container_ms": container_ms})

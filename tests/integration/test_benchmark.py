@@ -28,10 +28,13 @@ from stages.load.open_loop import OpenLoop
 from stages.load.sweep import SweepPlan
 from stages.oci.assemble import Additions, assemble
 from stages.oci.layout import Layout
+from stages.servers.container import Container, ContainerSettings
+from stages.servers.dialogue import Dialogue
 from stages.servers.engine import Engine as DockerEngine
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.memory import EngineStatistics
 from stages.servers.sidecars import Sidecar
+from stages.servers.site import our_site
 from stages.servers.v2 import OpenInference
 from tests.support.engine import Engine
 from tests.support.weights import describe
@@ -339,6 +342,28 @@ def test_a_server_that_misses_its_weights_is_told_how_to_get_them(image: BuiltIm
         run(benchmark(), image.model_copy(update={"model_layers": ()}), desk)
     assert "FileNotFoundError" in raised.value.tail
     assert raised.value.advice.startswith("No `model:` is configured, so no weights were mounted")
+
+
+def test_a_server_that_ended_before_its_address_was_asked_for_is_told_the_same(
+    base_image: str, desk: Desk, tmp_path: Path
+) -> None:
+    command = json.dumps(["python3", "-c", "open('/models/none')"])
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nCMD {command}\n")
+    name = f"model-image-pipeline-test/ends:{uuid4().hex}"
+    docker("build", "--quiet", "--tag", name, str(tmp_path))
+    try:
+        container = Container(our_site(desk)[0], ContainerSettings(image=name, port=8080))
+        container.start()
+        assert container.ended.wait(60)
+        with (
+            Dialogue(container, with_weights=False, readiness_timeout_s=1) as dialogue,
+            pytest.raises(StageFailed, match="ended by itself with exit code 1") as raised,
+        ):
+            dialogue.address()
+        assert raised.value.advice.startswith("No `model:` is configured, so no weights were mounted")
+    finally:
+        desk.clear()
+        docker("image", "rm", name)
 
 
 def test_a_server_that_dies_at_its_start_is_noticed_at_once(image: BuiltImage, desk: Desk) -> None:

@@ -125,7 +125,9 @@ def two(
         overlay.write_text(overlay.read_text().replace("IMAGE", f"{first}/{project.name}/tiny"))
         gitops = create_repository(content)
         project.set(
-            registries=[f"{each}/{project.name}" for each in registries], update__repository=gitops.url
+            registries=[f"{each}/{project.name}" for each in registries],
+            update__repository=gitops.url,
+            skip__benchmark="only the registries matter here",
         )
         line.plan = always(
             lambda seen: seen.method == "PUT" and "/manifests/" in seen.path, Fault("answer", status=403)
