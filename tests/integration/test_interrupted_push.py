@@ -241,9 +241,11 @@ def test_a_registry_that_keeps_half_a_chunk_costs_less_than_a_chunk(
         proxy.plan = once(chunk(number), Fault("cut", byte))
         pushed = client.push_blob(blob())
         (told, *_) = proxy.of("GET", "/blobs/uploads/")
-        again = CHUNK if told.status == 204 else number * CHUNK + byte
+        anew = len(proxy.of("POST")) == 2
+        again = number * CHUNK + byte + CHUNK if anew else CHUNK
         assert told.status in {204, 404}
-        assert len(proxy.of("POST")) == (1 if told.status == 204 else 2)
+        assert anew or len(proxy.of("POST")) == 1
+        assert anew or told.status == 204  # a slow registry still tells of what it is about to throw away
         assert len(CONTENT) < proxy.body_bytes() <= len(CONTENT) + again
         assert pushed.sent_bytes <= len(CONTENT) + max(again, (number + 1) * CHUNK)
         assert stored(registry, client) == DIGEST
