@@ -45,6 +45,7 @@ jobs:
         run: |
           echo "password $REGISTRY_PASSWORD"
           find "$GITHUB_WORKSPACE" "$RUNNER_TEMP" -name owned
+          cat "$RUNNER_TEMP/cache.log"
           cat "$RECORD"
 """
 
@@ -120,6 +121,7 @@ def test_the_example_is_delivered_whatever_branch_and_message_hold(  # noqa: PLR
     assert any("CVE-2025-62727 in starlette" in text for _, text in log.annotations("deliver"))
     assert "/owned" not in log.printed("after")
     assert not list(tmp_path.rglob("owned"))
+    assert "no cache service" in log.printed("after")
 
 
 STAGES = {
