@@ -2,11 +2,14 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from pipeline import compose_gitops as gitops
 from pipeline.benchmark_section import DEPLOYED, BenchmarkSection
 from pipeline.cascade import Configuration
-from pipeline.errors import ConfigurationError
+from pipeline.compose_verify import attested, believed
+from pipeline.desk import Desk
+from pipeline.errors import ConfigurationError, Interrupted, PipelineError
 from pipeline.interface import Policy
 from pipeline.model import BenchmarkReport, RegressionLimit
 from pipeline.record import Runs, read_record
@@ -26,7 +29,9 @@ def contest(configuration: Configuration) -> Contest | None:
     return Contest(
         baseline=_baseline(configuration, section.baseline),
         rounds=rounds(section, limits(gitops.policies(configuration))),
-        recorded=lambda digest: recorded(runs, digest),
+        recorded=lambda found, desk: chain(
+            recorded(runs, found.digests[0]), attested_benchmarks(configuration, found.name, desk)
+        ),
     )
 
 
@@ -55,6 +60,29 @@ def recorded(runs: Runs, digest: Digest) -> Iterator[BenchmarkReport]:
             for made in read_record(runs.path(name)).made():
                 if isinstance(made, BenchmarkReport) and made.digest == digest:
                     yield made
+
+
+def attested_benchmarks(configuration: Configuration, name: str, desk: Desk) -> Iterator[BenchmarkReport]:
+    """Yield what was attested of an image's benchmark: a fresh machine remembers no run of its own.
+
+    Only a signer that `verify:` or `attest:` names is believed; why there is nothing is said at the desk.
+    """
+    values = configuration.values
+    try:
+        section = believed(values.attest, values.verify)
+    except ConfigurationError:
+        return
+    image = Reference.parse(name)
+    try:
+        found = attested(
+            image, registries(configuration, image.repository), section, configuration.root, desk
+        )
+    except Interrupted:
+        raise
+    except PipelineError as error:
+        desk.say(f"no attested benchmark: {error.message.splitlines()[0]}")
+        return
+    yield from (made for made in found.evidence if isinstance(made, BenchmarkReport))
 
 
 def registries(configuration: Configuration, *further: Repository) -> Registries:

@@ -25,8 +25,8 @@ from stages.servers.session import Session, Workload
 from stages.servers.site import Site
 
 _NO_REPOSITORY = "`update:` names no GitOps repository, so nobody knows what is deployed"
-Recorded = Callable[[Digest], Iterable[BenchmarkReport]]
-"""The benchmarks of the image with this digest that anybody here remembers, the newest first."""
+Recorded = Callable[[FoundImage, Desk], Iterable[BenchmarkReport]]
+"""Yields earlier benchmarks of an image; the first that fits stands in."""
 
 
 class Baseline(Protocol):
@@ -86,24 +86,26 @@ class Outcome:
 
     comparison: Comparison | None = None
     missing: str = ""
-    found: FoundImage | None = None
-    recorded: Recorded = lambda _: ()
+    name: str = ""
+    records: Callable[[], Iterable[BenchmarkReport]] = tuple
+    """Earlier benchmarks of the other image, asked for only where it could not be run."""
 
     def told_in(self, report: BenchmarkReport) -> BenchmarkReport:
         """Return the report with the comparison, or with that to a recorded benchmark, or with neither."""
         comparison, missing = self.comparison, self.missing
-        if comparison is None and self.found is not None:
-            comparison, missing = self._standing_in(report, self.found)
+        if comparison is None:
+            comparison, missing = self._standing_in(report)
         return report.model_copy(update={"comparison": comparison, "comparison_missing": missing})
 
-    def _standing_in(self, report: BenchmarkReport, found: FoundImage) -> tuple[Comparison | None, str]:
-        """Return the comparison with the newest record that fits, or why the newest of all does not."""
-        tried = [
-            against_recorded(report, known, found.name, self.missing)
-            for known in self.recorded(found.digests[0])
-        ]
-        fitting = (one for one in tried if one[0] is not None)
-        return next(fitting, tried[0] if tried else (None, self.missing))
+    def _standing_in(self, report: BenchmarkReport) -> tuple[Comparison | None, str]:
+        """Return the comparison with the first record that fits, or why the first of all does not."""
+        misfit = ""
+        for known in self.records():
+            comparison, why = against_recorded(report, known, self.name, self.missing)
+            if comparison is not None:
+                return comparison, why
+            misfit = misfit or why
+        return None, misfit or self.missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ class Contest:
 
     baseline: Baseline
     rounds: RoundsPlan = field(default_factory=RoundsPlan)
-    recorded: Recorded = lambda _: ()
+    recorded: Recorded = lambda *_: ()
 
     def held(
         self,
@@ -160,14 +162,18 @@ class Contest:
         if not comparison.metrics:
             why = "; ".join(filter(None, (comparison.ended, *comparison.notes)))
             return Outcome(missing=f"nothing could be compared: {why}")
-        return Outcome(comparison=comparison, found=found)
+        return Outcome(comparison=comparison)
 
     def _without(self, error: PipelineError | OSError, found: FoundImage | None, desk: Desk) -> Outcome:
         told = error.message if isinstance(error, PipelineError) else str(error)
         why = (told.splitlines() or [type(error).__name__])[0]
         missing = f"{found.name} cannot be run here: {why}" if found is not None else why
         desk.say(f"no comparison: {missing}")
-        return Outcome(missing=desk.redact(missing), found=found, recorded=self.recorded)
+        if found is None:
+            return Outcome(missing=desk.redact(missing))
+        return Outcome(
+            missing=desk.redact(missing), name=found.name, records=lambda: self.recorded(found, desk)
+        )
 
 
 class _Unusable(Exception):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.artifacts import Artifacts
+from pipeline.cascade import read_config
 from pipeline.cli import main
+from pipeline.compose_contest import attested_benchmarks
+from pipeline.model import BenchmarkReport, Skipped
 from stages.attestations.types import (
     PROVENANCE,
     TEST_RESULT,
@@ -27,6 +32,7 @@ from tests.support.attested import (
 )
 from tests.support.cosign import KeyPair
 from tests.support.registry import Registry
+from tests.unit.policies.evidence import benchmark
 
 
 def test_verify_on_another_machine_judges_what_was_attested(
@@ -65,6 +71,32 @@ def test_verify_on_another_machine_judges_what_was_attested(
     logged = ["verify", delivered.reference, "--key", str(key.public), "--trusted-root", str(root)]
     assert main(logged) == 9
     assert "no entry in the transparency log" in capsys.readouterr().err
+
+
+def test_a_machine_without_records_takes_the_attested_benchmark_of_the_deployed_image(
+    deliver: Deliver, key: KeyPair, foreign_key: KeyPair, elsewhere: Path
+) -> None:
+    """It stands in where that image cannot be run: on a CI runner nothing else is left of earlier runs."""
+    delivered = deliver()
+    report = benchmark().model_copy(update={"digest": delivered.image.digest, "settings": "the same"})
+    delivered.have = Artifacts(*(each for each in delivered.have if not isinstance(each, Skipped)), report)
+    delivered.attest(stage_of(delivered, key))
+    said: list[str] = []
+    desk = replace(delivered.desk("benchmark"), say=said.append)
+
+    def known(verify: str) -> list[BenchmarkReport]:
+        path = elsewhere / "pipeline.yaml"
+        path.write_text(f"image: tiny\nregistries: [{delivered.repositories[0]}]\n{verify}")
+        return list(attested_benchmarks(read_config(path, environment={}), delivered.reference, desk))
+
+    believed = "verify: {{key: {}, transparency_log: false}}\n"
+    assert known(believed.format(key.public)) == [report]
+    assert said == []
+    assert known(believed.format(foreign_key.public)) == []
+    assert known("") == []
+    (why,) = said
+    assert why.startswith("no attested benchmark: ")
+    assert "signed with another key" in why
 
 
 def test_a_changed_byte_is_told(  # noqa: PLR0913, PLR0917 - the real parts

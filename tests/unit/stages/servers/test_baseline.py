@@ -1,5 +1,6 @@
 """The comparison where nothing is measured: the same digest, no image to be had, an earlier record."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Known:
         return self.image
 
 
-def held(tmp_path: Path, baseline: Known, recorded: Recorded = lambda _: ()) -> Outcome:
+def held(tmp_path: Path, baseline: Known, recorded: Recorded = lambda *_: ()) -> Outcome:
     desk = Desk(folder=tmp_path, cache=tmp_path)
     site = Site(
         engine=Engine(process.run),
@@ -147,7 +148,7 @@ def test_what_keeps_the_other_image_from_running_is_told_and_ends_nothing(
 def test_its_recorded_benchmark_stands_in_and_says_so(tmp_path: Path) -> None:
     known = {OLD: (report(OLD, kind="Xeon, 64 cores"), report(OLD, p99_ms=5.0), report(OLD, p99_ms=1.0))}
     lost = Known(Somewhere((OLD,), RemoteError("the registry does not answer")))
-    made = held(tmp_path, lost, known.__getitem__).told_in(report(p99_ms=8.0))
+    made = held(tmp_path, lost, lambda found, _: known[found.digests[0]]).told_in(report(p99_ms=8.0))
     assert made.comparison is not None
     assert (made.comparison.how, made.comparison_missing) == ("recorded", "")
     assert "the registry does not answer" in made.comparison.notes[0]
@@ -171,6 +172,17 @@ def test_a_record_of_another_machine_or_with_other_settings_does_not(
     tmp_path: Path, known: BenchmarkReport, why: str
 ) -> None:
     lost = Known(Somewhere((OLD,), RemoteError("the registry does not answer")))
-    made = held(tmp_path, lost, {OLD: (known,)}.__getitem__).told_in(report())
+    made = held(tmp_path, lost, lambda *_: (known,)).told_in(report())
     assert made.comparison is None
     assert why in made.comparison_missing
+
+
+def test_records_are_looked_for_no_further_than_the_first_that_fits(tmp_path: Path) -> None:
+    def records(found: FoundImage, desk: Desk) -> Iterator[BenchmarkReport]:
+        yield report(OLD, p99_ms=5.0)
+        raise AssertionError("a registry would have been asked in vain")
+
+    lost = Known(Somewhere((OLD,), RemoteError("the registry does not answer")))
+    made = held(tmp_path, lost, records).told_in(report())
+    assert made.comparison is not None
+    assert made.comparison.how == "recorded"
