@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from posixpath import normpath
 from typing import ClassVar, Literal
 
 from pipeline.interface import Case
@@ -153,6 +154,8 @@ allowed:
 
 
 def _allows(allowance: Allowance, gitops: str, target: str) -> bool:
-    return any(fnmatchcase(target, each) for each in allowance.targets) and any(
+    """Tell whether a manifest may be written, by the path that it has once `..` is followed."""
+    path = normpath(target)
+    return any(fnmatchcase(path, normpath(each)) for each in allowance.targets) and any(
         fnmatchcase(gitops, each) for each in allowance.gitops
     )

@@ -14,6 +14,7 @@ from pipeline.model import (
     BaseImage,
     Baseline,
     BuiltImage,
+    Destinations,
     FoundBy,
     Image,
     Level,
@@ -389,6 +390,23 @@ def test_skipped_stages() -> None:
     ]
     silent = left_out.model_copy(update={"reason": " "})
     assert not judge("{rule: skipped, allowed: [benchmark]}", silent).passed
+
+
+@pytest.mark.parametrize(
+    ("target", "allowed"),
+    [
+        ("overlays/dev", True),
+        ("./overlays//dev/web.yaml", True),
+        ("overlays/dev/../prod", False),
+        ("overlays/dev/../../overlays/prod/web.yaml", False),
+        ("../overlays/dev", False),
+    ],
+)
+def test_a_path_is_where_it_leads_to(target: str, allowed: bool) -> None:
+    """What `..` leads to is what is written, whatever the path begins with."""
+    rule = "{rule: destinations, allowed: [{branches: ['*'], targets: [./overlays/dev, 'overlays/dev/*']}]}"
+    bound = Destinations(stage="update", gitops="https://git.example.com/deploy", targets=(target,))
+    assert judge(rule, bound).passed is allowed
 
 
 def test_a_warning_does_not_refuse() -> None:
