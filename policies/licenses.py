@@ -34,9 +34,14 @@ def parse(text: str) -> Any | None:  # a tree of boolean.py, which has no types
 
 
 def _pattern(value: str) -> str:
-    if "*" not in value and parse(value) is None:
+    """Return a pattern as it is, and the name of a licence as SPDX writes it today: so findings are read."""
+    if "*" in value:
+        return value
+    if (tree := parse(value)) is None:
         raise ValueError("no SPDX licence goes by this name; https://spdx.org/licenses lists them")
-    return value
+    if not isinstance(tree, LicenseSymbol | LicenseWithExceptionSymbol):
+        raise ValueError("this is an expression of several licences; name each of them by itself")
+    return str(tree)
 
 
 Patterns = tuple[Annotated[str, AfterValidator(_pattern)], ...]

@@ -30,6 +30,10 @@ def accepted(rule: dict[str, object], *licenses: str) -> bool:
         ({"allow": ["GPL-2.0-only WITH Classpath-exception-2.0"]}, "GPL-2.0-only", False),
         ({"deny": ["AGPL-*"]}, "AGPL-3.0-or-later", False),
         ({"deny": ["AGPL-*"]}, "MIT", True),
+        ({"deny": ["AGPL-3.0"]}, "AGPL-3.0-only", False),  # SPDX's older names, in rules as in packages
+        ({"deny": ["gpl-2.0+"]}, "GPL-2.0-or-later", False),
+        ({"allow": ["LGPL-2.1"]}, "LGPL-2.1-only", True),
+        ({"allow": ["LGPL-2.1-only"]}, "LGPL-2.1", True),
         ({"allow": ["*"], "deny": ["AGPL-*"]}, "AGPL-3.0-only OR MIT", True),
         ({"allow": ["MIT"]}, "BSD", False),
         ({"allow": ["MIT"], "unknown": "allow"}, "BSD", True),
@@ -44,5 +48,7 @@ def test_expressions(rule: dict[str, object], license_: str, expected: bool) -> 
 def test_mistakes() -> None:
     with pytest.raises(ConfigurationError, match="no SPDX licence goes by this name"):
         accepted({"allow": ["MTI"]})
+    with pytest.raises(ConfigurationError, match="an expression of several licences"):
+        accepted({"deny": ["MIT OR AGPL-3.0-only"]})  # it would deny nothing
     with pytest.raises(ConfigurationError, match="everything is allowed"):
         accepted({"unknown": "allow"})
