@@ -33,6 +33,7 @@ class _Combination:
             reasons=self._reasons(verdicts) if verdicts else (empty,),
             summary="; ".join(verdict.summary for verdict in verdicts if verdict.passed),
             notes=tuple(note for verdict in verdicts for note in verdict.notes),
+            accepted=tuple(dict.fromkeys(one for verdict in verdicts for one in verdict.accepted)),
             origin=self.origin,
         )
 

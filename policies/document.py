@@ -35,8 +35,8 @@ policies:
 - **`extends`** takes over a pack, by its name or as a file relative to this one. Rules are added. `replaces: ID` puts a
   rule in the place of one of its entries, as a whole; `without:` leaves one out, for a reason. An entry's id is its
   `id:`, else the name of its rule. A pack that comes back to itself is an error.
-- **`exceptions`** and **`vex`** of a pack hold for all its rules about vulnerabilities. An exception ends on its day: from
-  then on the finding is refused again, with the day. One that covers nothing is reported. VEX documents are OpenVEX or
+- **`exceptions`** and **`vex`** of a pack hold for all its rules about vulnerabilities. An exception holds through its
+  day; after it the finding is refused again, and says since when. One that covers nothing is reported. VEX documents are OpenVEX or
   CycloneDX: `not_affected` with a justification and `fixed` count, for the image's digest or a package in it.
 - **Packs of your own** are files, or come with an installed package: an entry point of the group
   `model_image_pipeline.packs` names a package, and the pack `strict` is `strict.yaml` in it. A name that is taken is an

@@ -124,9 +124,7 @@ exceptions:
         """Return the verdict on a scan; exceptions hold as of now, ages are those on the day of the scan."""
         today = case.now.date()
         live = tuple(one for one in self.exceptions if one.expires >= today)
-        counted = tuple(
-            found for found in self._looked_at(artifact) if self._accepted(found, artifact, live) is None
-        )
+        counted = tuple(self._counted(artifact, live))
         accepted = [
             one for found in artifact.vulnerabilities if (one := self._accepted(found, artifact, live))
         ]
@@ -152,12 +150,18 @@ exceptions:
                 return Accepted(id=found.id, package=found.package, reason=f"VEX of {said.origin}")
         return None
 
-    def _looked_at(self, report: ScanReport) -> Iterator[Vulnerability]:
-        """Yield the findings that this rule is about, each once wherever the package lies in the image."""
+    def _counted(
+        self, report: ScanReport, live: tuple[VulnerabilityException, ...]
+    ) -> Iterator[Vulnerability]:
+        """Yield the findings that this rule is about, each once wherever the package lies in the image.
+
+        Of two packages of one name and version (a wheel, one of the distribution) one may be accepted alone.
+        """
         seen: set[tuple[str, str, str]] = set()
         new = report.new_vulnerabilities if self.new_only else None
         for found in report.vulnerabilities if new is None else new:
-            if found.key not in seen and self._concerns(found, report):
+            concerns = found.key not in seen and self._concerns(found, report)
+            if concerns and self._accepted(found, report, live) is None:
                 seen.add(found.key)
                 yield found
 

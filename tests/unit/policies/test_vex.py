@@ -149,6 +149,16 @@ def test_a_package_of_another_kind_is_another_one(
     assert rule.judge(scan(found)).passed is expected
 
 
+@pytest.mark.parametrize("first", ["python-pkg", "debian"])
+def test_a_package_of_another_kind_is_not_accepted_along_with_it(first: str, tmp_path: Path) -> None:
+    """Name, version and vulnerability are the same; the statement is about one of the two packages."""
+    accepted(openvex(products=[{"@id": "pkg:pypi/pyyaml@5.3"}]), tmp_path)
+    (rule,) = load_policies("./ours.yaml", tmp_path)
+    kinds = (first, "debian" if first == "python-pkg" else "python-pkg")
+    both = (FOUND.model_copy(update={"package_type": kind, "target": kind}) for kind in kinds)
+    assert not rule.judge(scan(*both)).passed
+
+
 @pytest.mark.parametrize(
     ("versions", "expected"),
     [
