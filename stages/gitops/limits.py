@@ -57,7 +57,8 @@ def _limits(said: ContainerResources | None) -> Limits:
     memory = said.limits.get("memory")
     cpus = said.limits.get("cpu") or said.requests.get("cpu")
     if memory is None and cpus is None:
-        raise ConfigurationError(f"{said.path} states no limits beside the image", advice=advice)
+        why = f" ({said.unrendered}, so it was read as it stands)" * bool(said.unrendered)
+        raise ConfigurationError(f"{said.path} states no limits beside the image{why}", advice=advice)
     how = " as rendered" if said.rendered else ""
     what = "limit" if said.limits.get("cpu") else "request"
     gpus = said.limits.get(GPU) or said.requests.get(GPU)
@@ -69,8 +70,8 @@ def _limits(said: ContainerResources | None) -> Limits:
     )
     try:
         return Limits(
-            memory_bytes=None if memory is None else int(parse_quantity(memory)),
-            cpus=None if cpus is None else parse_quantity(cpus),
+            memory_bytes=None if memory is None else int(parse_quantity(memory)) or None,
+            cpus=None if cpus is None else parse_quantity(cpus) or None,
             gpus=here,
             found=f"{', '.join(filter(None, parts))} of {said.path}{how}",
         )

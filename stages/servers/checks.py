@@ -15,6 +15,7 @@ from stages.servers.interface import ServerProtocol
 from stages.servers.limits import Limits
 
 LEAST_MEMORY_BYTES = 6 * 1024**2  # engines refuse less
+LEAST_CPUS = 0.01  # the same
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
@@ -99,12 +100,14 @@ def check_limits(
 
 def check_found(limits: Limits, facts: EngineFacts) -> Check:
     """Tell whether the engine can run a container with the limits of a manifest."""
-    problem, _ = _cpu_problem(limits.cpus, facts)
-    if problem:
-        advice = "Run the benchmark on a larger machine, or set `benchmark.cpus` to what there is here."
+    subject, instead = "benchmark limits", "or set `benchmark.cpus` and `benchmark.memory_limit` instead."
+    if (limits.cpus or 1) < LEAST_CPUS or (limits.memory_bytes or LEAST_MEMORY_BYTES) < LEAST_MEMORY_BYTES:
+        found = f"engines ask for {LEAST_CPUS:g} processors and 6 MiB at least: {limits.found}"
+        return missing(subject, Problem.CONFIGURATION, found, f"State what the server needs, {instead}")
+    if _cpu_problem(limits.cpus, facts)[0]:
         found = f"the engine has {facts.cpus} processors: {limits.found}"
-        return missing("benchmark limits", Problem.CONFIGURATION, found, advice)
-    return Check(subject="benchmark limits", found=limits.found)
+        return missing(subject, Problem.CONFIGURATION, found, f"Run it on a larger machine, {instead}")
+    return Check(subject=subject, found=limits.found)
 
 
 def missing(subject: str, problem: Problem, found: str, advice: str) -> Check:
@@ -135,6 +138,8 @@ def _memory_problem(limit: str | None) -> tuple[str, str]:
 
 
 def _cpu_problem(cpus: float | None, facts: EngineFacts) -> tuple[str, str]:
+    if cpus is not None and cpus < LEAST_CPUS:
+        return f"`benchmark.cpus` is {cpus:g}, less than the {LEAST_CPUS:g} that engines ask for", "Raise it."
     if cpus is None or not facts.cpus or cpus <= facts.cpus:
         return "", ""
     advice = "Lower it, or run the benchmark on a larger machine."

@@ -1,6 +1,7 @@
 """The limits of a benchmark from the manifests of a delivery: folder, repository, kustomization."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,13 +54,13 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(folder=tmp_path / "desk", cache=tmp_path / "cache")
 
 
-def limits(root: Path, desk: Desk, path: str, repository: str | None = None) -> Limits:
+def limits(root: Path, desk: Desk, path: str, repository: str | None = None, **hints: Any) -> Limits:
     destination = Destination(
         image=IMAGE,
         repositories=(Repository(IMAGE),),
         repository=repository,
         branch="main",
-        targets=(Target(path=path),),
+        targets=(Target(path=path, **hints),),
         author=Author(name="Tests", email="tests@example.org"),
     )
     read = ManifestLimits(destination=destination, root=root)
@@ -120,3 +121,44 @@ def test_a_manifest_without_limits_is_named(tmp_path: Path, desk: Desk) -> None:
     with pytest.raises(ConfigurationError, match="state no resources beside the image") as raised:
         limits(tmp_path, desk, "deployment.yaml")
     assert "benchmark.memory_limit" in raised.value.advice
+
+
+def stated(memory: str, *, before: str = "", name: str = "model") -> str:
+    """Return a deployment, whose init container of the same image has limits of its own."""
+    server = f"- {{name: server, image: '{IMAGE}:v1', resources: {{limits: {{memory: {memory}}}}}}}"
+    init = f"- {{name: warm, image: '{IMAGE}:v1', resources: {{limits: {{memory: {before}}}}}}}"
+    return (
+        f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\n"
+        "spec:\n  template:\n    spec:\n"
+        + (f"      initContainers:\n        {init}\n" if before else "")
+        + f"      containers:\n        {server}\n"
+    )
+
+
+def test_what_only_prepares_the_pod_has_no_say(tmp_path: Path, desk: Desk) -> None:
+    (tmp_path / "deployment.yaml").write_text(stated("2Gi", before="64Mi"))
+    assert limits(tmp_path, desk, "deployment.yaml").memory_bytes == 2 * 1024**3
+    assert limits(tmp_path, desk, "deployment.yaml", container="warm").memory_bytes == 64 * 1024**2
+
+
+def test_the_limits_are_those_of_the_resource_that_the_target_names(tmp_path: Path, desk: Desk) -> None:
+    several = (stated("512Mi", name="staging"), stated("2Gi", name="production"))
+    (tmp_path / "all.yaml").write_text("---\n".join(several))
+    assert limits(tmp_path, desk, "all.yaml", name="production").memory_bytes == 2 * 1024**3
+    assert limits(tmp_path, desk, "all.yaml", kind="Deployment", name="staging").memory_bytes == 512 * 1024**2
+
+
+def test_what_could_not_be_rendered_is_told(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT)
+    (tmp_path / "kustomization.yaml").write_text(KUSTOMIZATION)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="Kustomize is not on this machine, so it was read"):
+        limits(tmp_path, desk, "kustomization.yaml")
+
+
+def test_a_limit_of_nothing_is_none(tmp_path: Path, desk: Desk) -> None:
+    (tmp_path / "deployment.yaml").write_text(stated("0").replace("memory: 0", "memory: 1Gi, cpu: 0"))
+    found = limits(tmp_path, desk, "deployment.yaml")
+    assert (found.memory_bytes, found.cpus) == (1024**3, None)

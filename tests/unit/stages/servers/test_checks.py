@@ -9,6 +9,7 @@ from pipeline.model import Problem
 from stages.load.open_loop import OpenLoop
 from stages.servers import PROTOCOLS
 from stages.servers.checks import (
+    check_found,
     check_limits,
     check_load,
     check_platforms,
@@ -16,6 +17,7 @@ from stages.servers.checks import (
     parse_memory,
 )
 from stages.servers.engine import EngineFacts
+from stages.servers.limits import Limits
 
 
 def facts(cpus: int = 4) -> EngineFacts:
@@ -56,6 +58,26 @@ def test_limits_that_an_engine_would_refuse(
     check = check_limits(memory, cpus, environment, facts())
     assert check.problem is Problem.CONFIGURATION
     assert words in check.found
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(cpus=8, found="cpu limit 8 of it"), "the engine has 4 processors: cpu limit 8 of it"),
+        (Limits(cpus=0.005, found="cpu request 5m of it"), "0.01 processors and 6 MiB at least: cpu"),
+        (Limits(memory_bytes=4096, found="memory limit 4Ki of it"), "6 MiB at least: memory limit 4Ki"),
+    ],
+)
+def test_limits_of_a_manifest_that_an_engine_would_refuse(limits: Limits, words: str) -> None:
+    check = check_found(limits, facts())
+    assert check.problem is Problem.CONFIGURATION
+    assert words in check.found
+    assert "benchmark.cpus" in check.advice
+
+
+def test_limits_of_a_manifest_that_an_engine_accepts() -> None:
+    assert check_found(Limits(cpus=4, memory_bytes=2**30), facts()).passed
+    assert check_found(Limits(memory_bytes=2**30), facts()).passed
 
 
 def test_limits_that_an_engine_accepts() -> None:
