@@ -249,7 +249,8 @@ class Benchmark:
         """Return what was measured, and every start; in the last one a client keeps its connection."""
         measured = session.measure(self._workload())
         end = measured.shutdown
-        if self.starts == 1 or end is None or end.killed:  # who does not stop alone does not so either
+        keeps = getattr(self.protocols[self.protocol], "keeps_connections", True)
+        if self.starts == 1 or not keeps or end is None or end.killed:  # who does not stop alone never does
             return measured, (
                 measured.cold_start,
                 *(session.start_once() for _ in range(self.starts - 1)),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import LARGEST_ANSWER_BYTES
+from stages.servers.expectations import Tolerance, difference
 from stages.servers.http_client import (
     JSON,
     ask,
@@ -21,6 +22,7 @@ from stages.servers.http_client import (
     named,
     object_in,
     objects_in,
+    parsed,
     read,
     session_to,
     unsent,
@@ -35,6 +37,8 @@ PROMPT = "Say in one sentence what a container image is."
 MOST_TOKENS = 32
 END = b"[DONE]"
 MOST_COUNTED = 10_000_000
+FIELDS = (b"event", b"id", b"retry", b":")
+NO_STREAM = ' (where the server does not stream, write "stream": false into the request)'
 
 
 class OpenAI:
@@ -43,6 +47,7 @@ class OpenAI:
     options: ClassVar[frozenset[str]] = frozenset()
     answers_vary: ClassVar[bool] = True
     """Answers are sampled, and even without that they differ by what else is computed beside them."""
+    keeps_connections: ClassVar[bool] = False
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
@@ -57,6 +62,7 @@ class _Server:
     def __init__(self, session: "aiohttp.ClientSession", target: Target) -> None:
         self._session = session
         self._missed = HEALTH, 0
+        self._tolerance = Tolerance.of(target.tolerance)
         self.payloads = target.payloads
         self.model = target.model
 
@@ -125,8 +131,13 @@ class _Server:
             return Answer(f"{type(error).__name__}: {error}", temporary=True, kind="connection")
 
     def same(self, expected: bytes, answer: bytes) -> str:
-        same = expected.strip() == answer.strip()
-        return "" if same else f"it says {excerpt(answer)!r}, not {excerpt(expected)!r}"
+        wanted = _wanted(expected)
+        if answer.strip() in {expected.strip(), wanted}:
+            return ""
+        one, other = parsed(wanted), parsed(answer)
+        if isinstance(one, dict | list) and isinstance(other, dict | list):
+            return difference(one, other, self._tolerance)
+        return f"it says {excerpt(answer)!r}, not {excerpt(wanted)!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +177,16 @@ class Stream:
     counted: int | None = None
     error: str = ""
     ended: bool = False
+    strange: str = ""
+    """The first line that is none of a stream of events."""
 
     def take(self, line: bytes, now: float) -> None:
         """Take one line that came at a moment of time.perf_counter."""
+        if line.startswith(b"error:"):  # llama.cpp's word for it, which is no field of the standard
+            self.error = excerpt(line[6:].strip())
         if not line.startswith(b"data:"):
+            if not self.strange and line.strip() and not line.startswith(FIELDS):
+                self.strange = excerpt(line)
             return
         data = line[5:].strip()
         if data == END:
@@ -194,6 +211,8 @@ class Stream:
         """Return what the stream amounts to, now that it is over."""
         if self.error:
             return Answer(f"an error inside the stream: {self.error}", temporary=True, kind="stream error")
+        if not self.ended and self.strange:
+            return Answer(f"the answer is no stream of events: {self.strange}{NO_STREAM}", kind="form")
         if not self.ended:
             return Answer("the stream ended before the answer did", temporary=True, kind="stream cut")
         if not self.chunks:
@@ -236,6 +255,15 @@ def _whole(body: bytes, now: float) -> Answer:
     if counted is not None:
         tokens = Tokens(count=counted, first_at=now, last_at=now, counted_by_server=True)
     return Answer(body=str(text or "").encode(errors="replace"), tokens=tokens, at=now)
+
+
+def _wanted(expected: bytes) -> bytes:
+    """Return the text of an expected answer: a JSON file has it as a string, or as the server answers it."""
+    document = parsed(expected)
+    if isinstance(document, str):
+        return document.strip().encode(errors="replace")
+    whole = _whole(expected, 0.0)
+    return expected.strip() if whole.error else whole.body.strip()
 
 
 def _counted(document: dict[str, Any]) -> int | None:

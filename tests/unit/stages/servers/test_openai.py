@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -220,3 +221,43 @@ def test_more_clients_than_a_thousand_do_not_wait_for_us() -> None:
     with many_open_files():
         answers = talk(OpenAI(), routes, scene, payloads=(Payload(body=body),))
     assert [answer.error for answer in answers if answer.error] == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer"),
+    [
+        (b"Paris\n", b" Paris"),
+        (b'"Paris"', b"Paris"),
+        (b'"Paris"', b'"Paris"'),
+        (b'{"choices": [{"message": {"content": "Paris"}}], "usage": null}', b"Paris"),
+        (b'{"label": "cat", "score": 0.5}', b'{ "score": 0.50000001, "label": "cat" }'),
+        (b"7", b"7"),
+    ],
+)
+def test_an_expected_answer_is_text_or_json(expected: bytes, answer: bytes) -> None:
+    assert talk(OpenAI(), server(), comparing(expected, answer)) == ""
+    assert "Rome" in talk(OpenAI(), server(), comparing(expected, b"Rome"))
+
+
+def test_a_structured_answer_is_compared_as_a_document() -> None:
+    said = talk(OpenAI(), server(), comparing(b'{"label": "cat"}', b'{"label": "dog"}'))
+    assert said == "$.label is 'dog', not 'cat'"
+
+
+def comparing(expected: bytes, answer: bytes) -> Callable[[ModelServer], Awaitable[str]]:
+    async def compare(found: ModelServer) -> str:
+        return found.same(expected, answer)
+
+    return compare
+
+
+def test_a_server_that_does_not_stream_is_told_so() -> None:
+    answer = answer_of(b'{"choices": [{"message": {"content": "Paris"}}]}')
+    assert answer.kind == "form"
+    assert 'write "stream": false' in answer.error
+    assert answer_of(b"\n").kind == "stream cut"
+
+
+def test_an_error_that_is_no_data_is_one_all_the_same() -> None:
+    answer = answer_of(chunk("An"), b'error: {"message": "out of memory"}\n', DONE)
+    assert (answer.kind, "out of memory" in answer.error) == ("stream error", True)
