@@ -5,9 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ByteSize, Field, NonNegativeInt, PositiveFloat
 
-from pipeline.model import Artifact, BenchmarkReport, Metric, Reason, RegressionLimit, Verdict
+from pipeline.model import Artifact, BenchmarkReport, LoadResult, Metric, Reason, RegressionLimit, Verdict
 from policies import regression
 from policies.rule import Rule, size
+
+KEPT_UP = 0.99  # of the requests that were due in a second: the last answers are slower now and then
 
 
 class PerformanceRule(Rule):
@@ -200,9 +202,16 @@ def _summary(report: BenchmarkReport) -> str:
 
 def _highest(report: BenchmarkReport) -> float:
     """Return the most good answers per second that were seen; a slow generator can only have seen too few."""
-    seen = [load.throughput_rps for load in report.further_loads]
+    loads = (*(() if report.load is None else (report.load,)), *report.further_loads)
     found = report.sweep.best_rps if report.sweep is not None else None
-    return max(report.throughput_rps, *seen, found or 0.0)
+    return max(report.throughput_rps, *map(_shown, loads), found or 0.0)
+
+
+def _shown(load: LoadResult) -> float:
+    """Return the rate that a load shows: the one asked for, where only the last answers came later."""
+    due = load.requests / load.duration_s
+    kept_up = not load.errors and load.throughput_rps >= KEPT_UP * due
+    return max(load.throughput_rps, load.rate_rps if kept_up and load.rate_rps is not None else 0.0)
 
 
 def _asked_for(report: BenchmarkReport) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.reference import Digest
 from stages.servers.interface import Payload
 
-MEASURES = 2  # raised whenever what is measured, or how, changes: an older record is then not taken again
+MEASURES = 3  # raised whenever what is measured, or how, changes: an older record is then not taken again
 TOLD_OTHERWISE = frozenset(
     {
         *("protocols", "environment", "expect", "limits", "contest"),

@@ -98,10 +98,12 @@ class Measured:
     errors: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     tokens: TokenCounts | None = None
+    first_answer_at: float = 0.0
+    """When the first good answer had come (time.perf_counter); 0: there is none."""
     answered_at: float = 0.0
     """When the last good answer had come (time.perf_counter)."""
     elapsed_s: float = 0.0
-    """Until the last good answer, and the duration at least."""
+    """Until the last good answer (in an open loop from the first one on), and the duration at least."""
     generator_cpu: float = 0.0
 
     @property

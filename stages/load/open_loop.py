@@ -62,7 +62,8 @@ async def drive(sender: Sender, load: OpenLoop) -> None:
             task = tasks.create_task(sender.send(due, max(due, free_since)))
             task.add_done_callback(lambda _: slots.release())
         stopwatch.sent()
-    stopwatch.stop(measured)
+    # Answers come one latency after their requests, the first one too: who keeps up shows the rate.
+    stopwatch.stop(measured, since=measured.first_answer_at)
 
 
 def _give_up(measured: Measured, due: float, further: list[float]) -> None:

@@ -43,6 +43,7 @@ class Sender:
         good = self._is_good(answer, payload, number)
         if good:
             measured.good += 1
+            measured.first_answer_at = min(measured.first_answer_at or answer.at, answer.at)
             measured.answered_at = max(measured.answered_at, answer.at)
             self._count_tokens(answer, due)
         if good or answer.kind == TIMEOUT:

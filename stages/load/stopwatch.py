@@ -21,10 +21,13 @@ class Stopwatch:
         """Look at the processor time until now."""
         self._busy = max(self._busy, self._share())
 
-    def stop(self, measured: Measured) -> None:
-        """Note both; a request that hangs after the last good answer makes the load no longer."""
+    def stop(self, measured: Measured, since: float = 0.0) -> None:
+        """Note both; a request that hangs after the last good answer makes the load no longer.
+
+        It lasts from its beginning on, or from `since` (time.perf_counter).
+        """
         self.sent()
-        measured.elapsed_s = max(measured.answered_at - self.begin, self._duration_s)
+        measured.elapsed_s = max(measured.answered_at - (since or self.begin), self._duration_s)
         measured.generator_cpu = self._busy
 
     def _share(self) -> float:

@@ -81,6 +81,21 @@ def test_a_throughput_is_shown_by_any_load_or_a_sweep(more: dict[str, Any]) -> N
     assert said.endswith("good answers/s; at least 100 are needed")
 
 
+@pytest.mark.parametrize(
+    ("shown", "requests", "passes"), [(49.6, 500, True), (48.0, 500, False), (48.4, 488, True)]
+)
+def test_a_load_that_was_answered_as_it_was_due_shows_the_rate_that_was_asked_for(
+    shown: float, requests: int, passes: bool
+) -> None:
+    """Its last answers come after its end, and a load at random has a few requests more or fewer."""
+    made = load(rate_rps=50, requests=requests, throughput_rps=shown)
+    rule = "{rule: performance, minimum_throughput_rps: 50}"
+    told = benchmark().model_copy(update={"rate_rps": 50, "throughput_rps": shown, "load": made})
+    assert judge(rule, told).passed is passes
+    failing = told.model_copy(update={"load": made.model_copy(update={"errors": 1})})
+    assert not judge(rule, failing).passed
+
+
 def test_the_packs_of_ours_refuse_wrong_answers() -> None:
     for pack in ("baseline", "production"):
         made = report(further_loads=(EIGHT.model_copy(update={**WRONG, "errors": 0}),))

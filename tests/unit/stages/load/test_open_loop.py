@@ -139,3 +139,14 @@ def test_whatever_a_protocol_raises_is_one_error() -> None:
 
     measured = run(answer, OpenLoop(rate_rps=100, duration_s=0.03), 1)
     assert measured.errors == {"ValueError: odd": 3}
+
+
+def test_a_server_that_keeps_up_shows_the_rate_however_long_an_answer_takes() -> None:
+    async def answer(_: Payload) -> Answer:
+        await asyncio.sleep(0.5)
+        return GOOD
+
+    measured = run(answer, OpenLoop(rate_rps=50, duration_s=1))
+    # The last answer came half a second after the end: 33/s, were the wait for the first one counted too.
+    assert measured.answered_at - measured.first_answer_at < measured.elapsed_s + 1e-6
+    assert measured.good / measured.elapsed_s > 40

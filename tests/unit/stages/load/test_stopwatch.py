@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from stages.load.measured import Measured
 from stages.load.stopwatch import Stopwatch
 
@@ -25,3 +27,12 @@ def test_a_load_lasts_until_its_last_good_answer_and_as_long_as_was_asked_for() 
     measured.answered_at = stopwatch.begin + 3.0
     stopwatch.stop(measured)
     assert measured.elapsed_s == 3.0
+
+
+def test_a_load_may_last_from_its_first_answer_on() -> None:
+    stopwatch, measured = Stopwatch(duration_s=2.0), Measured()
+    measured.answered_at = stopwatch.begin + 3.0
+    stopwatch.stop(measured, since=stopwatch.begin + 0.25)
+    assert measured.elapsed_s == pytest.approx(2.75)
+    stopwatch.stop(measured, since=stopwatch.begin + 1.5)
+    assert measured.elapsed_s == 2.0
