@@ -122,6 +122,9 @@ class Resources(Value):
 
     steady_memory_bytes: int | None = Field(default=None, description="the median under load")
     page_cache_bytes: int | None = None
+    memory_growth_bytes: int | None = Field(
+        default=None, description="from the first fifth of the load to the last; None: too short to tell"
+    )
     cpu_seconds_per_1000_requests: float | None = None
     cpu_cores: float | None = Field(default=None, description="used under load, the mean")
     throttled_share: float | None = Field(default=None, description="of the scheduler's periods, 0 to 1")

@@ -1,7 +1,7 @@
 """What the server used: sampled while it runs, and counted over the loads."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean, median
@@ -13,6 +13,7 @@ from pipeline.model import GpuUse, Resources
 from stages.servers.memory import Usage, UsageSource
 
 SAMPLE_EVERY_S = 0.1
+FEWEST_SAMPLES = 10  # fewer tell no growth
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ def resources_of(
     return Resources(
         steady_memory_bytes=round(median(each.memory_bytes for each in used)) if used else None,
         page_cache_bytes=round(median(caches)) if caches else None,
+        memory_growth_bytes=_growth([each.memory_bytes for each in window.samples]),
         cpu_cores=cores,
         cpu_seconds_per_1000_requests=None if cores is None or not good else cores * elapsed_s / good * 1000,
         throttled_share=_throttled(window),
@@ -115,6 +117,11 @@ def resources_of(
         gpus=gpus,
         source=source,
     )
+
+
+def _growth(used: Sequence[int]) -> int | None:
+    fifth = len(used) // 5
+    return None if len(used) < FEWEST_SAMPLES else round(median(used[-fifth:]) - median(used[:fifth]))
 
 
 def _cores(window: Window, elapsed_s: float) -> float | None:

@@ -1,6 +1,7 @@
 """A hint for the deployment: requests, limits and requests per replica, each with the numbers behind it."""
 
 import math
+from collections.abc import Iterator
 
 from pipeline.model import LoadResult, Resources, Sizing, Sweep
 
@@ -10,6 +11,7 @@ REQUEST_ROOM = 1.1
 LIMIT_ROOM = 1.25  # what a short measurement did not see: longer requests, fragmentation
 RATE_ROOM = 0.7  # an autoscaler needs time to start another replica
 PROCESSOR_STEP = 0.05
+GROWS = 0.1  # of the memory in use, and a step: less is what any server does at first
 
 
 def sizing_of(
@@ -35,10 +37,19 @@ def sizing_of(
         because=(
             f"memory request: {_mib(steady)} under load and {REQUEST_ROOM - 1:.0%}",
             f"memory limit: the peak of {_mib(peak_memory_bytes)} and {LIMIT_ROOM - 1:.0%}",
+            *_growing(steady, resources.memory_growth_bytes or 0),
             *((why_cores,) if why_cores else ()),
             *((why,) if why else ()),
         ),
     )
+
+
+def _growing(steady_bytes: int, growth_bytes: int) -> Iterator[str]:
+    if growth_bytes > max(STEP_BYTES, GROWS * steady_bytes):
+        yield (
+            f"memory grew by {_mib(growth_bytes)} during the load: where it goes on, no limit is enough "
+            "(a longer `benchmark.duration_s` shows it)"
+        )
 
 
 def _rate(

@@ -417,6 +417,7 @@ def test_what_the_server_uses_is_counted_and_a_size_is_hinted_at(image: BuiltIma
     assert size.memory_limit_bytes > report.peak_memory_bytes
     assert size.requests_per_s_per_replica is not None
     assert any("CPU s per 1,000" in why for why in size.because)
+    assert any("memory grew by" in why for why in size.because)
 
 
 def test_a_worker_that_is_killed_for_its_memory_is_counted(image: BuiltImage, desk: Desk) -> None:

@@ -108,3 +108,11 @@ def test_a_kill_after_the_load_is_known_too() -> None:
             pass
         source.usage = Usage(memory_bytes=5, kills=2)
         wait_for(lambda: sampler.kills == 2)
+
+
+def test_memory_that_grows_during_a_load_is_told() -> None:
+    samples = [Usage(memory_bytes=used) for used in (*range(100, 120), 9_000)]
+    used = resources_of(Window(samples=samples), good=1, elapsed_s=1, source="")
+    assert used.memory_growth_bytes == 17  # one peak is no growth
+    few = resources_of(Window(samples=samples[:9]), good=1, elapsed_s=1, source="")
+    assert few.memory_growth_bytes is None

@@ -46,3 +46,10 @@ def test_unknown_processors_give_no_hint_for_them() -> None:
 
 def test_memory_that_could_not_be_read_gives_no_hint() -> None:
     assert sizing_of(0, LOAD, resources=USED, sweep=None, cpus=None) is None
+
+
+def test_memory_that_grows_makes_no_limit_enough() -> None:
+    growing = USED.model_copy(update={"memory_growth_bytes": 50 * MEBIBYTE})
+    assert any("memory grew by 50 MiB during the load" in why for why in sized(used=growing).because)
+    steady = USED.model_copy(update={"memory_growth_bytes": 8 * MEBIBYTE})
+    assert not any("grew" in why for why in sized(used=steady).because)
