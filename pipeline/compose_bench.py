@@ -18,9 +18,11 @@ from pipeline.plan import missing
 from pipeline.reference import Reference
 from policies import load_policies
 from policies.performance import PerformanceRule
+from stages.models.registry_layers import RegistryLayers
 from stages.servers.baseline import Contest, NamedBaseline
 from stages.servers.engine import Engine
 from stages.servers.found import EngineImage, FoundImage, LayoutImage
+from stages.servers.registry_image import RegistryImage
 
 LIMITS: dict[str, object] = {"p99_ms": 0.1, "throughput_rps": 0.1}
 ORIGIN = "the command line"
@@ -61,6 +63,7 @@ def bench(
     if (error := missing(stage.check(desk))) is not None:
         raise error
     image = find(name, configuration, desk)
+    stage = replace(stage, registries=measured_from(stage.registries, image))
     if against is not None:
         plan = rounds(configuration.values.benchmark, limits(judging))
         other = _Known(find(against, configuration, desk))
@@ -95,6 +98,14 @@ def find(name: str, configuration: Configuration, desk: Desk) -> FoundImage:
             f"{name} is no image of the engine, nor a folder with an OCI image layout; and {error.message}",
             advice=error.advice or "See `docker image ls`, or name it with its registry.",
         ) from error
+
+
+def measured_from(known: RegistryLayers | None, image: FoundImage) -> RegistryLayers | None:
+    """Return where layers may be, with the registry that an image was found in."""
+    if known is None or not isinstance(image, RegistryImage):
+        return known
+    repositories = dict.fromkeys((image.application.repository, *known.repositories))
+    return replace(known, repositories=tuple(repositories))
 
 
 @dataclass(frozen=True, slots=True)

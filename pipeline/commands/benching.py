@@ -26,7 +26,7 @@ def bench(options: argparse.Namespace) -> int:
     from pipeline.report.terminal import make_console
 
     path = options.config / FILE_NAME if options.config.is_dir() else options.config
-    with settings(path.resolve(), _assignments(options), options.environment) as configuration:
+    with settings(path.resolve(), assignments(options), options.environment) as configuration:
         with (
             borrowed_desk(configuration.root, configuration.secrets(), redactor()) as desk,
             make_console(stderr=True).status("looking for the image") as status,
@@ -38,11 +38,15 @@ def bench(options: argparse.Namespace) -> int:
         return report(made, verdicts, desk.redact.words, as_json=options.json)
 
 
-def _assignments(options: argparse.Namespace) -> list[str]:
+def assignments(options: argparse.Namespace) -> list[str]:
+    """Return what the flags set, as `--set` would."""
     given = {key: getattr(options, flag) for flag, key in FLAGS.items()}
+    own = []
     if options.request is not None:
         given["request"] = Path(options.request).resolve()
+        own = ["benchmark.expect=null"]  # that of pipeline.yaml answers another request
     return [
+        *own,
         *options.assignments,
         *(f"benchmark.{key}={value}" for key, value in given.items() if value is not None),
     ]

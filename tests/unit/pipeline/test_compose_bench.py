@@ -4,10 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compose_bench import judges, settings
+from pipeline.cli import COMMANDS
+from pipeline.commands.benching import assignments
+from pipeline.compose_bench import judges, measured_from, settings
 from pipeline.compose_contest import limits
 from pipeline.errors import ConfigurationError
 from pipeline.model import RegressionLimit, Verdict
+from pipeline.parser import make_parser
+from pipeline.reference import Digest, Reference, Repository
+from stages.models.registry_layers import RegistryLayers
+from stages.registries.connections import Registries
+from stages.servers.found import EngineImage
+from stages.servers.registry_image import RegistryImage
 from tests.unit.policies.evidence import benchmark
 
 OLD = "registry.example.com/digits:old"
@@ -47,3 +55,22 @@ def test_limits_of_the_projects_own_rules_are_enough(tmp_path: Path) -> None:
 def test_a_limit_that_is_none_is_refused(tmp_path: Path, limit: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         judged(tmp_path, OLD, limit)
+
+
+@pytest.mark.parametrize("said", ["request: a.json, expect: b.json", "request: [{file: a.json}]"])
+def test_a_request_of_the_command_line_has_no_answer_of_the_projects_own(tmp_path: Path, said: str) -> None:
+    (tmp_path / "pipeline.yaml").write_text(f"image: digits\nbenchmark: {{{said}}}\n")
+    options = make_parser(COMMANDS).parse_args(["bench", "digits", "--request", "other.json"])
+    with settings(tmp_path / "pipeline.yaml", assignments(options), None) as configuration:
+        section = configuration.values.benchmark
+    assert (section.request, section.expect) == (Path("other.json").resolve(), None)
+
+
+def test_a_pull_is_measured_from_where_the_image_was_found() -> None:
+    known = RegistryLayers(repositories=(Repository("registry.example.com/known"),))
+    reference = Reference.parse("other.example.com/digits:new")
+    image = RegistryImage(application=reference, registries=Registries(repositories=()))
+    found = measured_from(known, image)
+    assert found is not None
+    assert found.repositories == (reference.repository, *known.repositories)
+    assert measured_from(known, EngineImage("digits", Digest.of(b"digits"))) == known
