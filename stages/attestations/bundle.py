@@ -24,6 +24,8 @@ class Bundle:
     statement: Statement
     key_hint: str = ""
     """The key as the bundle names it; empty for certificates."""
+    certified: bool = False
+    """It has a certificate in place of a key."""
 
     @property
     def digest(self) -> Digest:
@@ -45,6 +47,8 @@ class Bundle:
                 raise ValueError(f"its payload is {envelope['payloadType']!r}")
             material = document.get("verificationMaterial") or {}
             hint = str((material.get("publicKey") or {}).get("hint", ""))
+            certified = bool(material.get("certificate") or material.get("x509CertificateChain"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
             raise NotVerified(f"it is no bundle of a signed statement ({error})") from error
-        return cls(content=content, statement=Statement.parse(payload), key_hint=hint)
+        said = Statement.parse(payload)
+        return cls(content=content, statement=said, key_hint=hint, certified=certified)

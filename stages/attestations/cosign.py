@@ -130,6 +130,8 @@ class Cosign:
             )
         if outcome.succeeded:
             return ""
+        if trust.key is not None and bundle.certified:
+            return "it is signed by a certificate and with no key"
         if trust.key is not None and bundle.key_hint and bundle.key_hint != key_hint(trust.public_key):
             return "it is signed with another key"
         return refusal(outcome, trust)

@@ -24,6 +24,7 @@ _REASONS = (
     ("no matching CertificateIdentity", "its certificate is of another identity"),
     ("not enough verified log entries", "it has no entry in the transparency log"),
     ("not enough verified timestamps", "it has no entry in the transparency log"),
+    ("validation error:", "it is no bundle that can be read"),
 )
 
 

@@ -142,9 +142,7 @@ class Writer:
         subject = statement.subjects[0]
         for shelf in self.shelves:
             for bundle in self._bundles(shelf, subject):
-                if bundle.statement.says_the_same_as(statement) and not self.verifier.refusal(
-                    bundle, subject
-                ):
+                if bundle.statement.says_the_same_as(statement) and self.verifier.believes(bundle, subject):
                     return bundle
         return None
 

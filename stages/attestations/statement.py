@@ -30,6 +30,7 @@ _PASSING: Mapping[str, tuple[str, ...]] = {
 """What is another in every run, and says nothing about the image."""
 _DURATIONS = frozenset({"duration_s", "slowest"})
 _DAY = len("2026-01-01")
+_LONGEST_TYPE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Statement:
             if not isinstance(predicate, dict):
                 raise TypeError("the predicate is no object")
             kind = str(document["predicateType"])
+            if len(kind) > _LONGEST_TYPE or not kind.isprintable():  # it is told, and is given to cosign
+                raise ValueError("its predicateType is no address")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise NotVerified(f"a signed document is no in-toto statement: {error}") from error
         return cls(predicate_type=kind, name=name, subjects=tuple(subjects), predicate=predicate)

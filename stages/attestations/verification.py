@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.desk import Desk
-from pipeline.errors import NotVerified, RemoteError
+from pipeline.errors import ConfigurationError, NotVerified, PipelineError, RemoteError
 from pipeline.model import Attestation, VerifiedImage
 from pipeline.reference import Digest, Reference, Repository, Tag
 from stages.attestations.bundle import Bundle
@@ -44,17 +44,41 @@ class Verifier:
             return "it is about another digest"
         return self.cosign.refusal(bundle, subject, self.trust, self.desk)
 
+    def believes(self, bundle: Bundle, subject: Digest) -> bool:
+        """Tell whether a bundle is known to be good."""
+        return not self._answer(bundle, subject).why
+
     def sort(self, shelf: Shelf, subject: Digest) -> "Sorted":
         """Return what lies beside a manifest, what is believed apart from what is not."""
         placed = shelf.placed(subject)
         found = [each.bundle for each in placed if each.bundle is not None]
-        reasons = for_each(
-            lambda bundle: self.refusal(bundle, subject), found, threads=AT_A_TIME, stopped=threading.Event()
+        answers = for_each(
+            lambda bundle: self._answer(bundle, subject), found, threads=AT_A_TIME, stopped=threading.Event()
         )
-        judged = tuple(zip(found, reasons, strict=True))
-        refused = [(bundle.statement.predicate_type, why) for bundle, why in judged if why]
+        judged = tuple(zip(found, answers, strict=True))
+        refused = [(bundle.statement.predicate_type, each.why) for bundle, each in judged if each.why]
         unread = [("", each.problem) for each in placed if each.bundle is None]
-        return Sorted(subject, tuple(bundle for bundle, why in judged if not why), (*unread, *refused))
+        return Sorted(
+            subject,
+            tuple(bundle for bundle, each in judged if not each.why),
+            (*unread, *refused),
+            tuple((bundle, each.error) for bundle, each in judged if each.error is not None),
+        )
+
+    def _answer(self, bundle: Bundle, subject: Digest) -> "_Answer":
+        """Tell whether a bundle is believed; that nobody can tell may be of no matter."""
+        try:
+            return _Answer(self.refusal(bundle, subject))
+        except (RemoteError, ConfigurationError) as error:
+            return _Answer(error.message, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    why: str
+    """Why it is not believed; empty where it is."""
+    error: PipelineError | None = None
+    """Where nobody can tell: a service or a key was not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +89,27 @@ class Sorted:
     good: tuple[Bundle, ...]
     bad: tuple[tuple[str, str], ...]
     """Predicate types, empty where even that is unknown, and why they are not believed."""
+    unanswered: tuple[tuple[Bundle, PipelineError], ...] = ()
+    """Of those: where a service or a key was not there to tell."""
 
     def newest(self, kind: str) -> Bundle | None:
         """Return the bundle of a predicate type that is believed and was attested last."""
         of_kind = [each for each in self.good if each.statement.predicate_type == kind]
-        return max(of_kind, key=lambda each: moment(each.statement.predicate), default=None)
+        return max(of_kind, key=_attested_at, default=None)
 
     def require(self, kind: str, name: str) -> Bundle:
         """Return the newest bundle of a predicate type.
 
         Raises:
             NotVerified: there is none, or none that is believed.
+            RemoteError, ConfigurationError: nobody can tell of one that may be the newest.
         """
-        if (found := self.newest(kind)) is not None:
+        found = self.newest(kind)
+        for other, error in self.unanswered:
+            newer = found is None or _attested_at(other) > _attested_at(found)
+            if newer and other.statement.predicate_type == kind:
+                raise error
+        if found is not None:
             return found
         words, reasons = in_words(kind), [why for known, why in self.bad if known in {kind, ""}]
         if not reasons:
@@ -158,6 +190,10 @@ def also_attested(provenance: Bundle) -> list[tuple[str, Digest]]:
             advice="Verify with the version of the pipeline that attested it.",
         ) from error
     return entries
+
+
+def _attested_at(bundle: Bundle) -> str:
+    return moment(bundle.statement.predicate)
 
 
 def _attestation(bundle: Bundle, subject: Digest, repository: Repository) -> Attestation:

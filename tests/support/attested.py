@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,19 @@ def rewritten(bundle: Bundle) -> Bundle:
     payload = base64.b64decode(document["dsseEnvelope"]["payload"]).replace(b'"PASSED"', b'"passed"')
     document["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
     return Bundle.parse(json.dumps(document).encode())
+
+
+def certified(bundle: Bundle) -> Bundle:
+    """Return a bundle with what is no certificate in place of the key."""
+    document = json.loads(bundle.content)
+    document["verificationMaterial"] = {"certificate": {"rawBytes": "YWJj"}}
+    return replace(bundle, content=json.dumps(document).encode())
+
+
+def said_to_be(bundle: Bundle, kind: str) -> Bundle:
+    """Return a bundle whose statement is of another type, in its bytes alone."""
+    document = json.loads(bundle.content)
+    statement = json.loads(base64.b64decode(document["dsseEnvelope"]["payload"]))
+    payload = json.dumps({**statement, "predicateType": kind}).encode()
+    document["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
+    return replace(bundle, content=json.dumps(document).encode())

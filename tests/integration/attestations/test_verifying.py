@@ -21,12 +21,14 @@ from stages.attestations.types import (
 from tests.support import cosign
 from tests.support.attested import (
     Deliver,
+    certified,
     empty_root,
     is_not,
     of_kind,
     place,
     relisted,
     rewritten,
+    said_to_be,
     stage_of,
     verified,
 )
@@ -161,6 +163,24 @@ def test_a_swapped_digest_is_told(
     assert code == 9, said
     assert "no signature that holds; one is there: it is about another digest" in said
     assert cosign.verify(bad.reference, key, login).returncode != 0
+
+
+def test_what_strangers_lay_beside_it_changes_nothing(
+    deliver: Deliver, key: KeyPair, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may push can lay anything there: what cosign cannot even be asked about, or says x509 of."""
+    delivered = deliver()
+    delivered.attest(stage_of(delivered, key))
+    honest = of_kind(delivered, TEST_RESULT)
+    place(delivered, certified(honest))
+    for kind in ("x\0", "x\ud800", "x" * 200_000):
+        place(delivered, said_to_be(honest, kind))
+
+    code, said = verified(delivered.reference, key, "--policies", "./rules.yaml", capsys=capsys)
+
+    assert code == 0, said
+    assert "ignored: test result" in said
+    assert said.count("its predicateType is no address") == 3
 
 
 def test_what_was_taken_away_is_missed(

@@ -44,6 +44,13 @@ def test_what_is_signed_can_be_read_again_and_is_the_same_bytes_every_time() -> 
         b'{"subject": [{"digest": {"sha512": "00"}}], "predicateType": "x"}',
         b'{"subject": [{"digest": {"sha256": "00"}}], "predicateType": "x"}',
         b'{"subject": [{"digest": {"sha256": "' + b"0" * 64 + b'"}}], "predicateType": "x", "predicate": []}',
+        b'{"subject": [{"digest": {"sha256": "' + b"0" * 64 + b'"}}], "predicateType": "x\\u0000"}',
+        b'{"subject": [{"digest": {"sha256": "' + b"0" * 64 + b'"}}], "predicateType": "x\\ud800"}',
+        b'{"subject": [{"digest": {"sha256": "'
+        + b"0" * 64
+        + b'"}}], "predicateType": "'
+        + b"x" * 2000
+        + b'"}',
     ],
 )
 def test_what_is_no_statement_is_refused(content: bytes) -> None:
