@@ -1,6 +1,7 @@
 """The component for GitLab: valid for GitLab's own schema, and documented as it is."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,22 +30,10 @@ sys.exit(main())
 """
 
 
-class _Loader(yaml.SafeLoader):
-    """Leaves GitLab's own tags as the lists that they stand before."""
-
-
-def _sequence(loader: yaml.SafeLoader, node: yaml.nodes.Node) -> list[Any]:
-    assert isinstance(node, yaml.nodes.SequenceNode)
-    return loader.construct_sequence(node)
-
-
-_Loader.add_constructor("!reference", _sequence)
-
-
 def filled(**inputs: str) -> dict[str, Any]:
     """Return what GitLab sees with these inputs; it fills them into values and keys, not into text."""
     values = {name: given["default"] for name, given in INPUTS.items()} | inputs
-    loaded: dict[str, Any] = _filled(yaml.load(BODY, Loader=_Loader), values)  # noqa: S506 - a safe one
+    loaded: dict[str, Any] = _filled(yaml.safe_load(BODY), values)
     return loaded
 
 
@@ -87,6 +76,11 @@ def test_every_choice_is_a_pipeline_for_gitlab(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(tmp_path.iterdir())) == 15
+
+
+def test_no_input_stands_where_gitlab_fills_none() -> None:
+    tags = [token.value for token in yaml.scan(BODY) if isinstance(token, yaml.TagToken)]
+    assert tags == []  # what is behind `!reference`, say, stays as it stands there
 
 
 @pytest.mark.parametrize(("engine", "cloud"), CHOICES)
@@ -157,9 +151,25 @@ def test_the_token_that_signs_is_given_to_the_jobs_that_sign_alone() -> None:
     assert "SIGSTORE_ID_TOKEN" not in str(jobs())
 
 
-def test_two_inclusions_share_no_name() -> None:
-    one, other = filled(name="a"), filled(name="b")
+def test_a_job_that_ends_early_does_not_tell_the_results_of_the_one_before(tmp_path: Path) -> None:
+    came_along = tmp_path / "models" / "a b" / ".pipeline" / "ci" / "outputs.env"
+    came_along.parent.mkdir(parents=True)
+    came_along.write_text("VERDICT=passed\n")
+    for job in jobs().values():
+        (setup, *_) = job["script"]
+        assert setup == jobs()["deliver:test"]["script"][0]
+    variables = {"CI_PROJECT_DIR": str(tmp_path), "DELIVER_FOLDER": "models/a b"}
+    subprocess.run(["bash", "-e", "-c", setup[0]], env={"PATH": os.environ["PATH"], **variables}, check=True)
+    assert not came_along.parent.exists()
+
+
+def test_two_inclusions_share_no_name_and_do_not_wait_for_each_other() -> None:
+    one, other = filled(name="deliver models/a"), filled(name="deliver models/b")
     assert not one.keys() & other.keys()
+    groups = {
+        job["resource_group"] for each in (one, other) for job in each.values() if "resource_group" in job
+    }
+    assert groups == {"production/deliver models/a", "production/deliver models/b"}
 
 
 def test_no_variable_is_taken_for_a_setting_of_the_pipeline() -> None:
