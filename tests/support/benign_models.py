@@ -135,7 +135,7 @@ def _neural(_: Path) -> Iterator[_Made]:
         return make
 
     yield "plain.h5", "hdf5", hdf5(None)
-    yield "keras.h5", "keras-hdf5", hdf5(keras_config("Dense", comment="Grüße"))
+    yield "keras.h5", "keras-hdf5", hdf5(keras_config("Dense", comment="Grüße", vocabulary=["a", "b"]))
     yield "model.safetensors", "safetensors", save({"a": np.ones(3), "e": np.zeros((0, 2))}, {"format": "pt"})
     weights = numpy_helper.from_array(np.ones((4, 3), dtype="f4"), "w")
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
@@ -155,6 +155,8 @@ def _by_hand(_: Path) -> Iterator[_Made]:
     yield "model.keras", "keras", keras_archive(plain)
     node = message(text(1, "n"), text(2, "MatMul"))
     graph = message(text(1, node), text(1, message(text(1, "save"), text(2, "SaveV2"))))
+    stream = message(text(1, "output_stream"), text(2, message(text(2, "stderr"))))
+    graph += text(1, message(text(1, "print"), text(2, "PrintV2"), text(5, stream)))
     saved = message(number(1, 1), text(2, message(text(2, graph))))
     yield "saved/saved_model.pb", "tensorflow-saved-model", saved
     numbers = struct.pack("<64f", *range(64))

@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Iterator
 
 from tests.support.hostile_archives import tar, torch_archive, zipped
-from tests.support.hostile_pickles import HARMLESS, SYSTEM, Sample, short
+from tests.support.hostile_pickles import HARMLESS, SYSTEM, Sample, short, stack_global
+from tests.support.protobuf_bytes import message, number, text
 
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 
@@ -157,6 +158,46 @@ def calls() -> Iterator[Sample]:
     yield Sample("shards.keras", "keras-code", zipped(*shards))
 
 
+def reaching() -> Iterator[Sample]:
+    """What reads or writes a file that its author chose, though nothing in it is known to run code."""
+    for operator in ("ImmutableConst", "SnapshotDatasetV2", "DebugNumericSummary"):
+        yield Sample(f"{operator}/saved_model.pb", "tensorflow-operator", _graph(text(2, operator)))
+    stream = message(text(1, "output_stream"), text(2, message(text(2, "file:///tmp/x"))))
+    yield Sample("print/saved_model.pb", "tensorflow-operator", _graph(text(2, "PrintV2"), text(5, stream)))
+    lookup = json.dumps({"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}).encode()
+    hdf5 = b"\x89HDF\r\n\x1a\n" + bytes(200) + b"model_config" + lookup
+    yield Sample("vocabulary.h5", "keras-file-access", hdf5)
+    yield Sample("vocabulary.json", "keras-file-access", lookup + b" " * 9_000_000)
+    named = b"(NNS'/etc/passwd'\ntR."
+    yield Sample("booster.pkl", "pickle-import", b"cxgboost.core\nBooster\n" + named)
+    matrix = b"(S'/etc/passwd#/tmp/x'\ntR."
+    yield Sample("matrix.pkl", "pickle-unlisted-import", b"cxgboost.sklearn\nDMatrix\n" + matrix)
+
+
+def _graph(*node: bytes) -> bytes:
+    """Return a SavedModel with one node."""
+    return message(number(1, 1), text(2, message(text(2, message(text(1, message(text(1, "n"), *node)))))))
+
+
+def names() -> Iterator[Sample]:
+    """Names that are no text: what is found must be told all the same."""
+    half = "\ud800"
+    module = half.encode("utf-8", "surrogatepass")
+    yield Sample("half.pkl", "pickle-unlisted-import", stack_global(b"\x8c\x03" + module, short("f")))
+    config = json.dumps({"class_name": half, "module": "mine", "config": {}}).encode()
+    yield Sample(
+        "half.keras", "keras-custom-object", zipped(("config.json", config), ("metadata.json", b"{}"))
+    )
+    latin = tar(("mod\xe9le.pkl", SYSTEM)).replace("mod\xe9le".encode(), b"mod\xe9le\0")
+    yield Sample("latin.tar", "pickle-import", _with_sum(latin))
+
+
+def _with_sum(block: bytes) -> bytes:
+    """Return a tar whose first header has the sum of what it says now."""
+    plain = block[:148] + b" " * 8 + block[156:512]
+    return plain[:148] + b"%06o\0 " % sum(plain) + plain[156:] + block[512:]
+
+
 _FUNCTION = {"class_name": "function", "module": "os", "config": "system"}
 
 
@@ -172,5 +213,5 @@ def texts() -> Iterator[Sample]:
 
 
 def disguises() -> Iterator[Sample]:
-    for maker in (pickles, marks, arrays, archives, calls, texts):
+    for maker in (pickles, marks, arrays, archives, calls, reaching, names, texts):
         yield from maker()

@@ -20,8 +20,13 @@ _PYTHON_OPERATORS = frozenset(
     {"PyFunc", "PyFuncStateless", "EagerPyFunc", "PyOp", "PythonOp", "PythonOpGrad"}
 )
 _FILE_OPERATORS = frozenset({"ReadFile", "WriteFile", "MatchingFiles", "DebugIdentity", "DebugIdentityV2",
-                             "DebugNanCount", "LoadDataset", "SaveDataset", "SaveDatasetV2",
-                             "SnapshotDataset", "DistributedSave"})  # fmt: skip
+                             "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary", "LoadDataset",
+                             "SaveDataset", "SaveDatasetV2", "SnapshotDataset", "SnapshotDatasetV2",
+                             "DatasetToTFRecord", "ExperimentalDatasetToTFRecord", "DistributedSave",
+                             "ImmutableConst", "CreateSummaryFileWriter", "CreateSummaryDbWriter",
+                             "ImportEvent"})  # fmt: skip
+_PRINT = "PrintV2"
+"""Prints for people, or to a file."""
 _FLEX = re.compile(rb"Flex(" + "|".join(sorted(_PYTHON_OPERATORS | _FILE_OPERATORS)).encode() + rb")\0")
 _SEARCHED_AT_ONCE_BYTES = 4 * 1024 * 1024
 _OPERATOR = re.compile(r"[A-Za-z_]\w{0,200}")
@@ -189,18 +194,37 @@ def _report_location(field: Field, place: Place) -> None:
 def _report_operators(graph: Content, place: Place) -> None:
     """Report the operators of a TensorFlow graph, and of its functions, that run Python or reach files."""
     wanted = _PYTHON_OPERATORS | _FILE_OPERATORS
-    for operator in sorted({name for name in _operators(graph) if name in wanted}):
+    found = {name for name in _operators(graph) if name in wanted or name == _PRINT}
+    for operator in sorted(found - {_PRINT}):
         what = "runs Python" if operator in _PYTHON_OPERATORS else "reaches files"
         place.unsafe("tensorflow-operator", f"has an operator {operator}, which {what}", subject=operator)
+    for node in _nodes(graph) if _PRINT in found else ():
+        if _PRINT in _texts(node, 2) and any(map(_is_file, messages(node, 5))):
+            place.unsafe("tensorflow-operator", f"has an operator {_PRINT}, which writes to a file", _PRINT)
+            return
+
+
+def _is_file(attribute: Content) -> bool:
+    """Tell whether an attribute of PrintV2 says that it prints to a file: a key, and a text as its value."""
+    return "output_stream" in _texts(attribute, 1) and any(
+        text.lstrip().lower().startswith("file:")
+        for value in messages(attribute, 2)
+        for text in _texts(value, 2)
+    )
 
 
 def _operators(graph: Content) -> Iterator[str]:
+    for node in _nodes(graph):
+        yield from _texts(node, 2)
+
+
+def _nodes(graph: Content) -> Iterator[Content]:
+    """Yield the nodes of a TensorFlow graph and of its functions."""
     for field in fields(graph):
         if field.wire == BYTES and field.number == 1:
-            yield from _texts(field.content, 2)
+            yield field.content
         elif field.wire == BYTES and field.number == 2:
-            for node in messages(field.content, 1, 3):
-                yield from _texts(node, 2)
+            yield from messages(field.content, 1, 3)
 
 
 def _texts(message: Content, number: int) -> Iterator[str]:

@@ -21,6 +21,8 @@ _NAMES = rb"Lambda|__lambda__|TorchModuleWrapper|TFSMLayer|JaxLayer|FlaxLayer"
 _IN_BYTES = re.compile(rb'"class_name"\s*:\s*"(?P<name>' + _NAMES + rb')"')
 _IN_TEXT = re.compile(rb'"class_name"\s*:\s*"(?P<name>function|' + _NAMES + rb')"')
 """HDF5 of today has functions too, by their names alone."""
+_READS_FILE = re.compile(rb'"vocabulary"\s*:\s*"')
+"""A vocabulary that is a text is the path of a file, which is read when the model is loaded."""
 _PARTED = re.compile(rb'"class_name"(\s{256}|\s{0,255}:\s{256})')
 """A key and its value so far apart that no piece may have both; nothing writes so many blanks."""
 _ESCAPED = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
@@ -67,11 +69,19 @@ def search_configuration(content: Content, place: Place) -> None:
         plain = _ESCAPED.sub(lambda match: bytes.fromhex(match[0][4:].decode()), piece)
         for name in sorted({match["name"].decode() for match in _IN_TEXT.finditer(plain)}):
             place.unsafe("keras-code", f"has a {name} object, which carries code of its own", subject=name)
+        _report_vocabulary(plain, place)
         if _PARTED.search(plain):
             place.malformed("keras-parted", "has hundreds of blanks behind a class_name; Keras never does")
         if len(piece) < _PIECE_BYTES:
             return
         position += len(piece) - _OVERLAP_BYTES
+
+
+def _report_vocabulary(piece: bytes, place: Place) -> None:
+    if _READS_FILE.search(piece):
+        place.unsafe(
+            "keras-file-access", "has a layer that reads its vocabulary from a file when it is loaded"
+        )
 
 
 def scan_hdf5(content: Content, place: Place) -> str:
@@ -83,6 +93,7 @@ def scan_hdf5(content: Content, place: Place) -> str:
     while piece := content.read_at(position, _PIECE_BYTES):
         names.update(match["name"].decode() for match in _IN_BYTES.finditer(piece))
         configured = configured or any(name in piece for name in _CONFIGURATION)
+        _report_vocabulary(piece, place)
         if _has_escaped_letters(piece):
             place.malformed(
                 "keras-escaped", "has letters in its JSON that are written as \\u00…; Keras never does"

@@ -126,6 +126,9 @@ BORROWED = frozenset(
     {
         "Client",
         "Connection",
+        "DMatrix",
+        "DataIter",
+        "ExtMemQuantileDMatrix",
         "EllipsisType",
         "GenericAlias",
         "Listener",
@@ -140,6 +143,7 @@ BORROWED = frozenset(
         "Popen",
         "Process",
         "ProcessPoolExecutor",
+        "QuantileDMatrix",
         "Queue",
         "StringIO",
         "Thread",
@@ -147,7 +151,10 @@ BORROWED = frozenset(
         "ThreadPoolExecutor",
     }
 )
-"""Classes of others that modules import for themselves, by which they could be had: connections, say."""
+"""Classes of others that modules import for themselves, by which they could be had: connections, say.
+
+XGBoost's matrices read the file that they are given by its name, and write what they keep of it beside one.
+"""
 DANGEROUS = frozenset(
     [
         "__builtin__",
@@ -267,6 +274,8 @@ DANGEROUS = frozenset(
     ]
 )
 """Modules whose other names run commands, open files or connections, or load further pickles."""
+FILE_READERS = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
+"""Listed, and harmless where they are called with nothing: otherwise they may read the file that is named."""
 DANGEROUS_NAMES = frozenset(
     [
         "numpy.fromfile",

@@ -24,6 +24,7 @@ from stages.scanners.model_files.pickle_hidden import (
     refuse_handed_on,
     refuse_hidden,
 )
+from stages.scanners.model_files.pickle_lists import FILE_READERS
 from stages.scanners.model_files.pickle_memo import Memo, settled
 from stages.scanners.model_files.pickle_types import TYPE, require_plain_state
 from stages.scanners.model_files.pickle_values import ANYTHING, Blob, Items, Made, Name, Value
@@ -202,6 +203,8 @@ class Machine:
             raise Stop("unread", "pickle-computed-bytes", f"gives {callee} bytes that it makes up")
         if holds_wrapper(arguments) and not is_wrapper(callee, arguments):
             raise handed_on(WRAPPER)
+        if arguments != () and str(callee) in FILE_READERS:
+            self.place.unsafe("pickle-import", f"gives {callee} what may name a file to read", str(callee))
         self.opaque = self.opaque or callee.module == "torch.jit._pickle" or callee == REBUILD
         if str(callee) == TYPE:
             self.push(Made(callee, arguments))

@@ -79,10 +79,15 @@ def _scanned(content: FileContent, look: Look) -> str:
 
 def _fact(found: Found) -> Fact:
     return Fact(
-        member=found.member,
+        member=_writable(found.member),
         format=found.format,
         kind=found.kind,
         code=found.code,
-        subject=found.subject,
-        message=found.message,
+        subject=_writable(found.subject),
+        message=_writable(found.message),
     )
+
+
+def _writable(text: str) -> str:
+    """Return a text that can stand in a report: what a hostile name has of no letters, by its number."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -11,7 +11,7 @@ from stages.scanners.model_files.look import Place, Stop
 from stages.scanners.model_files.pickles import calls_something, looks_pickled, runs_something, scan_pickles
 from stages.scanners.model_files.unpacked import CODECS, Unpacked
 
-VERSION = "3"
+VERSION = "4"
 """Changes with every change of what is found: results of another version are not taken again."""
 UNKNOWN = "unknown"
 _COMPRESSED = (

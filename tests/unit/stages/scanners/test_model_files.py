@@ -54,6 +54,7 @@ def test_a_hostile_file_is_found_out(sample: Sample, tmp_path: Path) -> None:
     result = look_into(sample.write(tmp_path), 50)
     assert sample.code in {fact.code for fact in result.facts}
     assert "scanner-failed" not in {fact.code for fact in result.facts}
+    assert result.model_validate_json(result.model_dump_json()) == result  # it can be written down
 
 
 def test_no_hostile_file_takes_much_memory(tmp_path: Path) -> None:
