@@ -8,7 +8,7 @@ from pipeline.commands.options import print_json
 from pipeline.errors import PolicyRefused
 from pipeline.model import BenchmarkReport, Comparison, Verdict
 from pipeline.report.benchmark import benchmark_rows
-from pipeline.report.comparison import HEADS, rows, told
+from pipeline.report.comparison import HEADS, HOW, rows, told
 from pipeline.report.phrases import describe
 from pipeline.report.terminal import make_console
 from pipeline.report.verdicts import escape, print_verdict
@@ -35,10 +35,12 @@ def _show(made: BenchmarkReport, verdicts: Sequence[Verdict]) -> None:
     console.print(f"[bold]{made.digest}[/]  {escape(describe(made))}", soft_wrap=True)
     for name, text in benchmark_rows(made):
         console.print(f"  [dim]{name:<14}[/]{escape(text)}", soft_wrap=True)
-    if made.comparison is not None:
-        console.print(f"\ncompared with [bold]{escape(made.comparison.reference)}[/]", soft_wrap=True)
-        console.print(_table(made.comparison))
-        for note in told(made.comparison):
+    if (comparison := made.comparison) is not None:
+        how = HOW[comparison.how]
+        console.print(f"\ncompared with [bold]{escape(comparison.reference)}[/], {how}", soft_wrap=True)
+        if comparison.metrics:
+            console.print(_table(comparison))
+        for note in told(comparison):
             console.print(f"  {escape(note)}", soft_wrap=True)
     for verdict in verdicts:
         print_verdict(console, verdict, verbose=True)

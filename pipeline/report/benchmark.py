@@ -76,7 +76,8 @@ def _generator(loads: Sequence[LoadResult]) -> str:
 
 
 def _tokens(tokens: TokenTimes) -> Iterator[str]:
-    yield f"{tokens.tokens_per_s:.0f} tokens/s, {tokens.request_tokens_per_s:.0f} of one request"
+    of_one = f", {tokens.request_tokens_per_s:.0f} of one request" if tokens.per_token is not None else ""
+    yield f"{tokens.tokens_per_s:.0f} tokens/s{of_one}"
     yield f"first after p50 {tokens.first_token.p50_ms:.0f} ms, p99 {tokens.first_token.p99_ms:.0f} ms"
     if (each := tokens.per_token) is not None:
         yield f"each further one after p50 {each.p50_ms:.1f} ms, p99 {each.p99_ms:.1f} ms"

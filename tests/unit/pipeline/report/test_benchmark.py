@@ -144,6 +144,9 @@ def test_a_language_model_has_its_tokens_times() -> None:
         "52 tokens/s, 27 of one request, first after p50 5 ms, p99 40 ms, "
         "each further one after p50 5.0 ms, p99 40.0 ms"
     )
+    whole = tokens.model_copy(update={"per_token": None, "request_tokens_per_s": 0.0})
+    rows = dict(benchmark_rows(WHOLE.model_copy(update={"load": LOAD.model_copy(update={"tokens": whole})})))
+    assert rows["50/s at random"].endswith("; 52 tokens/s, first after p50 5 ms, p99 40 ms")
 
 
 def test_starts_are_drawn_as_waterfalls_after_the_pull() -> None:
