@@ -123,9 +123,10 @@ class GitHub:
         return f"::{one.level} {told}::{escaped(one.message)}"
 
     def _path(self, file: str) -> str:
-        """Return a path as GitHub knows it: below the repository's root."""
-        root = Path(self.environment.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+        """Return a path as GitHub knows it: below the repository's root, wherever that is checked out."""
         path = Path(file).resolve()
+        workspace = Path(self.environment.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+        root = next((folder for folder in path.parents if (folder / ".git").exists()), workspace)
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 

@@ -68,6 +68,15 @@ def test_an_annotation_is_one_command_whatever_it_says(tmp_path: Path) -> None:
     assert told.properties == {"file": "a,b:c%.py", "line": "3", "title": "a,line=9::b%0A"}
 
 
+@pytest.mark.parametrize("checkout", [".", "source", "a/b"])
+def test_an_annotation_names_the_file_as_the_repository_does(tmp_path: Path, checkout: str) -> None:
+    (tmp_path / checkout / ".git").mkdir(parents=True)  # the reusable workflow's lies below the workspace
+    file = str(tmp_path / checkout / "models" / "a" / "check.py")
+    found = Annotation(level="error", title="t", message="m", file=file, line=3)
+    (told,) = commands(github(GITHUB_WORKSPACE=str(tmp_path)).annotations([found]))
+    assert told.properties["file"] == "models/a/check.py"
+
+
 def test_of_many_annotations_the_first_are_shown_and_the_others_counted() -> None:
     found = [Annotation(level="error", title="t", message=f"m{n}") for n in range(13)]
     text = github().annotations([*found, Annotation(level="warning", title="t", message="w")])
