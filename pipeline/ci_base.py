@@ -60,4 +60,10 @@ def _github(environment: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _gitlab(environment: Mapping[str, str]) -> tuple[str, str]:
-    return environment.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""), environment.get("CI_COMMIT_BEFORE_SHA", "")
+    """Return the commit that a merge request starts from, or the one before a push.
+
+    Where the result of the merge is checked out, that is the target branch's newest: all of it is in there.
+    """
+    merged = environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA")
+    start = merged or environment.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
+    return start, environment.get("CI_COMMIT_BEFORE_SHA", "")

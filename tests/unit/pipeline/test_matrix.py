@@ -195,6 +195,17 @@ def test_a_branch_is_compared_where_it_was_left(monorepo: Path) -> None:
     assert names(monorepo, **github) == ["models/a"]
 
 
+def test_the_result_of_a_merge_is_compared_with_the_branch_that_is_in_it(monorepo: Path) -> None:
+    start = commit(monorepo)
+    run_git("-C", str(monorepo), "checkout", "--quiet", "-b", "topic")
+    commit(monorepo, models__a__serve_o_py="x")
+    run_git("-C", str(monorepo), "checkout", "--quiet", "main")
+    target = commit(monorepo, models__d__new_o_py="x")
+    run_git("-C", str(monorepo), "merge", "--quiet", "--no-ff", "-m", "merge", "topic")
+    merged = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": start, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": target}
+    assert names(monorepo, **merged) == ["models/a"]
+
+
 def test_a_push_is_compared_with_what_stood_there_before(monorepo: Path, tmp_path: Path) -> None:
     before = commit(monorepo)
     event = monorepo / ".git" / "event.json"
