@@ -224,8 +224,12 @@ def _pipeline(needs: Needs) -> Iterator[str]:
     yield from component([needs], (f"working-directory: {json.dumps(needs.folder)}",))
 
 
-def component(models: Sequence[Needs], own: Sequence[str]) -> Iterator[str]:
-    """Yield what includes GitLab's component, with inputs of its own and those that all the models need."""
+def component(models: Sequence[Needs], own: Sequence[str], *, in_child: bool = False) -> Iterator[str]:
+    """Yield what includes GitLab's component, with inputs of its own and those that all the models need.
+
+    In a child pipeline it is included as a project's file: a component's address begins with a variable, which
+    is empty there on older GitLabs.
+    """
     if any(each.host == "registry.gitlab.com" for model in models for each in model.passwords):
         yield "variables:"
         yield "  REGISTRY_USERNAME_REGISTRY_GITLAB_COM: $CI_REGISTRY_USER"
@@ -233,7 +237,12 @@ def component(models: Sequence[Needs], own: Sequence[str]) -> Iterator[str]:
         yield ""
     yield "include:"
     yield f"  # put the commit of a release in the place of {PLACEHOLDER[:7]}…, twice"
-    yield f"  - component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
+    if in_child:
+        yield f"  - project: {PROJECT} # no component: variables may be empty in a child pipeline"
+        yield f'    ref: "{PLACEHOLDER}"'
+        yield "    file: /templates/deliver.yml"
+    else:
+        yield f"  - component: $CI_SERVER_FQDN/{PROJECT}/deliver@{PLACEHOLDER}"
     yield "    inputs:"
     yield f'      ref: "{PLACEHOLDER}"'
     yield from (f"      {line}" for line in own)

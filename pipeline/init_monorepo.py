@@ -156,4 +156,4 @@ def _child(models: Sequence[Needs]) -> Iterator[str]:
     yield "      default: deliver"
     yield "---"
     handed_on = ("working-directory: $[[ inputs.working-directory ]]", "name: $[[ inputs.name ]]")
-    yield from component(models, handed_on)
+    yield from component(models, handed_on, in_child=True)
