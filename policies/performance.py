@@ -10,6 +10,7 @@ from policies import regression
 from policies.rule import Rule, size
 
 KEPT_UP = 0.99  # of the requests that were due in a second: the last answers are slower now and then
+_STREAMED = "Tokens are timed where `benchmark.protocol` is `openai` and the answers are streamed."
 
 
 class PerformanceRule(Rule):
@@ -24,6 +25,12 @@ class PerformanceRule(Rule):
     """Latency that 99 % of the requests stay below."""
     minimum_throughput_rps: PositiveFloat | None = None
     """Good answers per second that some load has to reach, or the rate that a sweep found."""
+    maximum_first_token_p99_ms: PositiveFloat | None = None
+    """Time to the first token of a language model's answer that 99 % of the requests stay below."""
+    maximum_token_p99_ms: PositiveFloat | None = None
+    """Time for each further token, the mean of an answer, that 99 % of the requests stay below."""
+    minimum_tokens_per_s: PositiveFloat | None = None
+    """Tokens per second of all requests together that some load has to reach."""
     maximum_error_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of requests without a good answer, from 0 to 1, of each load but the sweep's."""
     maximum_wrong_answers: NonNegativeInt = 0
@@ -73,6 +80,7 @@ maximum_peak_memory: 3GiB
             *self._of_answers(artifact),
             *self._of_latency(artifact),
             *self._of_throughput(artifact),
+            *self._of_tokens(artifact),
             *self._of_container(artifact),
             *regression.worse(artifact, self.limits),
         )
@@ -165,6 +173,28 @@ maximum_peak_memory: 3GiB
             else "Give the server more workers or processors.",
         )
 
+    def _of_tokens(self, report: BenchmarkReport) -> Iterator[Reason]:
+        steady = None if report.load is None else report.load.tokens
+        first, each = (None, None) if steady is None else (steady.first_token, steady.per_token)
+        for what, budget, measured in (
+            ("the first token", self.maximum_first_token_p99_ms, first),
+            ("each further token", self.maximum_token_p99_ms, each),
+        ):
+            if budget is not None and measured is None:
+                yield Reason(message=f"{what} was not timed; the budget is {budget:g} ms", advice=_STREAMED)
+            elif budget is not None and measured is not None and measured.p99_ms > budget:
+                yield Reason(
+                    message=f"{what} takes {measured.p99_ms:.1f} ms (p99); at most {budget:g} ms is allowed",
+                    advice="Lower the load on a replica, give it more processors, or raise the budget.",
+                )
+        least, most = self.minimum_tokens_per_s, max(map(_tokens_per_s, _loads(report)), default=0.0)
+        if least is not None and most < least:
+            yield Reason(
+                message=f"{most:.1f} tokens/s; at least {least:g} are needed",
+                advice="Give the server more processors, or let more clients ask at once: "
+                "`further_loads: [{concurrency: 8}]`.",
+            )
+
     def _of_container(self, report: BenchmarkReport) -> Iterator[Reason]:
         first, memory = report.cold_start.first_answer_ms, report.peak_memory_bytes
         if self.maximum_cold_start_ms is not None and first > self.maximum_cold_start_ms:
@@ -202,9 +232,17 @@ def _summary(report: BenchmarkReport) -> str:
 
 def _highest(report: BenchmarkReport) -> float:
     """Return the most good answers per second that were seen; a slow generator can only have seen too few."""
-    loads = (*(() if report.load is None else (report.load,)), *report.further_loads)
     found = report.sweep.best_rps if report.sweep is not None else None
-    return max(report.throughput_rps, *map(_shown, loads), found or 0.0)
+    return max(report.throughput_rps, *map(_shown, _loads(report)), found or 0.0)
+
+
+def _loads(report: BenchmarkReport) -> tuple[LoadResult, ...]:
+    """Return the loads that were asked for, without the steps of the sweep."""
+    return (*(() if report.load is None else (report.load,)), *report.further_loads)
+
+
+def _tokens_per_s(load: LoadResult) -> float:
+    return 0.0 if load.tokens is None else load.tokens.tokens_per_s
 
 
 def _shown(load: LoadResult) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.model import BenchmarkReport, LoadResult, Resources, Sweep
+from pipeline.model import BenchmarkReport, Latency, LoadResult, Resources, Sweep, TokenTimes
 from policies.load import load_policies
 from tests.unit.policies.evidence import benchmark
 from tests.unit.policies.test_rules import judge, messages
@@ -94,6 +94,46 @@ def test_a_load_that_was_answered_as_it_was_due_shows_the_rate_that_was_asked_fo
     assert judge(rule, told).passed is passes
     failing = told.model_copy(update={"load": made.model_copy(update={"errors": 1})})
     assert not judge(rule, failing).passed
+
+
+TOKENS = TokenTimes(
+    tokens=1600,
+    tokens_per_s=52.4,
+    first_token=Latency(p50_ms=100, p95_ms=200, p99_ms=300, max_ms=400, mean_ms=110),
+    per_token=Latency(p50_ms=10, p95_ms=20, p99_ms=30, max_ms=40, mean_ms=11),
+    request_tokens_per_s=27.1,
+    counted_by="usage",
+)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (
+            "maximum_first_token_p99_ms: 299",
+            "the first token takes 300.0 ms (p99); at most 299 ms is allowed",
+        ),
+        ("maximum_token_p99_ms: 29", "each further token takes 30.0 ms (p99); at most 29 ms is allowed"),
+        ("minimum_tokens_per_s: 53", "52.4 tokens/s; at least 53 are needed"),
+    ],
+)
+def test_a_language_model_has_budgets_of_its_own(budget: str, said: str) -> None:
+    made = report(load=load(tokens=TOKENS))
+    assert messages(f"{{rule: performance, {budget}}}", made) == [said]
+    wide = "maximum_first_token_p99_ms: 300, maximum_token_p99_ms: 30, minimum_tokens_per_s: 52.4"
+    assert judge(f"{{rule: performance, {wide}}}", made).passed
+    more = EIGHT.model_copy(update={"tokens": TOKENS.model_copy(update={"tokens_per_s": 80})})
+    further = made.model_copy(update={"further_loads": (more,)})
+    assert judge("{rule: performance, minimum_tokens_per_s: 53}", further).passed
+
+
+def test_a_budget_of_tokens_is_not_kept_by_what_has_none() -> None:
+    for budget in ("maximum_first_token_p99_ms: 5", "maximum_token_p99_ms: 5"):
+        (said,) = messages(f"{{rule: performance, {budget}}}", report())
+        assert said.endswith("token was not timed; the budget is 5 ms")
+    assert messages("{rule: performance, minimum_tokens_per_s: 1}", report()) == [
+        "0.0 tokens/s; at least 1 are needed"
+    ]
 
 
 def test_the_packs_of_ours_refuse_wrong_answers() -> None:
