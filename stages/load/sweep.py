@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.model import LoadResult, Sweep
 from stages.load.validity import FEWEST_FOR_P99, latency_doubt
+from stages.servers.interface import LACKING
 
 Try = Callable[[float], Awaitable[LoadResult]]
 GROWTH = 2.0
@@ -73,6 +74,8 @@ def _next(fits: float, too_much: float) -> float:
 
 def _misfit(plan: SweepPlan, result: LoadResult) -> str:
     """Return why a rate does not fit; nothing when it does."""
+    if lacking := result.errors_by_kind.get(LACKING):
+        return f"the generator: {lacking} requests were not sent, for want of open files or ports"
     if result.errors:
         return f"errors: {result.errors} of {result.requests} requests"
     if result.latency is None:

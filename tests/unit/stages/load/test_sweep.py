@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.model import Latency, LoadResult, Sweep
 from stages.load.sweep import SweepPlan, long_enough, sweep
+from stages.servers.interface import LACKING
 
 
 def result(
@@ -57,6 +58,16 @@ def test_a_generator_that_is_the_bottleneck_ends_the_sweep() -> None:
     found = swept(100, lag_ms=400)
     assert found.limit == "the generator: the load generator was late"
     assert found.best_rps == 80
+
+
+def test_what_this_machine_lacks_is_no_limit_of_the_server() -> None:
+    async def attempt(rate: float) -> LoadResult:
+        lacking = {"errors": 4, "errors_by_kind": {LACKING: 4}}
+        return result(rate, 5).model_copy(update=lacking if rate > 100 else {})
+
+    found = asyncio.run(sweep(SweepPlan(budget_p99_ms=50, begin_rps=50), attempt))
+    assert found.best_rps == 100
+    assert found.limit == "the generator: 4 requests were not sent, for want of open files or ports"
 
 
 def test_a_server_that_is_too_slow_for_anything_has_no_best_rate() -> None:
