@@ -17,7 +17,7 @@ from pipeline.model import ManifestUpdate, PushedImage, Source
 from pipeline.plan import Plan, make_plan
 from pipeline.record import Record, Runs
 from pipeline.redaction import Redactor
-from pipeline.reference import Digest, Reference, Repository
+from pipeline.reference import Reference, Repository
 from pipeline.registry_section import RegistrySection
 from pipeline.report.phrases import describe
 from pipeline.stored import Recorded
@@ -133,14 +133,14 @@ def compose_rollback(
     """Return the plan of a rollback to a run, to a digest, or to what stood there before.
 
     Raises:
-        ConfigurationError: there is no such run, or it has pushed nothing.
+        ConfigurationError: there is no such run, it has pushed nothing, or the digest is cut off.
     """
     going = replace(destination(configuration), forced=forced)
-    digest = _digest(to)
+    digest = stored.digest_of(to)
     runs = Runs(configuration.root)
     record = stored.by_digest(runs, digest) if digest is not None else None
     if to is not None and digest is None:
-        record = stored.by_name(runs, to)
+        record = stored.delivery(runs, to)
     image = stored.require_pushed(record) if record is not None else None
     return _plan(configuration, source, (Rollback(destination=going, to=digest, pushed=image),))
 
@@ -285,13 +285,6 @@ def _registry_options(section: RegistrySection, root: Path) -> RegistryOptions:
         lifecycle=root / section.lifecycle if section.lifecycle else None,
         login=LoginOptions(**section.login.model_dump()),
     )
-
-
-def _digest(text: str | None) -> Digest | None:
-    try:
-        return Digest(text) if text is not None else None
-    except ValueError:
-        return None
 
 
 def _git_address(text: str | None, root: Path) -> str | None:

@@ -1,7 +1,7 @@
 """What recorded runs have made, found by the run's name, its file, or the digest of the image."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def by_name(runs: Runs, name: str | None) -> Record:
     """Return the record of a run, by its file or the beginning of its name; the newest for `latest` or none.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or the names of several begin so.
     """
     if name is not None and Path(name).is_file():
         return read_record(Path(name))
@@ -57,12 +57,61 @@ def by_name(runs: Runs, name: str | None) -> Record:
     names = runs.names()
     if not names:
         raise ConfigurationError(f"there is no run below {runs.runs}", advice="Run `pipeline run` first.")
-    found = [known for known in names if name is None or known.startswith(name)]
+    found = names[:1] if name is None else _called(name, names)
     if not found:
         raise ConfigurationError(
             f"there is no run called {name!r}", advice=f"The newest are {', '.join(names[:5])}."
         )
+    if name is not None and len(found) > 1:
+        raise _several(name, found)
     return read_record(runs.path(found[0]))
+
+
+def delivery(runs: Runs, name: str) -> Record:
+    """Return the record of a run that pushed an image, named as above; runs that pushed none are not meant.
+
+    Raises:
+        ConfigurationError: there is none, or several begin so and pushed different images.
+    """
+    if Path(name).is_file():
+        return by_name(runs, name)
+    found: dict[str, Record] = {}
+    for known in runs.names() if name == LATEST else _called(name, runs.names()):
+        with contextlib.suppress(ConfigurationError):  # of another version of the pipeline
+            record = read_record(runs.path(known))
+            if (image := pushed(record)) is not None and image.references:
+                found.setdefault(image.digest, record)
+    if len(found) > 1 and name != LATEST:
+        raise _several(name, [record.run for record in found.values()])
+    return next(iter(found.values()), None) or by_name(runs, name)
+
+
+def _called(name: str, names: Sequence[str]) -> Sequence[str]:
+    return [name] if name in names else [known for known in names if known.startswith(name)]
+
+
+def _several(name: str, found: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"the names of {len(found)} runs begin with {name!r}: {', '.join(found[:5])}",
+        advice="Write more of the name.",
+    )
+
+
+def digest_of(text: str | None) -> Digest | None:
+    """Return the digest that somebody has named; None where the words mean a run.
+
+    Raises:
+        ConfigurationError: it is the beginning of a digest only.
+    """
+    if text is None or not text.startswith("sha256:"):
+        return None
+    try:
+        return Digest(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{text!r}: a digest is sha256: and 64 digits",
+            advice="Give the whole digest, as `pipeline show RUN` prints it, or the name of the run.",
+        ) from error
 
 
 def by_digest(runs: Runs, digest: Digest) -> Record | None:

@@ -60,6 +60,33 @@ def test_a_run_is_found_by_the_beginning_of_its_name_or_its_file(runs: Runs) -> 
     assert "2026-3" in caught.value.advice
 
 
+def test_a_beginning_that_several_runs_have_names_none_of_them(runs: Runs) -> None:
+    with pytest.raises(ConfigurationError, match="3 runs begin with '2026-': 2026-3, 2026-2, 2026-1"):
+        stored.by_name(runs, "2026-")
+    keep(runs, "2026-10")
+    assert stored.by_name(runs, "2026-1").run == "2026-1"  # the whole name of one
+
+
+def test_what_goes_back_is_a_run_that_pushed_and_never_the_rollback_itself(runs: Runs) -> None:
+    keep(runs, "2026-22", stage("rollback", ManifestUpdate(status="committed")))
+    assert stored.delivery(runs, "2026-2").run == "2026-2"
+    assert stored.delivery(runs, "latest").run == "2026-2"
+    with pytest.raises(ConfigurationError, match="2 runs begin with '2026-': 2026-2, 2026-1"):
+        stored.delivery(runs, "2026-")
+    keep(runs, "2026-4", stage("push", image(ONE)))
+    runs.path("2026-2").unlink()
+    assert stored.delivery(runs, "2026-").run == "2026-4"  # all that is left has one digest
+    with pytest.raises(ConfigurationError, match="no run called '1999'"):
+        stored.delivery(runs, "1999")
+
+
+def test_a_digest_that_is_cut_off_is_no_name_of_a_run() -> None:
+    assert stored.digest_of(str(ONE)) == ONE
+    assert stored.digest_of("20261122T0801") is None
+    with pytest.raises(ConfigurationError, match="'sha256:1234': a digest is sha256: and 64 digits"):
+        stored.digest_of("sha256:1234")
+
+
 def test_an_image_is_found_by_its_digest_where_it_was_pushed(runs: Runs) -> None:
     found = stored.by_digest(runs, ONE)
     assert found is not None
