@@ -6,6 +6,7 @@ whoever may write there needs no pickle.
 """
 
 import hashlib
+import posixpath
 import re
 import tarfile
 import tempfile
@@ -20,23 +21,12 @@ from pipeline.model import BuiltImage, Descriptor, Value
 from pipeline.reference import Digest
 from stages.oci.layer_compression import opened
 from stages.oci.layout import Layout
+from stages.scanners.model_files.candidates import HEAD_BYTES, is_model, likelihood, worth_a_look
 from stages.scanners.model_files.memory import Memory
 from stages.scanners.model_files.result import Result, look_into
 from stages.scanners.model_files.weights import Looked
 
 _INSTALLED = re.compile(r"(^|/)(site-packages|dist-packages)/|^(usr/)?lib(64)?/python\d|^(proc|sys|dev)/")
-_NAME = re.compile(
-    r"\.(pkl|pickle|joblib|dill|cloudpickle|pt|pth|ckpt|npy|npz|h5|hdf5|keras|onnx|gguf|ggml|safetensors|tflite"
-    r"|skops|cbm|mar|torchscript|llamafile)(\.(gz|bz2|xz|zst|lz4|zip))?$",
-    re.IGNORECASE,
-)
-_CONTENT = re.compile(
-    rb"\x80[\x02-\x05][\x95c\x8cX(}\]\x8a]"  # pickle
-    rb"|\x93NUMPY|GGUF|\x89HDF\r\n\x1a\n|CBM1|....TFL3"
-    rb"|.{8}\{\s*\"(__metadata__|[^\"]{1,200}\"\s*:\s*\{\s*\"(dtype|shape|data_offsets))"  # safetensors
-    rb"|PK\x03\x04.{26}([^/\x00-\x1f]{1,64}/data\.pkl|metadata\.json|config\.json|[^\x00-\x1f]{1,64}\.npy)",
-    re.DOTALL,
-)
 _COPIED_BYTES = 1024 * 1024
 
 
@@ -99,7 +89,7 @@ class Application:
             ):
                 for header in tar:
                     tar.members = []  # type: ignore[attr-defined]  # it would remember every header
-                    if header.isreg() and header.size and not _INSTALLED.search(header.name.lstrip("./")):
+                    if header.isreg() and header.size and not _INSTALLED.search(_path(header)):
                         yield from self._of_file(header, tar.extractfile(header), desk)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise StageFailed(
@@ -110,8 +100,9 @@ class Application:
     def _of_file(self, header: tarfile.TarInfo, stream: IO[bytes] | None, desk: Desk) -> Iterable[_Found]:
         if stream is None:
             return
-        head = stream.read(512)
-        if not _NAME.search(header.name) and not _CONTENT.match(head):
+        head = stream.read(HEAD_BYTES)
+        likely = likelihood(header.name, head)
+        if likely == "no":
             return
         with tempfile.NamedTemporaryFile(dir=desk.folder, prefix="model-file-") as copy:
             digest = hashlib.sha256(head)
@@ -120,13 +111,23 @@ class Application:
                 digest.update(piece)
                 copy.write(piece)
             copy.flush()
+            if likely == "maybe" and not worth_a_look(Path(copy.name)):
+                return
             result = look_into(Path(copy.name), self.timeout_s)
+        if likely == "maybe" and not is_model(result):
+            return
         yield _Found(
-            path=f"/{header.name.lstrip('./')}",
+            path=f"/{_path(header)}",
             digest=Digest(f"sha256:{digest.hexdigest()}"),
             size_bytes=header.size,
             result=result,
         )
+
+
+def _path(header: tarfile.TarInfo) -> str:
+    """Return where a file lies, from the root; what in its name is no UTF-8 by its number."""
+    name = header.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return posixpath.normpath(f"/{name}").lstrip("/")
 
 
 def _layers(image: BuiltImage) -> tuple[Descriptor, ...]:

@@ -27,7 +27,7 @@ _FILE_ACCESS = re.compile(rb"\b(from_file|torch\.save|torch\.load|aten::save|_lo
 def scan_zip(content: Content, place: Place, scan: Scan) -> str:
     """Look into every member and return the format of the whole."""
     found = zip_directory.members(content, place.as_format("zip"))
-    kind = _kind(found)
+    kind = kind_of(found)
     place = place.as_format(kind)
     files = [member for member in found if not member.directory]
     for member in files:
@@ -36,7 +36,8 @@ def scan_zip(content: Content, place: Place, scan: Scan) -> str:
     return kind
 
 
-def _kind(found: tuple[Member, ...]) -> str:
+def kind_of(found: tuple[Member, ...]) -> str:
+    """Return what libraries take an archive for, by the names in it."""
     names = {member.name for member in found}
     roots = {name.partition("/")[0] for name in names}
     for root in roots:

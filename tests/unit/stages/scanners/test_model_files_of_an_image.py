@@ -1,6 +1,10 @@
 """Where model files of an image are looked for: the weights, and the layers of the application."""
 
+import bz2
+import gzip
+import lzma
 import os
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +18,13 @@ from pipeline.reference import Digest
 from stages.scanners.model_files.addition import MOST_REPORTED, ModelFiles, reported
 from stages.scanners.model_files.result import Fact, Result
 from stages.scanners.model_files.weights import Looked
-from tests.support.hostile_archives import torch_archive
-from tests.support.hostile_pickles import HARMLESS, MODERN
+from tests.support.hostile_archives import torch_archive, zipped
+from tests.support.hostile_pickles import HARMLESS, MODERN, SYSTEM
+from tests.support.protobuf_bytes import message, number, text
 from tests.support.small_image import make_image
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+READ = message(text(1, "n"), text(2, "ReadFile"))
 
 
 @pytest.fixture
@@ -96,6 +102,46 @@ def test_model_files_in_the_application_are_found_by_name_and_by_content(tmp_pat
     }
     assert all(file.reused for file in looked(image, desk).files)
     assert list(desk.folder.iterdir()) == []
+
+
+DISGUISED = {
+    "app/model.gz": gzip.compress(MODERN),
+    "app/model.sav": zlib.compress(MODERN),  # as joblib compresses
+    "app/model.bz": bz2.compress(MODERN),
+    "app/model.alone": lzma.compress(MODERN, lzma.FORMAT_ALONE),
+    "app/model.xz": lzma.compress(SYSTEM),
+    "app/old": SYSTEM,
+    "app/list": b"(lp0\n" + SYSTEM[:-1] + b"a.",
+    "app/number": b"\x80\x04K\x01" + SYSTEM,
+    "app/pytorch_model.bin": zipped(("archive/data/0", bytes(64)), ("archive/data.pkl", MODERN)),
+    "app/graph.pb": message(number(1, 1), text(2, message(text(2, message(text(1, READ)))))),
+}
+"""Model files that neither their names nor their first bytes give away."""
+HARMLESS_FILES = {
+    "usr/share/words": b"cat\ndog\n" * 50,
+    "usr/share/changelog.gz": gzip.compress(b"cat\ndog\n" * 50),
+    "usr/share/x.jar": zipped(("META-INF/MANIFEST.MF", b"x"), ("a.pkl", MODERN)),
+    "usr/share/noise": b"\x80\x03\xfe\xff" * 500,
+    "usr/share/text.gz": b"\x1f\x8b no gzip",
+    "etc/config.ini": b"[section]\nkey=value\n",
+}
+
+
+@pytest.mark.parametrize("path", DISGUISED)
+def test_a_model_file_without_a_mark_is_found_by_what_it_turns_out_to_be(
+    path: str, tmp_path: Path, desk: Desk
+) -> None:
+    report = looked(make_image(tmp_path / "image", {path: DISGUISED[path], **HARMLESS_FILES}), desk)
+    assert [file.path for file in report.files] == [f"/{path}"]
+    assert {found.kind for found in report.findings} == {"unsafe"}
+
+
+def test_a_path_is_told_as_it_is_in_the_image(tmp_path: Path, desk: Desk) -> None:
+    names = ("./.cache/model.pkl", "app/site-packages/../model.pkl", "app/mod\udce9le.pkl")
+    image = make_image(tmp_path / "image", dict.fromkeys(names, HARMLESS))
+    paths = {file.path for file in looked(image, desk).files}
+    assert paths == {"/.cache/model.pkl", "/app/model.pkl", "/app/mod\\xe9le.pkl"}
+    assert all(file.reused for file in looked(image, desk).files)
 
 
 def test_the_identity_depends_on_the_weights(tmp_path: Path, model: Path) -> None:
