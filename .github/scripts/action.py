@@ -29,7 +29,10 @@ CLIENTS = {"GITHUB_ACTIONS": "github", "GITLAB_CI": "gitlab"}
 """The extra that writes the comment on a pull or merge request, by the variable that names its CI host."""
 BUILD = "hatchling"  # builds the package itself, without an isolated environment of unhashed packages
 
-PASSED_ON = {"run": ("config", "environment", "until"), "promote": ("config", "from", "to", "record")}
+PASSED_ON = {
+    "run": ("config", "environment", "until", "from"),
+    "promote": ("config", "from", "to", "record"),
+}
 """What each command of the pipeline takes as it is."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -225,14 +228,19 @@ def flags(command: str, environment: Mapping[str, str]) -> tuple[str, ...]:
         Mistake: an input has a value that it cannot have.
     """
     cache = environment.get("INPUT_BUILD_CACHE", "").strip()
-    first = [f"build.cache={cache}"] if cache else []
-    lines = (line.strip() for line in (*first, *environment.get("INPUT_SET", "").splitlines()))
+    settings = [f"build.cache={cache}"] if cache else []
+    settings += _lines(environment.get("INPUT_SET", ""))
     one_by_one = {f"--{name}": environment.get(f"INPUT_{name.upper()}") for name in PASSED_ON[command]}
     return (
         *(f"{flag}={value}" for flag, value in one_by_one.items() if value),
-        *(f"--set={line}" for line in lines if line),
+        *(f"--resume={folder}" for folder in _lines(environment.get("INPUT_RESUME", ""))),
+        *(f"--set={setting}" for setting in settings),
         *(["--dry-run"] if is_true(environment, "dry-run", default="false") else []),
     )
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def without_inputs(environment: Mapping[str, str]) -> dict[str, str]:
