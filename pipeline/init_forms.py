@@ -227,8 +227,8 @@ def _pipeline(needs: Needs) -> Iterator[str]:
 def component(models: Sequence[Needs], own: Sequence[str], *, in_child: bool = False) -> Iterator[str]:
     """Yield what includes GitLab's component, with inputs of its own and those that all the models need.
 
-    In a child pipeline it is included as a project's file: a component's address begins with a variable, which
-    is empty there on older GitLabs.
+    In a child pipeline it is included as a project's file: a component's address begins with a variable, and
+    that is empty there on older GitLabs.
     """
     if any(each.host == "registry.gitlab.com" for model in models for each in model.passwords):
         yield "variables:"
