@@ -60,8 +60,12 @@ class Judgement(Value):
     @property
     def refused(self) -> bool:
         """Tell whether an enforced rule refuses it, or has nothing that it could judge."""
-        verdicts = (verdict for stage in self.stages for verdict in stage.verdicts)
-        return bool(self.missing) or any(verdict.refuses for verdict in verdicts)
+        return bool(self.missing) or self.reasons > 0
+
+    @property
+    def reasons(self) -> int:
+        """Return how many enforced rules refuse what it has found."""
+        return sum(verdict.refuses for stage in self.stages for verdict in stage.verdicts)
 
 
 @dataclass(frozen=True, slots=True)

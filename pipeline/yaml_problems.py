@@ -80,6 +80,8 @@ def _expectation(details: ErrorDetails) -> str:
         return f"unknown {str(context['discriminator']).strip(_QUOTE)}; {_suggestion(context['tag'], tags)}"
     if kind in {"literal_error", "enum"}:
         return f"expected {context['expected']}"
+    if kind == "string_type" and details["input"] is None:
+        return "expected text"
     return _EXPECTED.get(kind) or details["msg"].replace("Input should be", "expected").replace(
         "Value should", "it should"
     )
@@ -160,5 +162,7 @@ def dotted(place: Place) -> str:
 
 def _shown(value: object) -> str:
     value = value.value if isinstance(value, Enum) else value
+    if value is None:
+        return "nothing stands there"
     text = _USER_INFO.sub(r"\1", repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -34,7 +34,10 @@ from stages.oci.order_key import OrderKey
 _NO_REGISTRY = "the image is delivered into a folder of this machine, where no cluster can pull it from"
 _NO_REGISTRY_ADVICE = "Name a registry in `registries:`, or leave `repository:` of `update:` out."
 _NO_TARGETS = "`update.repository` is set, but no target: nothing would ever be updated"
-_NO_TARGETS_ADVICE = "Name the manifest to edit in `targets:` of `update:`, or leave its `repository:` out."
+_NO_TARGETS_ADVICE = (
+    "Name the manifest to edit in `targets:` of `update:`, or take its `repository` away: it stands in "
+    "pipeline.yaml, in PIPELINE_UPDATE__REPOSITORY or in --set (`pipeline config` says which)."
+)
 _UNCONFIGURED = "no manifest was updated: none is named in `targets:` of `update:`"
 _ONLY_SHOWN = "nothing was written: name the GitOps repository as `repository:` of `update:`"
 

@@ -33,7 +33,8 @@ def judge(options: argparse.Namespace) -> int:
 
 def _conclusion(found: "Judgement") -> str:
     said = "is refused" if found.refused else "is accepted"
-    lacking = f": it has no result of {', '.join(found.missing)}" if found.missing else ""
+    listed = "what is listed above, and " if found.reasons else ""
+    lacking = f": {listed}it has no result of {', '.join(found.missing)}" if found.missing else ""
     return (
         f"the run {found.run} {said} by {found.policies}, as of {found.judged_at:%Y-%m-%d %H:%M} UTC{lacking}"
     )

@@ -39,6 +39,8 @@ ELSEWHERE = (
             f"p.yaml:3: push: {{'mount_from': 'docker.io/team/old'}} - {ELSEWHERE}",
         ),
         ("benchmark:\n  port: true", "p.yaml:3: benchmark.port: True - expected a number"),
+        ("benchmark:", "p.yaml:2: benchmark: nothing stands there - expected a mapping (key: value)"),
+        ("benchmark:\n  protocol:", "p.yaml:3: benchmark.protocol: nothing stands there - expected text"),
         ("benchmark: {rate_rps: false}", "p.yaml:2: benchmark.rate_rps: False - expected a number"),
         ("test: {timeout_s: true}", "p.yaml:2: test.timeout_s: True - expected a number"),
         ("benchmark: {warmup_s: .inf}", "p.yaml:2: benchmark.warmup_s: inf - expected a finite number"),

@@ -110,6 +110,10 @@ def test_a_run_that_ended_early_is_not_accepted_for_what_it_has_not_done(
     assert main(["judge", "latest"]) == 3
     assert "is refused by production" in (said := capsys.readouterr().out)
     assert said.endswith(": it has no result of a scan, a benchmark\n")
+    (project / "more.yaml").write_text("rules: [{rule: suite, minimum_tests: 999}, {rule: performance}]\n")
+    assert main(["judge", "latest", "--policies", "./more.yaml"]) == 3
+    said = capsys.readouterr().out
+    assert said.endswith(": what is listed above, and it has no result of a benchmark\n")
     (project / "tests.yaml").write_text("rules: [{rule: suite}]\n")
     assert main(["judge", "latest", "--policies", "./tests.yaml"]) == 0
 
