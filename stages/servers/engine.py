@@ -14,6 +14,11 @@ from stages.asking import ask
 QUICK_S = 60.0
 _FACTS = "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}"
 
+_NO_GPUS = (
+    "The engine has no such GPUs: install NVIDIA's container toolkit on its machine, run the benchmark where "
+    "it is, or mend `benchmark.gpus`."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
@@ -93,4 +98,7 @@ def _error(outcome: Outcome) -> ToolMissing | DiskFull | StageFailed:
             f"`{what}` did not end within {outcome.command.timeout_s:g} s",
             advice="See whether `docker info` answers; restart the engine if not.",
         )
-    return StageFailed(f"`{what}` failed: {said or f'exit code {outcome.exit_code}'}", tail=said)
+    advice = _NO_GPUS if "[[gpu]]" in said or "nvidia-container-cli" in said else ""
+    return StageFailed(
+        f"`{what}` failed: {said or f'exit code {outcome.exit_code}'}", advice=advice, tail=said
+    )

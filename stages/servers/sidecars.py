@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline import process
+from pipeline.errors import StageFailed
 from pipeline.process import Command
 from stages.servers.container import Container, environment_file
 from stages.servers.site import Site
@@ -38,7 +39,14 @@ def start_beside(container: Container, sidecar: Sidecar) -> None:
     options = ("--name", name, *site.label, "--network", f"container:{container.id}", "--no-healthcheck")
     with environment_file(site, sidecar.environment) as environment:
         words = (*options, *environment, sidecar.image, *sidecar.command)
-        site.engine.ask("create", *words, timeout_s=PULL_S)
+        try:
+            site.engine.ask("create", *words, timeout_s=PULL_S)
+        except StageFailed as error:
+            raise StageFailed(
+                f"{sidecar.image} cannot run beside the server: {error.message}",
+                advice="Mend its `image` in `benchmark.sidecars`, or bring it there (`docker pull`).",
+                tail=error.tail,
+            ) from error
     site.engine.ask("start", name)
     threading.Thread(target=_watch, args=(container, sidecar, name), name="sidecar", daemon=True).start()
 

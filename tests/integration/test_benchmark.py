@@ -553,6 +553,17 @@ def test_a_sidecar_that_ends_is_named(image: BuiltImage, desk: Desk, base_image:
         run(stage, image, desk)
 
 
+def test_a_sidecar_and_gpus_that_the_engine_has_not_are_told_with_advice(
+    image: BuiltImage, desk: Desk
+) -> None:
+    with pytest.raises(StageFailed, match="localhost:1/none:1 cannot run beside the server") as raised:
+        run(benchmark(sidecars=(Sidecar(image="localhost:1/none:1"),)), image, desk)
+    assert "`benchmark.sidecars`" in raised.value.advice
+    with pytest.raises(StageFailed, match="`docker start` failed") as raised:
+        run(benchmark(gpus="device=nobody-has-it"), image, desk)
+    assert "`benchmark.gpus`" in raised.value.advice
+
+
 def test_a_request_that_the_model_refuses_stops_with_its_answer(image: BuiltImage, desk: Desk) -> None:
     with pytest.raises(StageFailed, match="I want another shape") as raised:
         run(benchmark("refuses"), image, desk)
