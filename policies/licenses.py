@@ -36,6 +36,8 @@ def parse(text: str) -> Any | None:  # a tree of boolean.py, which has no types
 def _pattern(value: str) -> str:
     """Return a pattern as it is, and the name of a licence as SPDX writes it today: so findings are read."""
     if "*" in value:
+        if not any(_fits(name, value) for name in _licensing().known_symbols):
+            raise ValueError("no SPDX licence fits this pattern; https://spdx.org/licenses lists them")
         return value
     if (tree := parse(value)) is None:
         raise ValueError("no SPDX licence goes by this name; https://spdx.org/licenses lists them")

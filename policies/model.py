@@ -8,14 +8,15 @@ from pydantic import field_validator
 
 from pipeline.model import Artifact, Reason, ScanReport, Verdict
 from policies.licenses import Patterns, allows, parse
-from policies.rule import Rule, Word, listed
+from policies.model_words import Format
+from policies.rule import Rule, listed
 
 
 class ModelRule(Rule):
     """What the model's files are, and what its card says."""
 
     rule: Literal["model"]
-    formats: tuple[Word, ...] | None = None
+    formats: tuple[Format, ...] | None = None
     """Formats of files that are allowed, recognised by content: safetensors, onnx, …; `*` stands for any
     characters. Default: any."""
     card_required: bool = False

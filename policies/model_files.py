@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pipeline.interface import Case
 from pipeline.model import Artifact, ModelFileFinding, ModelFilesReport, Reason, ScanReport, Verdict
 from policies.exceptions import since_when
+from policies.model_words import Finding, Format
 from policies.rule import Options, Rule, Word, listed, plural
 
 SHOWN = 5
@@ -26,7 +27,7 @@ class ModelFileException(Options):
 
     path: Word
     """The file, as the finding names it; `*` stands for any characters."""
-    code: Word
+    code: Finding
     """The finding, such as pickle-import."""
     subject: Word = "*"
     """What it is about, such as the imported name; default: whatever it is."""
@@ -50,12 +51,12 @@ class ModelFilesRule(Rule):
     """Nothing in the model's files runs code, breaks the rules of its format, or was left unread."""
 
     rule: Literal["model_files"]
-    findings: tuple[Word, ...] = ("unsafe", "malformed", "unread")
+    findings: tuple[Finding, ...] = ("unsafe", "malformed", "unread")
     """Kinds or codes of findings that are refused; `*` stands for any characters."""
     imports: tuple[Word, ...] = ()
     """Names of your own that pickles may import, such as `churn.features.*`; those that are known to run
     commands stay refused."""
-    refused_formats: tuple[Word, ...] = ()
+    refused_formats: tuple[Format, ...] = ()
     """Formats that are refused, such as pickle or unknown; `*` stands for any characters."""
     required: bool = False
     """Whether it is refused that nobody looked into the files."""

@@ -48,6 +48,8 @@ def test_expressions(rule: dict[str, object], license_: str, expected: bool) -> 
 def test_mistakes() -> None:
     with pytest.raises(ConfigurationError, match="no SPDX licence goes by this name"):
         accepted({"allow": ["MTI"]})
+    with pytest.raises(ConfigurationError, match="no SPDX licence fits this pattern"):
+        accepted({"deny": ["AGLP-*"]})
     with pytest.raises(ConfigurationError, match="an expression of several licences"):
         accepted({"deny": ["MIT OR AGPL-3.0-only"]})  # it would deny nothing
     with pytest.raises(ConfigurationError, match="everything is allowed"):
