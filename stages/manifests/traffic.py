@@ -20,8 +20,8 @@ _DIVIDERS: Mapping[tuple[str, str], _Divides] = {
     ("machinelearning.seldon.io", "SeldonDeployment"): seldon,
 }
 _OTHERS = (
-    "Leave `strategy:` out of this target; an InferenceService of KServe, a Service of Knative and a "
-    "SeldonDeployment divide requests by themselves."
+    "Leave `strategy:` or `--percent` out for this target; an InferenceService of KServe, a Service of "
+    "Knative and a SeldonDeployment divide requests by themselves."
 )
 _STEPS_ARE_ITS_OWN = (
     "Leave `strategy:` out of this target: the image alone changes, and then the steps of the Rollout run. "
@@ -61,10 +61,11 @@ def _undivided(resource: Resource) -> ManifestRefused:
             f"{resource} goes by the steps that it names itself, not by percentages of this pipeline",
             advice=_STEPS_ARE_ITS_OWN,
         )
-    what = str(resource) or "is no resource that"
+    named = str(resource)
+    what = f"{named} cannot divide" if named else "is no resource that divides"
     return refusal(
         resource.file.path,
         resource.root.node.line,
-        f"{what} cannot divide requests between an old image and a new one",
+        f"{what} requests between an old image and a new one",
         advice=_OTHERS,
     )
