@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft7Validator
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
@@ -37,6 +38,13 @@ pipeline_tag: image-classification
 ---
 # A model
 """
+
+
+@pytest.fixture(autouse=True)
+def addresses_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let URIs alone be IRIs: what knows all of those costs each `pipeline` of the tests a second."""
+    checkers = Draft7Validator.FORMAT_CHECKER.checkers
+    monkeypatch.setitem(checkers, "iri-reference", checkers["uri-reference"])
 
 
 @pytest.fixture
