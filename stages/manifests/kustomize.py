@@ -13,6 +13,7 @@ from stages.manifests.whole_reference import image_at
 from stages.manifests.yaml_editing import AddKey, Edit, SetScalar
 from stages.manifests.yaml_tree import MappingNode
 
+_GROUP = "kustomize.config.k8s.io/"
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _INLINE = "sets an image inside of a text"
 _INLINE_ADVICE = (
@@ -65,11 +66,11 @@ class Kustomize:
     understands: ClassVar[frozenset[str]] = frozenset()
 
     def recognises(self, document: Cursor, target: Target) -> bool:
-        """Tell whether Kustomize would read the document as its own; it may say neither version nor kind."""
+        """Tell whether Kustomize would read the document as its own; it may leave out version, kind or both."""
         version, kind = document.document.kind()
-        if not version and not kind:
-            return document.document.path.rpartition("/")[2] in FILE_NAMES
-        return version.startswith("kustomize.config.k8s.io/") and kind in {"Kustomization", "Component"}
+        if document.document.path.rpartition("/")[2] in FILE_NAMES:
+            version, kind = version or _GROUP, kind or "Kustomization"
+        return version.startswith(_GROUP) and kind in {"Kustomization", "Component"}
 
     def places(self, document: Cursor, target: Target) -> Iterator[Place]:
         """Return the entries of `images:`, and the images in patches that stand in the file as text."""
