@@ -66,7 +66,7 @@ class Kustomize:
     understands: ClassVar[frozenset[str]] = frozenset()
 
     def recognises(self, document: Cursor, target: Target) -> bool:
-        """Tell whether Kustomize would read the document as its own; it may leave out version, kind or both."""
+        """Tell whether Kustomize would read the document as its own: version and kind may be missing."""
         version, kind = document.document.kind()
         if document.document.path.rpartition("/")[2] in FILE_NAMES:
             version, kind = version or _GROUP, kind or "Kustomization"
