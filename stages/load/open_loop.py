@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from stages.load.alarm import Alarm
 from stages.load.measured import Measured
-from stages.load.schedule import Shape, due_times
+from stages.load.schedule import Shape, count_due, due_times
 from stages.load.sending import Sender
 from stages.load.stopwatch import Stopwatch
 
 NOT_SENT = "not sent: the server had not kept up when the time was over"
-MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +30,8 @@ class OpenLoop:
 
     @property
     def requests(self) -> int:
-        """How many requests fall due, for a Poisson load of very many on average."""
-        average = max(1, round(self.rate_rps * self.duration_s))
-        if self.shape == "constant" or average > MOST_COUNTED:
-            return average
-        return sum(1 for _ in due_times(self.shape, self.rate_rps, self.duration_s))
+        """How many requests fall due."""
+        return count_due(self.rate_rps, self.duration_s)
 
 
 async def drive(sender: Sender, load: OpenLoop) -> None:

@@ -15,13 +15,23 @@ def test_constant_arrivals_are_evenly_spaced() -> None:
 
 def test_at_least_one_request_is_due() -> None:
     assert list(due_times("constant", 0.1, 0.5)) == [0]
-    assert list(due_times("poisson", 0.001, 0.5)) == [0]
+    (due,) = due_times("poisson", 0.001, 0.5)
+    assert 0 <= due <= 0.5
 
 
 def test_poisson_gaps_vary_as_much_as_they_last() -> None:
     gaps = [later - earlier for earlier, later in pairwise(due_times("poisson", 100, 100))]
     assert mean(gaps) == pytest.approx(0.01, rel=0.05)
     assert pstdev(gaps) == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize("count", [100, 200, 500])
+def test_a_load_at_random_is_of_the_rate_that_was_asked_for(count: int) -> None:
+    moments = list(due_times("poisson", count / 10, 10))
+    assert len(moments) == count
+    assert moments == sorted(moments)
+    assert 0 <= moments[0] < moments[-1] <= 10
+    assert mean(moments) == pytest.approx(5, abs=1)  # neither the beginning nor the end has more of them
 
 
 def test_two_runs_have_the_same_arrivals() -> None:
