@@ -34,7 +34,7 @@ def _show(made: BenchmarkReport, verdicts: Sequence[Verdict]) -> None:
     console = make_console()
     console.print(f"[bold]{made.digest}[/]  {escape(describe(made))}", soft_wrap=True)
     for name, text in benchmark_rows(made):
-        console.print(f"  [dim]{name:<14}[/]{escape(text)}", soft_wrap=True)
+        console.print(f"  [dim]{name:<15}[/] {escape(text)}", soft_wrap=True)
     if (comparison := made.comparison) is not None:
         how = HOW[comparison.how]
         console.print(f"\ncompared with [bold]{escape(comparison.reference)}[/], {how}", soft_wrap=True)

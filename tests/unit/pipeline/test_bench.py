@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.bench import report
-from pipeline.model import Comparison, MetricComparison
+from pipeline.model import Comparison, LoadResult, MetricComparison
 from tests.unit.policies.evidence import benchmark
 
 SAME = Comparison(reference="digits:old", how="same digest", rounds=0)
@@ -28,3 +28,12 @@ def test_the_same_image_has_an_explanation_and_no_empty_table(capsys: pytest.Cap
     said = shown(SAME, capsys)
     assert "compared with digits:old, the same digest, so there is nothing to compare" in said
     assert "95 % interval" not in said
+
+
+def test_a_long_name_stands_apart_from_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    load = LoadResult(
+        shape="poisson", rate_rps=100, duration_s=2, requests=200, errors=0, throughput_rps=99.5
+    )
+    made = benchmark().model_copy(update={"further_loads": (load,)})
+    report(made, (), lambda document: document, as_json=False)
+    assert "100/s at random 99.5 good answers/s" in capsys.readouterr().out
