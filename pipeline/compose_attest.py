@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pipeline
-import policies as rules
 from pipeline import compose_gitops as gitops
 from pipeline.artifacts import Artifacts
 from pipeline.attest_section import AttestSection, VerifySection
@@ -19,7 +18,7 @@ from pipeline.interface import Policy
 from pipeline.judgement import judge
 from pipeline.model import Artifact, BuiltImage, Verdict, Verification
 from pipeline.reference import Digest, Reference
-from policies import load_policies
+from policies import files_of, load_policies
 from stages.attest import Attest, Judge
 from stages.attestations.builder import LOCAL, Job, job_of
 from stages.attestations.cosign import Cosign
@@ -29,7 +28,6 @@ from stages.registries.connections import Registries
 from stages.registries.options import RegistryOptions
 
 DEFAULT_PACK = "baseline"
-PACKS = Path(rules.__file__).parent / "packs"
 _NOT_OF_THE_BUILD = ("environments.", "attest.", "verify.")
 
 
@@ -47,7 +45,7 @@ def attest(configuration: Configuration) -> Attest | None:
             version=pipeline.__version__,
             invocation=job.address,
         ),
-        policies=_policy_set(configuration),
+        policies=policy_set(configuration),
         judge=judge_by(gitops.policies(configuration)),
         registries=Registries(
             repositories=(*values.repositories, *values.model_repositories),
@@ -135,17 +133,21 @@ def _trust(section: AttestSection, job: Job, root: Path) -> Trust:
     )
 
 
-def _policy_set(configuration: Configuration) -> PolicySet:
-    """Return the name of the policies, and the digest of what they say."""
+def policy_set(configuration: Configuration) -> PolicySet:
+    """Return the name of the policies, and the digest of all that they say.
+
+    Of one file it is that of the file; of several (what it extends, VEX documents, what stands in
+    pipeline.yaml) that of their digests, one a line.
+    """
     choice = configuration.values.policies
+    digests = [Digest.of(path.read_bytes()) for path in files_of(choice, configuration.root)]
     if not isinstance(choice, str):
-        return PolicySet(
-            uri=f"{configuration.path.name}#policies", digest=Digest.of(json.dumps(choice).encode())
-        )
+        digests.insert(0, Digest.of(json.dumps(choice, default=str).encode()))
+    digest = digests[0] if len(digests) == 1 else Digest.of("\n".join(digests).encode())
+    if not isinstance(choice, str):
+        return PolicySet(uri=f"{configuration.path.name}#policies", digest=digest)
     own = "/" in choice or choice.endswith((".yaml", ".yml"))
-    path = configuration.root / choice if own else PACKS / f"{choice}.yaml"
-    content = path.read_bytes() if path.is_file() else b""
-    return PolicySet(uri=choice if own else f"pack:{choice}", digest=Digest.of(content))
+    return PolicySet(uri=choice if own else f"pack:{choice}", digest=digest)
 
 
 def _parameters(configuration: Configuration) -> dict[str, object]:

@@ -15,7 +15,7 @@ from policies.rule import Options
 from policies.rules import AnyRule, CombinedRule, Rules
 from policies.vulnerabilities import VulnerabilitiesRule
 
-__all__ = ["PACKS", "load_policies", "packs"]
+__all__ = ["PACKS", "files_of", "load_policies", "packs"]
 Choice = str | Sequence[object] | Mapping[str, object]
 
 
@@ -36,13 +36,39 @@ def load_policies(choice: Choice, base: Path, source: Tree | None = None) -> tup
     return tuple(_policy(one.rule, one, resolved) for one in resolved.rules)
 
 
-def _resolve(choice: Choice, base: Path, source: Tree | None) -> Resolved:
+def files_of(choice: Choice, base: Path) -> tuple[Path, ...]:
+    """Return the files that a choice is made of, each once: packs, what they extend, VEX documents.
+
+    Raises:
+        ConfigurationError: as `load_policies`.
+    """
+    resolved = _resolve(choice, base, None)
+    where = _where(choice, base, None)
+    named = (one.folder / name for one in resolved.rules for name in _vex(one.rule))
+    return tuple(dict.fromkeys((*(pack.files_of(where) if where is not None else ()), *named)))
+
+
+def _vex(rule: AnyRule) -> tuple[str, ...]:
+    if isinstance(rule, CombinedRule):
+        return tuple(name for one in rule.rules for name in _vex(one))
+    return rule.vex if isinstance(rule, VulnerabilitiesRule) else ()
+
+
+def _where(choice: Choice, base: Path, source: Tree | None) -> Where | None:
+    """Return where a pack stands; None for a list of rules, which is none."""
     if isinstance(choice, str):
-        return pack.read(_found(choice, base, source))
-    plain = dict(choice) if isinstance(choice, Mapping) else [*choice]
-    tree = source.only("policies") if source else Tree("pipeline.yaml", {"policies": plain}, {})
-    if isinstance(choice, Mapping):
-        return pack.read(Where(tree, base, str(base / tree.name), ("policies",)))
+        return _found(choice, base, source)
+    if not isinstance(choice, Mapping):
+        return None
+    tree = source.only("policies") if source else Tree("pipeline.yaml", {"policies": dict(choice)}, {})
+    return Where(tree, base, str(base / tree.name), ("policies",))
+
+
+def _resolve(choice: Choice, base: Path, source: Tree | None) -> Resolved:
+    if (where := _where(choice, base, source)) is not None:
+        return pack.read(where)
+    assert not isinstance(choice, str)  # noqa: S101 - it is a list
+    tree = source.only("policies") if source else Tree("pipeline.yaml", {"policies": [*choice]}, {})
     rules = validate(_Inline, tree).policies
     placed = tuple(Placed(rule, tree, ("policies", number), base) for number, rule in enumerate(rules))
     if replacing := next((one for one in placed if one.rule.replaces), None):

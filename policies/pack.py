@@ -94,6 +94,13 @@ class Where:
     key: str
     place: Place = ()
 
+    @property
+    def file(self) -> Path | None:
+        """The file itself; None for what stands inside another one."""
+        if self.place:
+            return None
+        return Path(self.key) if Path(self.key).is_absolute() else self.folder / f"{self.key}.yaml"
+
 
 def packs() -> tuple[str, ...]:
     """Return the names of the packs that come with the pipeline."""
@@ -171,6 +178,20 @@ def read(where: Where, chain: tuple[str, ...] = ()) -> Resolved:
     )
 
 
+def files_of(where: Where) -> Iterator[Path]:
+    """Yield the files that a pack is made of: its own, those of what it extends, and their VEX documents.
+
+    Raises:
+        ConfigurationError: as `read`, which goes the same way and finds packs that extend each other.
+    """
+    pack = _validated(where)
+    if where.file is not None:
+        yield where.file
+    yield from (where.folder / name for name in pack.vex)
+    if pack.extends is not None:
+        yield from files_of(_other(where, pack.extends))
+
+
 def _validated(where: Where) -> Pack:
     if not where.place:
         return validate(Pack, where.tree)
@@ -184,7 +205,7 @@ def _validated(where: Where) -> Pack:
 def _extended(where: Where, choice: str, chain: tuple[str, ...]) -> Resolved:
     origin = where.tree.origin((*where.place, "extends"))
     try:
-        other = find(choice, where.folder, "" if where.tree.name.startswith("pack ") else where.tree.name)
+        other = _other(where, choice)
     except ConfigurationError as error:
         raise ConfigurationError(f"{origin}: extends: {error.message}", advice=error.advice) from error
     if other.key in chain:
@@ -194,6 +215,10 @@ def _extended(where: Where, choice: str, chain: tuple[str, ...]) -> Resolved:
             advice="Let one of them extend nothing.",
         )
     return read(other, chain)
+
+
+def _other(where: Where, choice: str) -> Where:
+    return find(choice, where.folder, "" if where.tree.name.startswith("pack ") else where.tree.name)
 
 
 def _kept(inherited: Sequence[Placed], pack: Pack, where: Where) -> Iterator[Placed]:
