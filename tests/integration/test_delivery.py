@@ -86,7 +86,7 @@ def test_again_at_once_everything_is_reused_and_nothing_is_written(project: Proj
 
 
 def test_a_change_of_code_does_not_move_the_weights(project: Project) -> None:
-    project.set(skip__benchmark="only the push matters here")
+    project.set(skip={"scan": "only the push matters here", "benchmark": "so it does"})
     (project.folder / "model" / "big.bin").write_bytes(os.urandom(3_000_000))
     project.commit()
     project.passes("run")
@@ -287,7 +287,7 @@ def test_with_an_engine_alone_the_image_is_a_folder_and_the_edit_a_diff(
 
 
 def test_a_tag_that_names_another_digest_is_a_conflict(project: Project) -> None:
-    project.set(tag="v1", skip__benchmark="only the tag matters here")
+    project.set(tag="v1", skip={"scan": "only the tag matters here", "benchmark": "so it does"})
     project.passes("run")
     head = project.gitops.head()
     project.write("serve.py", (project.folder / "serve.py").read_text() + "\n# another\n")

@@ -260,7 +260,7 @@ def test_a_part_alone_is_refused(project: Project) -> None:
 
 
 def test_the_push_of_a_dry_run_is_not_taken_over(project: Project) -> None:
-    project.set(skip__benchmark="only the push matters here")
+    project.set(skip={"scan": "only the push matters here", "benchmark": "so it does"})
     project.passes("run", "--dry-run", "--until", "push")
     done = project.pipeline(*RESUME, "--from", "update")
     assert (done.returncode, "was a dry run" in done.stdout + done.stderr) == (2, True)
