@@ -29,12 +29,17 @@ def sent(answer: Infer, payload: Payload, times: int = 1, check_every: int = CHE
     return sender.measured
 
 
-def test_payloads_come_by_their_weights_and_in_the_same_order_in_every_run() -> None:
-    payloads = tuple(Payload(body=b"", name=name, weight=weight) for name, weight in (("a", 3), ("b", 1)))
+@pytest.mark.parametrize("weights", [(3, 1), (9, 1), (1, 1, 1, 1), (0.5, 0.2, 0.3)])
+def test_payloads_come_by_their_weights_and_in_the_same_order_in_every_run(
+    weights: tuple[float, ...],
+) -> None:
+    payloads = tuple(Payload(body=b"", name=str(at), weight=weight) for at, weight in enumerate(weights))
     choose, again = chooser(payloads), chooser(payloads)
-    names = [choose().name for _ in range(4000)]
-    assert Counter(names)["a"] == pytest.approx(3000, abs=120)
-    assert names == [again().name for _ in range(4000)]
+    names = [choose().name for _ in range(1000)]
+    for some in (names[:100], names[::CHECKED_EVERY]):
+        for at, weight in enumerate(weights):
+            assert Counter(some)[str(at)] == pytest.approx(100 * weight / sum(weights), abs=2)
+    assert names == [again().name for _ in range(1000)]
 
 
 def test_an_answer_that_says_something_else_is_an_error_however_fast() -> None:
