@@ -80,7 +80,7 @@ def chooser(payloads: Sequence[Payload]) -> Callable[[], Payload]:
     """Return what chooses the next payload by weight, in the same order in every run.
 
     Multiples of the golden ratio fill the weights evenly from the first request on, and so does every tenth
-    of them, which is checked. (Chance would give a payload of weight 1 in 10 four of 100 requests, or sixteen.)
+    of them, which is checked. (Chance would give a weight of one in ten four of 100 requests, or sixteen.)
     """
     if len(payloads) == 1:
         return lambda: payloads[0]
