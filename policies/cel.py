@@ -44,7 +44,7 @@ VARIABLES: Mapping[str, type[Artifact]] = MappingProxyType(
 """What an expression may name, in the order in which it is made."""
 _FIELD = re.compile(r"undefined field '(\w+)' not found in struct '([\w.]+)'")
 _NAME = re.compile(r"undeclared reference to '([\w.]+)'")
-_PATH = re.compile(rf"(?<![\w.'\"])(?:{'|'.join(VARIABLES)})(?:\.\w+)+(?!\()")
+_PATH = re.compile(rf"(?<![\w.'\"])(?:{'|'.join(VARIABLES)})(?:\.\w+)+\b(?!\s*\()")
 _COMPARISONS = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=_": "greater_equals"}
 
 

@@ -123,6 +123,14 @@ def test_a_refusal_says_what_was_measured() -> None:
     assert reason.advice.startswith("Add. Exception: ")
 
 
+def test_what_is_called_is_no_value_that_is_missing() -> None:
+    deny = "scan.vulnerabilities.exists(v, v.severity == 'HIGH') && scan.packages > 1"
+    program = cel.compile_expression(deny)
+    assert (
+        program.measured(Case(have=HAVE, now=SCANNED_AT)) == f"scan.packages is {HAVE[ScanReport].packages}"
+    )
+
+
 def test_every_name_is_a_type_that_can_be_described() -> None:
     assert tuple(cel.VARIABLES) == ("source", "suite", "image", "scan", "benchmark", "push", "update")
 
