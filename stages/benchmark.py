@@ -120,7 +120,7 @@ class Benchmark:
         """Return whether protocol, request and load are sound, and the engine can run what is asked for."""
         checks = (
             check_protocol(self.protocol, self.protocols, self.options),
-            check_request(self.request, self.expect),
+            check_request(self.request, self.expect, self._unfit),
             *map(check_load, (self.load, *self.further_loads)),
         )
         try:
@@ -129,6 +129,11 @@ class Benchmark:
             return (*checks, missing(SUBJECT, Problem.TOOL, error.message, error.advice))
         reach = check_reach(facts, host_network=self.network == "host")
         return (*checks, reach, check_platforms(self.platforms, facts), self._check_limits(desk, facts))
+
+    def _unfit(self, payloads: Sequence[Payload]) -> str:
+        """Return why the protocol could not send these; nothing where it can, or cannot tell yet."""
+        problem_of = getattr(self.protocols.get(self.protocol), "problem_of", None)
+        return problem_of(self.options, payloads) if callable(problem_of) else ""
 
     def _check_limits(self, desk: Desk, facts: EngineFacts) -> Check:
         limits = check_limits(self.memory_limit, self.cpus, self.environment, facts)

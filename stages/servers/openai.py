@@ -6,7 +6,7 @@ A request whose own body says `"stream": false` is sent so, and has no time of a
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -48,6 +48,11 @@ class OpenAI:
     answers_vary: ClassVar[bool] = True
     """Answers are sampled, and even without that they differ by what else is computed beside them."""
     keeps_connections: ClassVar[bool] = False
+
+    def problem_of(self, options: Mapping[str, str], payloads: Sequence[Payload]) -> str:
+        """Return what is wrong with what the user gave; nothing where it can be sent."""
+        del options
+        return next(filter(None, map(_unfit, payloads)), "")
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
@@ -147,12 +152,19 @@ class _Request:
     streamed: bool
 
 
+def _unfit(payload: Payload) -> str:
+    document = object_in(payload.body)
+    if "messages" in document or "prompt" in document:
+        return ""
+    return f"{payload.name or 'the request'} is no request of the OpenAI API: no `messages`, no `prompt`"
+
+
 def _request(payload: Payload, model: str | None) -> _Request:
     """Return what is sent for a payload: with the model's name, and streamed unless it says otherwise."""
     document = object_in(payload.body)
-    if "messages" not in document and "prompt" not in document:
+    if unfit := _unfit(payload):
         raise StageFailed(
-            f"{payload.name or 'the request'} is no request of the OpenAI API: no `messages`, no `prompt`",
+            unfit,
             advice='Write it like {"messages": [{"role": "user", "content": "…"}], "max_tokens": 32}.',
         )
     document.setdefault("model", model)

@@ -5,7 +5,7 @@ A JSON file is one request, a file of JSON lines (.jsonl, .ndjson) one a line, a
 
 import json
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +44,21 @@ def read_payloads(request: Requests, expect: Path | None) -> tuple[Payload, ...]
     return tuple(payload for file in _files(request, expect) for payload in _payloads(file))
 
 
-def check_request(request: Requests, expect: Path | None) -> Check:
-    """Tell whether the files with requests and expected answers are there and hold what their names say."""
+def check_request(
+    request: Requests, expect: Path | None, unfit: Callable[[Sequence[Payload]], str] = lambda _: ""
+) -> Check:
+    """Tell whether the files with requests and expected answers are there and hold what their names say.
+
+    `unfit` returns why the protocol could not send them.
+    """
     subject = "inference request"
     try:
         payloads = read_payloads(request, expect)
     except ConfigurationError as error:
         return missing(subject, Problem.CONFIGURATION, error.message, error.advice)
+    if said := unfit(payloads):
+        advice = "Mend `benchmark.request` or `benchmark.options` (docs/servers.md)."
+        return missing(subject, Problem.CONFIGURATION, said, advice)
     if not payloads:
         return Check(subject=subject, found="made from the model's metadata")
     files = _files(request, expect)

@@ -6,12 +6,11 @@ says so), `template`: a text in path and body, such as `{n}`, in whose place eac
 its own.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.errors import StageFailed
 from stages.servers.causes import LONGER
 from stages.servers.connections import Connections, Response, connections_to
 from stages.servers.expectations import Tolerance, difference
@@ -28,6 +27,12 @@ class PlainHttp:
     """Speaks plain HTTP: what is sent and what is expected, the user says."""
 
     options: ClassVar[frozenset[str]] = OPTIONS
+
+    def problem_of(self, options: Mapping[str, str], payloads: Sequence[Payload]) -> str:
+        """Return what is wrong with what the user gave; nothing where it can be sent."""
+        del payloads
+        status = options.get("status", "200")
+        return "" if status.isdecimal() else f"benchmark.options: status {status!r} is no number, such as 200"
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:
@@ -73,11 +78,7 @@ class _Server:
         return f"Its log may say what it waits for. {LONGER}"
 
     async def prepare(self) -> None:
-        if self._status is not None and not self._status.isdecimal():
-            raise StageFailed(
-                f"benchmark.options: status is {self._status!r}, which is no HTTP status",
-                advice="Write a number such as 200, or leave it out: then every 2xx is good.",
-            )
+        """Do nothing: what is sent, the user says."""
 
     async def infer(self, payload: Payload) -> Answer:
         headers = {"Content-Type": payload.content_type} if payload.body else {}

@@ -17,7 +17,7 @@ from stages.servers.http_client import ask, excerpt, object_in, objects_in, sess
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import HttpServer
-from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ
+from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ, problem_of
 
 LENGTH = "Inference-Header-Content-Length"
 EXTENSION = "binary_tensor_data"
@@ -30,6 +30,7 @@ class BinaryInference:
     """Speaks the Open Inference Protocol version 2 over HTTP, with binary tensors both ways."""
 
     options: ClassVar[frozenset[str]] = frozenset()
+    problem_of = staticmethod(problem_of)
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:

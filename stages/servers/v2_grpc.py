@@ -17,7 +17,7 @@ from stages.servers.http_client import excerpt, parsed
 from stages.servers.interface import Answer, ModelServer, Payload, Target
 from stages.servers.tensors import Tensor
 from stages.servers.v2 import choose, other_model
-from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ, request_from
+from stages.servers.v2_request import GENERATED_ID, inputs_of, outputs_differ, problem_of, request_from
 
 QUESTION_S = 5
 LARGEST_MESSAGE = 2**31 - 1
@@ -27,6 +27,7 @@ class GrpcInference:
     """Speaks the Open Inference Protocol version 2 over gRPC."""
 
     options: ClassVar[frozenset[str]] = frozenset()
+    problem_of = staticmethod(problem_of)
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncIterator[ModelServer]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.servers.expectations import USUAL, Tolerance, difference
@@ -43,6 +43,17 @@ def inputs_of(payload: Payload) -> tuple[Tensor, ...]:
         return tuple(tensor_of(one["name"], one["datatype"], one["shape"], one["data"]) for one in inputs)
     except KeyError as error:
         raise ValueError(f"{payload.name or 'the request'}: an input has no {error}") from error
+
+
+def problem_of(options: Mapping[str, str], payloads: Sequence[Payload]) -> str:
+    """Return why what the user gave cannot be made into tensors; nothing where it can."""
+    del options
+    try:
+        for payload in payloads:
+            inputs_of(payload)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def outputs_differ(expected: object, answer: object, tolerance: Tolerance = USUAL) -> str:
