@@ -6,6 +6,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code; on a CI host nothing that it prints is a command."""
     from pipeline.ci import detect, guard
 
+    for name in ("stdout", "stderr"):  # None where whoever started us has closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for as long as we run
     with guard(detect()):
         return _main(arguments)
 

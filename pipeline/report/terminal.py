@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+import os
 import sys
 import threading
 import time
@@ -118,6 +119,17 @@ def _failed_logs(record: Record) -> tuple[str, ...]:
     return next((stage.logs for stage in record.stages if stage.status in bad), ())
 
 
+class _Console(Console):
+    """A console whose reader may leave: a delivery is none the less done, and its record tells all."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more and go on, where the library would end the process."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console; a log that is no terminal is not cut at 80 columns.
 
@@ -127,7 +139,7 @@ def make_console(*, stderr: bool = False) -> Console:
     if isinstance(stream, io.TextIOWrapper):
         codecs.register_error("pipeline.plain", _plain)
         stream.reconfigure(errors="pipeline.plain")
-    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+    return _Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

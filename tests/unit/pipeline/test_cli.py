@@ -187,6 +187,19 @@ def test_a_canary_gets_a_part_of_the_requests(percent: str, project: Path) -> No
     assert pipeline("config", "--set", strategy.replace(percent, "0"), cwd=project).returncode == 0
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_run_whose_output_nobody_reads_is_finished(project: Path, closed: bool) -> None:
+    (project / FILE_NAME).write_text("image: digits\ntest: {command: 'true'}\n")
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head -1` does, sooner or later
+    out = ">&- 2>&-" if closed else ""
+    command = ["sh", "-c", f'exec "$0" -m pipeline run --until test {out}', sys.executable]
+    done = subprocess.run(command, cwd=project, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(pipeline("show", "--json", cwd=project).stdout)["status"] == "passed"
+
+
 def _started(project: Path, ignored: str) -> "subprocess.Popen[str]":
     """Start a run that ignores a signal, and whose tests last until a file says that they are over."""
     (project / "tests.py").write_text(
