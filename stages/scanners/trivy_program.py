@@ -13,6 +13,7 @@ TRIVY = Kind(
     pattern=re.compile(rf"^Version: {VERSION}", re.MULTILINE),
     oldest=(0, 60),
     compromised=_COMPROMISED,
+    otherwise="On arm no package brings it: install Trivy itself, and let it be on the PATH.",
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,3 +217,35 @@ def test_a_pull_request_pushes_and_commits_nothing(
         assert ": incomplete, scan not done" in log.summary("deliver")
         assert the_record(log).stage("benchmark").status is Status.PASSED  # type: ignore[union-attr] # there
     assert not list(tmp_path.rglob("owned"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("python", ["3.11", "3.14"])
+def test_there_is_a_wheel_of_everything_for_each_runner(machine: str, python: str, tmp_path: Path) -> None:
+    platforms = [f"--platform=manylinux{version}_{machine}" for version in ("2014", "_2_24", "_2_28")]
+    elsewhere = () if machine == "x86_64" else ("; platform_machine == 'x86_64'",)  # pip looks at its own
+    chosen = [line for line in wheels_of_the_action().splitlines() if not line.endswith(elsewhere)]
+    (tmp_path / "requirements.txt").write_text("".join(f"{line}\n" for line in chosen))
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--only-binary=:all:"),
+        *(f"--target={tmp_path / 'none'}", f"--python-version={python}", *platforms),
+        *("--requirement", str(tmp_path / "requirements.txt")),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def wheels_of_the_action() -> str:
+    """Return what the action installs with every extra, one package a line, without hashes."""
+    code = (
+        "import sys, tomllib; sys.path.insert(0, sys.argv[1]); import action\n"
+        "project = tomllib.loads((action.ACTION / 'pyproject.toml').read_text())\n"
+        "extras = project['project']['optional-dependencies']\n"
+        "text = (action.ACTION / 'requirements-all.txt').read_text()\n"
+        "chosen = action.select(text, action.wanted(project, extras))\n"
+        "print(*(line.rstrip(' \\\\') for line in chosen.splitlines() if line[:1].isalnum()), sep='\\n')"
+    )
+    folder = Path(__file__).parents[2] / ".github" / "scripts"
+    command = [sys.executable, "-I", "-B", "-c", code, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
