@@ -48,7 +48,8 @@ def _content(file: ModelFile, files: Files) -> bytes:
 def parse(text: str, digest: Digest) -> ModelCard:
     """Return what a README.md says; what is no front matter says nothing, and is no mistake."""
     said = _front_matter(text)
-    licence = _word(said.get("license"))
+    words = _words(said.get("license"))
+    licence = " AND ".join(f"({word})" for word in words) if len(words) > 1 else "".join(words)  # all hold
     if licence.lower() in _OTHER:
         licence = _word(said.get("license_name")) or licence
     return ModelCard(
@@ -83,9 +84,10 @@ def _front_matter(text: str) -> dict[str, Any]:
 
 
 def _word(found: object) -> str:
-    if isinstance(found, list) and found:
-        return _word(found[0])
-    return " ".join(found.split())[:_LONGEST] if isinstance(found, str) else ""
+    """Return a text, or the first one of a list, on one line; what in it is no letter by its number."""
+    one = found[0] if isinstance(found, list) and found else found
+    text = one.encode("utf-8", "backslashreplace").decode() if isinstance(one, str) else ""
+    return " ".join(text.split())[:_LONGEST]
 
 
 def _words(found: object) -> tuple[str, ...]:
@@ -95,11 +97,11 @@ def _words(found: object) -> tuple[str, ...]:
 
 def spdx_expression(text: str) -> str:
     """Return an SPDX expression as SPDX spells it (`Apache-2.0` of `apache-2.0`); empty where it is none."""
-    from license_expression import ExpressionError, ExpressionParseError, get_spdx_licensing
+    from license_expression import get_spdx_licensing
 
     if not text:
         return ""
     try:
         return str(get_spdx_licensing().parse(text, validate=True, strict=True))
-    except (ExpressionError, ExpressionParseError):
+    except Exception:  # of its own kinds, or whatever its parser stumbles over: `( OR MIT`
         return ""

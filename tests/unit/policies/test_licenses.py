@@ -38,6 +38,8 @@ def accepted(rule: dict[str, object], *licenses: str) -> bool:
         ({"allow": ["MIT"]}, "BSD", False),
         ({"allow": ["MIT"], "unknown": "allow"}, "BSD", True),
         ({"allow": ["MIT"]}, "", False),
+        ({"allow": ["MIT"]}, "( OR MIT", False),  # its parser raises what it should not
+        ({"allow": ["MIT"]}, "( ) +", False),
         ({"allow": ["MIT"], "exceptions": [{"package": "P0", "reason": "ours"}]}, "", True),
     ],
 )

@@ -55,5 +55,21 @@ def test_what_is_no_front_matter_says_nothing(text: str) -> None:
 def test_a_bomb_stays_small() -> None:
     rows = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
     card = parse(f"---\na0: &a0 [x, x]\n{rows}\ndatasets: *a11\nbase_model: {['b'] * 500}\n---\n", DIGEST)
-    assert card.datasets == ("x",)
+    assert card.datasets == ()
     assert len(card.base_models) <= MOST_WORDS
+
+
+@pytest.mark.parametrize(
+    "matter",
+    ["license: &a [*a]", "license: mit\ndatasets: &a [*a]", r'license: "\uD800"', "license: ( OR mit"],
+)
+def test_a_hostile_card_is_read_and_written_down(matter: str) -> None:
+    card = parse(f"---\n{matter}\n---\n", DIGEST)
+    assert card.model_validate_json(card.model_dump_json()) == card
+
+
+def test_of_several_licences_all_hold() -> None:
+    assert parse("---\nlicense: [mit, agpl-3.0]\n---\n", DIGEST).license == "MIT AND AGPL-3.0-only"
+    card = parse("---\nlicense: [mit or x11, agpl-3.0]\n---\n", DIGEST)
+    assert card.license == "(MIT OR X11) AND AGPL-3.0-only"
+    assert parse("---\nlicense: [mit]\n---\n", DIGEST).license == "MIT"
