@@ -221,7 +221,7 @@ class Runs:
             folder = self.runs / self.free(name)
             folder.mkdir(parents=True)
         except OSError as error:
-            raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
+            raise self._unwritable(error) from error
         return folder
 
     def prepare(self) -> None:
@@ -236,7 +236,13 @@ class Runs:
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as error:
-            raise DiskFull(f"cannot write below {self.folder}: {error.strerror}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> DiskFull:
+        return DiskFull(
+            f"cannot write below {self.folder}: {error.strerror}",
+            advice="Free some disk, or check the folder's permissions.",
+        )
 
     def free(self, name: str) -> str:
         """Return this name, with a number when there is a run of the name already."""

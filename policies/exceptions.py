@@ -47,7 +47,8 @@ class Statement(Protocol):
 def unused(exceptions: Iterable[VulnerabilityException], report: ScanReport) -> tuple[str, ...]:
     """Return a line for each exception that nothing was found for."""
     return tuple(
-        f"the exception for {one.id} in {one.package} (by {one.owner}) is no longer needed: remove it"
+        f"the exception for {one.id} in {one.package} (by {one.owner}) covers nothing: remove it, or correct "
+        "what it names"
         for one in exceptions
         if not any(one.covers(found) for found in report.vulnerabilities)
     )

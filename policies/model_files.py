@@ -153,7 +153,8 @@ refused_formats: [unknown]
 
     def _unused(self, report: ModelFilesReport) -> tuple[str, ...]:
         return tuple(
-            f"the exception for {one.code} in {one.path} (by {one.owner}) is no longer needed: remove it"
+            f"the exception for {one.code} in {one.path} (by {one.owner}) covers nothing: remove it, or "
+            "correct what it names"
             for one in self.exceptions
             if not any(one.covers(found) for found in report.findings)
         )

@@ -53,8 +53,9 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskFull, match="cannot write"):
         write_text(tmp_path / "file" / "record.json", "x")
-    with pytest.raises(DiskFull, match="cannot write below"):
+    with pytest.raises(DiskFull, match="cannot write below") as caught:
         Runs(tmp_path / "file").create("1")
+    assert "permissions" in caught.value.advice
 
 
 def test_a_broken_record_is_a_clear_error(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_an_exception_holds_until_its_day_whenever_the_scan_was() -> None:
 
 
 def test_an_unused_exception_is_reported() -> None:
-    assert "no longer needed" in judged(report(), exceptions=[exception(TODAY)]).notes[0]
+    assert "covers nothing" in judged(report(), exceptions=[exception(TODAY)]).notes[0]
 
 
 def test_only_the_findings_that_are_named_count() -> None:

@@ -83,7 +83,7 @@ def test_an_exception_of_a_pack_that_nothing_needs_is_told_once(tmp_path: Path, 
         one.judge(scan()) for one in load_policies("./ours.yaml", tmp_path) if "vulnerabilities" in one.name
     ]
     assert [note for one in verdicts for note in one.notes] == [
-        "the exception for CVE-9 in x (by anna) is no longer needed: remove it"
+        "the exception for CVE-9 in x (by anna) covers nothing: remove it, or correct what it names"
     ]
 
 
