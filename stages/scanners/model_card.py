@@ -19,6 +19,15 @@ MOST_BYTES = 2_000_000
 MOST_FRONT_MATTER = 64_000
 MOST_WORDS = 100
 _LONGEST = 500
+
+
+class _Loader(yaml.SafeLoader):
+    """Builds plain data, and merges no mappings (`<<`): a few lines of those become gigabytes."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave the key `<<` as it stands, which is an error then."""
+
+
 _OTHER = {"other", "unknown", "license"}  # the Hub's words for one that it does not know
 
 
@@ -77,7 +86,7 @@ def _front_matter(text: str) -> dict[str, Any]:
     if len(matter) > MOST_FRONT_MATTER:
         return {}
     try:
-        said = yaml.safe_load(matter)
+        said = yaml.load(matter, _Loader)  # noqa: S506 - it is a safe one
     except (yaml.YAMLError, ValueError, RecursionError):  # an impossible date is a ValueError
         return {}
     return said if isinstance(said, dict) else {}
