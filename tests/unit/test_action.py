@@ -143,6 +143,14 @@ def test_what_builds_also_promotes() -> None:
     assert "fromJSON(inputs.runs-on) || inputs.runs-on" in runners  # several labels, or one
 
 
+def test_all_jobs_run_the_python_that_was_asked_for() -> None:
+    steps = [step for job in CALLED["jobs"].values() for step in job["steps"]]
+    asked = [step for step in steps if "python-version" in step.get("with", {})]
+    assert [step["with"]["python-version"] for step in asked] == ["${{ inputs.python-version }}"] * 4
+    own = [step for step in asked if step["id"] == "python"]
+    assert [step["if"] for step in own] == ["inputs.python-version != ''"] * 2  # the action sees to it itself
+
+
 def test_a_promotion_from_nowhere_ends_before_any_delivery() -> None:
     first = CALLED["jobs"]["models"]["steps"][0]
     assert first["if"] == "inputs.promote-to != '' && inputs.environment == ''"
