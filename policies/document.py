@@ -51,6 +51,21 @@ policies:
 | `pipeline policy test [FOLDER]` | runs the cases of a pack; [examples/policies](../examples/policies) has some |
 | `pipeline judge RUN --policies PACK` | judges a recorded run again: what was found is of its day, ages are of today |
 
+A file of cases (`test_*.yaml`, `*_test.yaml`) names a pack, and what it shall make of some evidence:
+
+```yaml
+policies: baseline               # a pack, or a file relative to this one
+cases:
+  - name: a critical vulnerability with a fix is refused
+    evidence:                    # laid over evidence that passes; kinds and fields are those of an expression
+      scan: {vulnerabilities: [{id: CVE-2024-1, package: openssl, fixed_version: "3.1", severity: CRITICAL}]}
+    expect: refused              # passed, warned or refused
+    by: [{rule: vulnerabilities, message: CVE-2024-1}]   # who has to say so; default: anybody
+```
+
+Instead of evidence, or below it, a case takes `record:` (a run's record.json) and `skipped: {scan: no network}`; `now:` is
+the time at which it is judged.
+
 Every rule takes `level`, `id` and `replaces` besides its own options.
 """
 FIELDS = """\
