@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
 from pipeline.interface import Case
-from pipeline.model import Artifact, ModelFileFinding, ModelFilesReport, Reason, ScanReport, Verdict
+from pipeline.model import Accepted, Artifact, ModelFileFinding, ModelFilesReport, Reason, ScanReport, Verdict
 from policies.exceptions import since_when
 from policies.model_words import Finding, Format
 from policies.rule import Options, Rule, Word, listed, plural
@@ -91,7 +91,9 @@ refused_formats: [unknown]
             )
             return self.verdict((missing,) if self.required else (), "nobody looked into the model's files")
         reasons = (*self._of_findings(report, today), *self._of_formats(report))
-        return self.verdict(reasons, summary(report), self._unused(report))
+        verdict = self.verdict(reasons, summary(report), self._unused(report))
+        accepted = (one for found in report.findings if (one := self._accepted(found, today)) is not None)
+        return verdict.model_copy(update={"accepted": tuple(dict.fromkeys(accepted))})
 
     def _of_findings(self, report: ModelFilesReport, today: date) -> Iterator[Reason]:
         """Yield a reason for each file: its findings together."""
@@ -105,9 +107,17 @@ refused_formats: [unknown]
     def _counts(self, found: ModelFileFinding, today: date) -> bool:
         if not any(fnmatchcase(found.kind, one) or fnmatchcase(found.code, one) for one in self.findings):
             return False
+        return self._accepted(found, today) is None
+
+    def _accepted(self, found: ModelFileFinding, today: date) -> Accepted | None:
+        """Return who accepts a finding, and why; None where nobody does."""
+        about = {"id": found.code, "package": found.path, "subject": found.subject}
         if found.code == _UNLISTED and any(fnmatchcase(found.subject, one) for one in self.imports):
-            return False
-        return not any(one.covers(found) and one.expires >= today for one in self.exceptions)
+            return Accepted(**about, reason="named under `imports` of the rule")
+        for one in self.exceptions:
+            if one.covers(found) and one.expires >= today:
+                return Accepted(**about, reason=one.reason, owner=one.owner, expires=one.expires)
+        return None
 
     def _reason(self, path: str, findings: list[ModelFileFinding], today: date) -> Reason:
         first = findings[0]

@@ -23,10 +23,11 @@ class Reason(Value):
 
 
 class Accepted(Value):
-    """A vulnerability that somebody accepts: by an exception of the policy, or by a VEX document."""
+    """A finding that somebody accepts: by an exception of the policy, or by a VEX document."""
 
-    id: str
-    package: str
+    id: str = Field(description="of the vulnerability; of a model file the finding's code")
+    package: str = Field(description="or the model file's path")
+    subject: str = Field(default="", description="what a finding in a model file is about")
     reason: str
     owner: str = ""
     expires: date | None = None

@@ -22,6 +22,7 @@ from pipeline.model import (
 from pipeline.record import Record
 from pipeline.report.sarif_places import Place, Places
 
+Agreed = dict[tuple[str, str, str], Accepted]
 Level = Literal["error", "warning", "note"]
 _LEVELS: dict[Severity, Level] = {
     Severity.CRITICAL: "error",
@@ -47,6 +48,11 @@ _LINT: dict[str, tuple[Level, int]] = {
 _TOOLS = {
     "trivy": ("Trivy", "https://trivy.dev"),
     "hadolint": ("hadolint", "https://github.com/hadolint/hadolint"),
+}
+_REMEDIES = {
+    "unsafe": "Save the weights in a format that runs no code, such as safetensors.",
+    "malformed": "Write the file again with its own library; it may be damaged, or made to mislead.",
+    "unread": "Nothing is known of it: save it in a format that can be looked into whole.",
 }
 _OURS = f"https://github.com/{pipeline.PROJECT}"
 
@@ -120,7 +126,7 @@ def tool_runs(record: Record) -> tuple[ToolRun, ...]:
             found = tuple(_lint(one, places.file(lint.path, one.line)) for one in lint.findings)
             runs.append(_tool(lint.linter.name, lint.linter.version, found))
         if (files := report.model_files) is not None:
-            found = tuple(_model_file(one, places) for one in files.findings)
+            found = tuple(_model_file(one, places, _agreed(record)) for one in files.findings)
             runs.append(_own("model-files", "Model Image Pipeline: model files", found))
     if any(stage.verdicts for stage in record.stages):
         runs.append(_own("policies", "Model Image Pipeline: policies", tuple(_verdicts(record, places))))
@@ -140,21 +146,22 @@ def _own(name: str, title: str, findings: tuple[Finding, ...]) -> ToolRun:
 
 
 def _packages(report: ScanReport, record: Record, places: Places) -> Iterator[Finding]:
-    accepted = {
-        (one.id.upper(), one.package.lower()): one
-        for stage in record.stages
-        for verdict in stage.verdicts
-        for one in verdict.accepted
-    }
+    accepted = _agreed(record)
     name = next((made.name for made in record.made() if isinstance(made, BuiltImage)), "the image")
     new = report.new_vulnerabilities
     fresh = {found.flaw for found in new} if new is not None else None
     for found in {one.flaw: one for one in reversed(report.vulnerabilities)}.values():
         state = "" if fresh is None else "new" if found.flaw in fresh else "unchanged"
-        why = accepted.get((found.id.upper(), found.package.lower()))
+        why = accepted.get((found.id.upper(), found.package.lower(), ""))
         yield _vulnerability(found, name, places.image, state, _accepted(why) if why else "")
     yield from (_secret(one, name, places.image) for one in report.secrets or ())
     yield from (_misconfiguration(one, name, places.image) for one in report.misconfigurations or ())
+
+
+def _agreed(record: Record) -> Agreed:
+    """Return what the policies of a run accept, by finding, package or file, and subject."""
+    found = (one for stage in record.stages for verdict in stage.verdicts for one in verdict.accepted)
+    return {(one.id.upper(), one.package.lower(), one.subject): one for one in found}
 
 
 def _accepted(said: Accepted) -> str:
@@ -250,26 +257,23 @@ def _lint(found: LintFinding, place: Place) -> Finding:
     )
 
 
-def _model_file(found: ModelFileFinding, places: Places) -> Finding:
+def _model_file(found: ModelFileFinding, places: Places, accepted: Agreed) -> Finding:
+    why = accepted.get((found.code.upper(), found.path.lower(), found.subject))
     place = places.model_file(found.path)
     known = place.path.endswith(found.path)
     inside = f"{found.path}!{found.member}" if found.member else found.path
-    remedies = {
-        "unsafe": "Save the weights in a format that runs no code, such as safetensors.",
-        "malformed": "Write the file again with its own library; it may be damaged, or made to mislead.",
-        "unread": "Nothing is known of it: save it in a format that can be looked into whole.",
-    }
     return Finding(
         rule=found.code if known else f"{found.code}/{found.path}",
         title=visible(f"{found.kind.capitalize()} model file: {found.code}"),
         message=visible(f"{inside} ({found.format}): {found.message}"),
-        remedy=remedies[found.kind],
+        remedy=_REMEDIES[found.kind],
         level="error",
         score=9.5 if found.kind == "unsafe" else 8.0,
         tags=("security", "model", found.format),
         place=place,
         inside=visible(inside),
         kind="resource",
+        accepted=visible(_accepted(why)) if why is not None else "",
     )
 
 

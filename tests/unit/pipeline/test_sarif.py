@@ -170,6 +170,17 @@ def test_what_somebody_accepts_is_suppressed_with_the_reason(root: Path) -> None
     ]
 
 
+def test_an_accepted_finding_in_a_model_file_is_suppressed_and_no_other(root: Path) -> None:
+    accepted = Accepted(id="pickle-import", package="a.pkl", reason="known", owner="ada")
+    other = Accepted(id="pickle-import", package="b.pkl", subject="os.popen", reason="about another name")
+    verdict = Verdict(policy="model_files", accepted=(accepted, other))
+    runs = read(sarif(record(root, image(), full(), verdicts=(verdict,))))
+    results = runs["Model Image Pipeline: model files"]["results"]
+    told = {one["message"]["text"].partition(" ")[0]: one.get("suppressions") for one in results}
+    reason = {"kind": "external", "status": "accepted", "justification": "known (ada)"}
+    assert told == {"a.pkl": [reason], "b.pkl!data.pkl": None}
+
+
 def test_a_finding_keeps_its_fingerprint_when_texts_versions_and_lines_change(root: Path) -> None:
     def prints(report: ScanReport, line: int) -> set[str]:
         told = record(root, image(), report)

@@ -84,6 +84,17 @@ def test_an_exception_holds_until_its_day_whenever_the_scan_was() -> None:
     assert "expired on 2026-11-20, 3 days ago" in later.reasons[0].message
 
 
+def test_the_verdict_says_who_accepts_what() -> None:
+    own = finding(code="pickle-unlisted-import", subject="churn.Model")
+    verdict = judged(report(finding(), own), exceptions=[exception(TODAY)], imports=["churn.*"])
+    assert verdict.passed
+    assert [(one.id, one.package, one.subject, one.owner) for one in verdict.accepted] == [
+        ("pickle-import", "model.pkl", "os.system", "ada"),
+        ("pickle-unlisted-import", "model.pkl", "churn.Model", ""),
+    ]
+    assert judged(report(finding()), exceptions=[exception(TODAY - timedelta(days=1))]).accepted == ()
+
+
 def test_an_unused_exception_is_reported() -> None:
     assert "covers nothing" in judged(report(), exceptions=[exception(TODAY)]).notes[0]
 
