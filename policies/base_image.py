@@ -25,6 +25,8 @@ SCRATCH = "scratch"
 
 
 def _allowed_image(value: str) -> str:
+    if "*" in value and (":" in value.rpartition("/")[2] or "@" in value):
+        raise ValueError("a pattern is of the repository alone: leave tag and digest out, as in `python`")
     if value != SCRATCH and "*" not in value:
         Reference.parse(value)
     return value

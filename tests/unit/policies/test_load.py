@@ -111,6 +111,7 @@ def test_rules_are_policies() -> None:
         ([{"rule": "suite", "level": "warning"}], "'warning' - expected 'enforce' or 'warn'", ""),
         ([{"rule": "image", "maximum_size": "big"}], "'big' - expected a size such as", ""),
         ([{"rule": "base_image", "allowed": ["A B"]}], r"allowed\[0\]: 'A B'", ""),
+        ([{"rule": "base_image", "allowed": ["python:3.*"]}], "a pattern is of the repository alone", ""),
         ([{"rule": "vulnerabilities"}], r"policies\[0\]: .* without a ceiling everything is allowed", ""),
         ([{"rule": "vulnerabilities", "maximum": {"HIHG": 0}}], "'HIHG' - expected 'CRITICAL', 'HIGH'", ""),
         (
