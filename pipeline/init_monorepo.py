@@ -155,5 +155,9 @@ def _child(models: Sequence[Needs]) -> Iterator[str]:
     yield "    name:"
     yield "      default: deliver"
     yield "---"
-    handed_on = ("working-directory: $[[ inputs.working-directory ]]", "name: $[[ inputs.name ]]")
+    handed_on = (
+        "working-directory: $[[ inputs.working-directory ]]",
+        "name: $[[ inputs.name ]]",
+        "environment: production/$[[ inputs.working-directory ]] # GitLab bars older ones to the same",
+    )
     yield from component(models, handed_on, in_child=True)

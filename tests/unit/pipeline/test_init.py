@@ -313,6 +313,8 @@ def test_at_the_top_of_several_models_a_child_pipeline_delivers_what_changed(mon
     assert "$" not in json.dumps(where)  # older GitLabs know no variable there
     assert include["inputs"].keys() <= inputs.keys()
     assert header["spec"]["inputs"].keys() == {"working-directory", "name"}
+    own = {name for name, value in include["inputs"].items() if "$[[ inputs." in value}
+    assert own == {"working-directory", "name", "environment"}  # one of all: the newer bars the older
     assert "--template /.gitlab/deliver.yml" in syntax
     assert "the subject project_path:acme/models:ref_type:branch:ref:trunk" in done.stdout
 
