@@ -105,7 +105,12 @@ def _require_one_promotion(options: argparse.Namespace) -> None:
 def diff(options: argparse.Namespace) -> int:
     """Print what the update would change."""
     from pipeline.compose_gitops import preview
+    from pipeline.errors import ConfigurationError
 
+    if options.root is not None and not options.root.is_dir():
+        raise ConfigurationError(
+            f"--root {options.root} is not a folder", advice="Name the clone of the GitOps repository."
+        )
     made = preview(configuration_of(options), redactor(), root=options.root, run=options.run)
     sys.stdout.write("".join(file.diff for file in made.files))
     if made.note or not made.files:

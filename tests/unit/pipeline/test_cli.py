@@ -118,6 +118,12 @@ def test_show_without_a_run_says_what_to_do(project: Path) -> None:
     assert "Run `pipeline run` first." in done.stderr
 
 
+def test_a_diff_against_a_folder_that_is_not_there(project: Path) -> None:
+    done = pipeline("diff", "--root", "nowhere", cwd=project)
+    assert done.returncode == 2
+    assert "--root nowhere is not a folder" in done.stderr
+
+
 def test_outside_a_repository(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("image: digits\n")
     done = pipeline("run", cwd=tmp_path)
