@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.ci.interface import Host
+from pipeline.ci.local import Local
 from pipeline.ci.streams import tell
 from pipeline.record import Record, StageRecord
 from pipeline.report.plan import PlanReporter
@@ -15,7 +16,7 @@ class FoldedReporter(TerminalReporter):
     """Shows what a stage says in a group of its name, and what became of it below."""
 
     def __init__(self, host: Host, console: Console, *, verbosity: int) -> None:
-        super().__init__(verbosity=verbosity, console=console)
+        super().__init__(verbosity=verbosity, console=console, log=not isinstance(host, Local))
         self._host = host
         self._open = ""
 

@@ -41,9 +41,10 @@ PLAIN = {"✔": "+", "✘": "x", "↻": "=", "■": "#", "…": ".", "·": ".", 
 class TerminalReporter:
     """Shows each stage as it comes: a spinner in a terminal, a line every few seconds in a log."""
 
-    def __init__(self, *, verbosity: int = 0, console: Console | None = None) -> None:
+    def __init__(self, *, verbosity: int = 0, console: Console | None = None, log: bool = False) -> None:
         self._console = console or make_console()
         self._verbosity = verbosity
+        self._spins = self._console.is_terminal and not log  # logs with colours pass for terminals
         self._spinner: Spinner | None = None
         self._current = ""
         self._silent_until = 0.0
@@ -64,7 +65,7 @@ class TerminalReporter:
         with self._lock:
             self._current = stage.name
             self._silent_until = time.monotonic() + QUIET_S
-            if self._console.is_terminal and self._verbosity >= 0:
+            if self._spins and self._verbosity >= 0:
                 self._spinner = self._console.status(f"{stage.name:<10}")
                 self._spinner.start()
 
@@ -139,7 +140,8 @@ def make_console(*, stderr: bool = False) -> Console:
     if isinstance(stream, io.TextIOWrapper):
         codecs.register_error("pipeline.plain", _plain)
         stream.reconfigure(errors="pipeline.plain")
-    return _Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+    wide = None if stream.isatty() else 160
+    return _Console(file=stream, width=wide, highlight=False, emoji=False)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

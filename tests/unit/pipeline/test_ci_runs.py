@@ -106,6 +106,16 @@ def test_on_github_nothing_that_tests_print_is_a_command(
         assert commands(done.stdout) == []
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_in_a_log_with_colours_nothing_turns_and_every_group_ends(github: Job, code: int) -> None:
+    write(github.folder, code)
+    done = github.run("run", "--until", "test", FORCE_COLOR="1", TERM="xterm-256color")
+    assert done.returncode == code
+    told = [one.name for one in commands(done.stdout) if one.name in {"group", "endgroup"}]
+    assert told == ["group", "endgroup"]
+    assert f"{ESCAPE}[?25l" not in done.stdout  # hides the cursor, as what turns does
+
+
 def test_on_github_a_stage_is_a_group_and_its_result_stands_below(github: Job) -> None:
     lines = github.run("run", "--until", "test", "--verbose").stdout.splitlines()
     begin, end = lines.index("::group::test"), lines.index("::endgroup::")
