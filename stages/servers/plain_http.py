@@ -105,7 +105,10 @@ class _Server:
         good = 200 <= status < 300 if self._status is None else str(status) == self._status
         if good:
             return Answer(body=body, at=response.at)
-        return Answer(f"{status} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}")
+        wanted = "" if self._status is None else f" (and not {self._status})"
+        return Answer(
+            f"{status}{wanted} {excerpt(body)}".rstrip(), temporary=status >= 500, kind=f"HTTP {status}"
+        )
 
 
 def _from_root(path: str) -> str:

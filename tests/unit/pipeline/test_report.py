@@ -37,7 +37,7 @@ from pipeline.model import (
 from pipeline.record import Failure, Record, StageRecord, Status
 from pipeline.reference import Digest, Repository, Tag
 from pipeline.report.phrases import describe, duration, plural, size, told_by
-from pipeline.report.terminal import TerminalReporter, print_record
+from pipeline.report.terminal import TerminalReporter, make_console, print_record
 from tests.unit.pipeline.conftest import REPORT
 from tests.unit.policies.evidence import benchmark
 
@@ -233,6 +233,11 @@ for stderr in (False, True):
     done = subprocess.run((sys.executable, "-c", code), env=environment, capture_output=True, check=True)
     assert done.stdout.decode(encoding) == f"{printed}\n"
     assert done.stderr == done.stdout
+
+
+def test_words_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console().print("passwd:1: root:x:0, host:lock:1")
+    assert capsys.readouterr().out == "passwd:1: root:x:0, host:lock:1\n"
 
 
 def test_what_was_pushed_of_both_images_is_shown() -> None:

@@ -53,6 +53,7 @@ def test_a_good_answer_has_the_status_that_is_expected(status: int, wanted: str 
     assert (answer.error == "") is good
     assert answer.kind == ("" if good else f"HTTP {status}")
     assert answer.temporary is (status >= 500)
+    assert ("and not" in answer.error) is (wanted is not None and not good)
 
 
 def test_a_status_that_is_none_is_refused() -> None:
