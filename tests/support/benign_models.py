@@ -170,6 +170,10 @@ def _by_hand(_: Path) -> Iterator[_Made]:
     head = gguf(template, ("general.name", gguf_text("test")), tensors=1) + one
     yield "model.gguf", "gguf", head + bytes(-len(head) % 32 + 16)
     yield "model.tflite", "tflite", b"\x1c\0\0\0TFL3" + bytes(64)
+    booster = b"\x80\x04\x8c\x0cxgboost.core\x8c\x07Booster\x93)\x81}b."
+    yield "booster.pkl", "pickle", booster
+    old = b"ccopy_reg\n_reconstructor\n(clightgbm.basic\nBooster\nc__builtin__\nobject\nNtR(db."
+    yield "old_booster.pkl", "pickle", old
     yield "model.cbm", "catboost", b"CBM1" + bytes(64)
     yield "model.ubj", "xgboost-ubj", b"{L\0\0\0\0\0\0\0\x07learner{}}"
     boosted = {"learner": {"gradient_booster": {"name": "gbtree"}}, "version": [2, 1]}
