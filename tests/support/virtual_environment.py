@@ -29,7 +29,8 @@ def main() -> None:
 def _install(folder: Path) -> None:
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    command = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    pip = [*command, "--no-compile"]  # half the time: Python compiles what is imported, when it is
     _run([*pip, "--require-hashes", "--requirement", "requirements-dev.txt"])
     _run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
 
