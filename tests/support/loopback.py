@@ -6,12 +6,14 @@ import hashlib
 import json
 import re
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
@@ -50,14 +52,22 @@ class Reply:
 Answer = Callable[[Received], Reply | None]
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up or do not trust us; show what a test's answers raise."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class Server:
     """Remembers what it received and answers as it was told; None is answered by 404."""
 
     def __init__(self, answer: Answer, issued: Issued | None = None) -> None:
         self.received: list[Received] = []
         self._scheme = "http" if issued is None else "https"
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, answer))
-        self._http.daemon_threads = True
+        self._http = _Listener(("127.0.0.1", 0), _handler(self, answer))
         if issued is not None:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(issued.certificate, issued.key)
