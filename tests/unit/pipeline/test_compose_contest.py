@@ -8,12 +8,14 @@ import pytest
 from pipeline.cascade import read_config
 from pipeline.compose_bench import settings
 from pipeline.compose_contest import contest, limits, recorded
+from pipeline.desk import Desk
 from pipeline.errors import ConfigurationError
 from pipeline.model import RegressionLimit
 from pipeline.record import Record, Runs, StageRecord, Status
 from pipeline.reference import Digest
 from policies import load_policies
 from stages.servers.baseline import Contest, DeployedBaseline, NamedBaseline
+from stages.servers.found import EngineImage
 from tests.unit.policies.evidence import benchmark
 
 LIMIT = RegressionLimit(metric="p99_ms", relative=0.1, least=1.0)
@@ -73,6 +75,10 @@ def test_the_records_of_a_digest_are_found_the_newest_first(tmp_path: Path) -> N
         (runs.create(name) / "record.json").write_text(record.model_dump_json())
     assert [one.rate_rps for one in recorded(runs, benchmark().digest)] == [20, 10]
     assert not list(recorded(runs, Digest.of(b"another")))
+    found = made(tmp_path, "benchmark: {baseline: deployed}")
+    assert found is not None
+    known = found.recorded(EngineImage("digits", benchmark().digest), Desk(folder=tmp_path, cache=tmp_path))
+    assert [one.rate_rps for one in known] == [20, 10]
 
 
 def test_a_benchmark_needs_no_pipeline_yaml(tmp_path: Path) -> None:
